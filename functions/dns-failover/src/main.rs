@@ -1,0 +1,2 @@
+//! dns-failover
+fn main() {}

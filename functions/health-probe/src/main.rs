@@ -1,0 +1,2 @@
+//! health-probe
+fn main() {}

@@ -1,0 +1,2 @@
+//! promote-replica
+fn main() {}

@@ -1,0 +1,2 @@
+//! recovery-log
+fn main() {}

@@ -1,0 +1,2 @@
+//! site-control
+fn main() {}

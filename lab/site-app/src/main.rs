@@ -1,0 +1,2 @@
+//! site app
+fn main() {}
