@@ -1,1 +1,24 @@
-//! lifeboat-core
+//! The judgement of Lifeboat, as plain functions.
+//!
+//! Nothing in this crate does I/O, reads a clock, or waits: `now` is an argument and the outside
+//! world arrives as a value. The functions, the operator's command and the drills all decide with
+//! the same code, so a decision that a test has seen is the decision that a recovery will take.
+//!
+//! Data flows one way: [`vote`]s become an [`situation::Observation`], which [`recovery_plan`]
+//! turns into an explicit plan that the state machine carries out; [`ledger`] says who may act and
+//! [`guard`] says what may not be done even then.
+
+pub mod contract;
+pub mod error;
+pub mod guard;
+pub mod ids;
+pub mod ledger;
+pub mod objective;
+pub mod plan_file;
+pub mod recovery_log;
+pub mod recovery_plan;
+pub mod situation;
+pub mod vote;
+
+pub use error::{ErrorName, Fault};
+pub use ids::{AppName, Epoch, IncidentId, Region, SiteName};

@@ -1,0 +1,121 @@
+//! `recovery-log`: the ledger and the log of a recovery.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Authority;
+use crate::{
+    ids::{AppName, Epoch, IncidentId, SiteName},
+    ledger::Ending,
+    plan_file::Scenario,
+    recovery_log::EntryKind,
+    situation::Trigger,
+};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Take the ledger for a recovery that activates the site of this region.
+    Open {
+        /// The app.
+        app: AppName,
+        /// The recovery's id.
+        incident: IncidentId,
+        /// The execution (an ARN) that works on it.
+        execution: String,
+        /// What is said to have happened.
+        scenario: Scenario,
+        /// Who says so.
+        trigger: Trigger,
+    },
+    /// Append a fact to the recovery's log.
+    Record {
+        /// Who asks.
+        authority: Authority,
+        /// What it tells of.
+        kind: EntryKind,
+        /// The facts.
+        body: Value,
+    },
+    /// Make `authority.site` the active site. From here on forward only.
+    Claim {
+        /// Who asks.
+        authority: Authority,
+    },
+    /// End the recovery, and say what it achieved.
+    Close {
+        /// Who asks.
+        authority: Authority,
+        /// How it ended.
+        ending: Ending,
+        /// Why, or with what error.
+        reason: String,
+        /// When the trouble was detected.
+        #[serde(default)]
+        detected_at: Option<Timestamp>,
+        /// The plan's loss estimate, in seconds.
+        #[serde(default)]
+        estimated_loss_seconds: Option<f64>,
+        /// The steps that were taken.
+        #[serde(default)]
+        steps: Vec<StepTaken>,
+    },
+}
+
+/// A step as the machine saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepTaken {
+    /// The state's name.
+    pub name: String,
+    /// When it was entered.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// In a word or a sentence.
+    pub outcome: String,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    /// Of [`Request::Open`]: the recovery holds the ledger.
+    Opened {
+        /// The site that it activates.
+        site: SiteName,
+        /// The epoch that it holds.
+        epoch: Epoch,
+        /// The site that is active now.
+        active_site: SiteName,
+        /// The epoch under which that one serves.
+        active_epoch: Epoch,
+    },
+    /// Of [`Request::Open`]: not now, and why. Nothing was changed.
+    StandDown {
+        /// Why.
+        reason: String,
+    },
+    /// Of [`Request::Record`].
+    Recorded {
+        /// The entry's place in the chain.
+        sequence: u32,
+    },
+    /// Of [`Request::Claim`].
+    Claimed {
+        /// The epoch that is now the active one.
+        epoch: Epoch,
+    },
+    /// Of [`Request::Close`].
+    Closed {
+        /// How it ended.
+        ending: Ending,
+        /// From detection to the end, in seconds. The client's view is longer by the time to
+        /// detect and by what its resolver caches.
+        recovery_seconds: Option<f64>,
+        /// Where the log is, as `s3://bucket/prefix`.
+        log: String,
+    },
+}

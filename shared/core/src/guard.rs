@@ -1,0 +1,140 @@
+//! What may not be done, whoever asks.
+//!
+//! Guards are asked again at the moment of the action, by the function that acts, with what is true
+//! then. A refusal is a value with its reason.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Fault,
+    vote::{Checks, Vote},
+};
+
+/// A person's leave to go on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalGiven {
+    /// Who approved.
+    pub approver: String,
+    /// When.
+    pub approved_at: Timestamp,
+    /// The loss estimate that the approver saw, in seconds; none when it was shown as unknown.
+    pub shown_loss_seconds: Option<f64>,
+}
+
+/// Whether a promotion that can lose this much may go on.
+///
+/// The invariant: no promotion loses more than the RPO unless a person saw at least that much and
+/// approved it. An unknown loss is more than any RPO.
+///
+/// # Errors
+/// [`crate::ErrorName::Refused`] with the reason; ask for approval, or wait for the replica.
+pub fn may_promote(
+    estimated_loss_seconds: Option<f64>,
+    rpo_seconds: u32,
+    approval: Option<&ApprovalGiven>,
+) -> Result<(), Fault> {
+    let within_rpo = estimated_loss_seconds.is_some_and(|loss| loss <= f64::from(rpo_seconds));
+    if within_rpo {
+        return Ok(());
+    }
+    let shown = match estimated_loss_seconds {
+        Some(loss) => format!("promoting may lose {loss:.1} s of acknowledged writes"),
+        None => "how much promoting would lose is unknown".to_owned(),
+    };
+    match approval {
+        None => Err(Fault::refused(format!(
+            "{shown}, more than the RPO of {rpo_seconds} s, and nobody approved that"
+        ))),
+        Some(given) => {
+            let saw_as_much = match (given.shown_loss_seconds, estimated_loss_seconds) {
+                // Whoever approved an unknown loss approved any.
+                (None, _) => true,
+                (Some(shown), Some(loss)) => loss <= shown,
+                (Some(_), None) => false,
+            };
+            if saw_as_much {
+                Ok(())
+            } else {
+                Err(Fault::refused(format!(
+                    "{shown}, but {} approved {} s; ask again with the new figure",
+                    given.approver,
+                    given.shown_loss_seconds.unwrap_or_default()
+                )))
+            }
+        }
+    }
+}
+
+/// Whether traffic may be sent to a site with these checks: every check must vote `up`.
+///
+/// # Errors
+/// [`crate::ErrorName::Refused`] with what is wrong; nobody is sent to a site that cannot serve.
+pub fn may_receive_traffic(checks: &Checks) -> Result<(), Fault> {
+    let failing: Vec<String> = checks
+        .iter()
+        .filter(|(_, check)| check.vote != Vote::Up)
+        .map(|(kind, check)| format!("{}: {}", kind.as_str(), check.detail))
+        .collect();
+    if checks.is_empty() {
+        Err(Fault::refused("the site has no checks, so nothing shows that it can serve"))
+    } else if failing.is_empty() {
+        Ok(())
+    } else {
+        Err(Fault::refused(format!("the site fails its checks ({})", failing.join("; "))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ErrorName;
+
+    fn approval(shown_loss_seconds: Option<f64>) -> ApprovalGiven {
+        ApprovalGiven {
+            approver: "ada".into(),
+            approved_at: "2026-01-01T12:00:00Z".parse().unwrap(),
+            shown_loss_seconds,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_beyond_the_rpo_is_lost_that_nobody_approved(
+            loss in proptest::option::of(0.0f64..1e6), rpo in 0u32..10_000,
+            shown in proptest::option::of(proptest::option::of(0.0f64..1e6)),
+        ) {
+            let given = shown.map(approval);
+            let allowed = may_promote(loss, rpo, given.as_ref()).is_ok();
+            let harmless = loss.is_some_and(|loss| loss <= f64::from(rpo));
+            let seen = given.is_some_and(|given| match given.shown_loss_seconds {
+                None => true,
+                Some(shown) => loss.is_some_and(|loss| loss <= shown),
+            });
+            prop_assert_eq!(allowed, harmless || seen);
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_much_would_be_lost() {
+        let fault = may_promote(Some(7.25), 5, None).unwrap_err();
+        assert_eq!(fault.name, ErrorName::Refused);
+        assert!(fault.message.contains("7.2 s") && fault.message.contains("RPO of 5 s"));
+    }
+
+    #[test]
+    fn traffic_needs_every_check() {
+        assert!(may_receive_traffic(&Checks::new()).is_err());
+        let mut checks = crate::situation::samples::observation(crate::vote::SiteVerdict::Up, 0)
+            .sites
+            .remove("a")
+            .unwrap()
+            .checks;
+        assert!(may_receive_traffic(&checks).is_ok());
+        checks.values_mut().next().unwrap().vote = Vote::Unknown;
+        assert!(may_receive_traffic(&checks).is_err());
+    }
+}

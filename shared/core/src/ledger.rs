@@ -1,0 +1,283 @@
+//! Who may act: the control record and the rules for changing it.
+//!
+//! Each region's bucket holds one control record per app, changed only by conditional writes. The
+//! rules here keep two invariants, both held as property tests: epochs only grow, and at most one
+//! recovery holds an app at a time.
+//!
+//! The order of a change of the active site is: [`open`] reserves the next epoch and makes the
+//! recovery the holder; [`claim`] makes the target the active site under that epoch, from which
+//! moment a site with an older epoch must not serve a write; [`close`] releases the holder. The
+//! epoch is reserved before anything is decided and claimed before anything is changed, so a
+//! recovery that stands down has changed nothing but a counter.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Fault,
+    ids::{AppName, Epoch, IncidentId, SiteName},
+};
+
+/// How long a recovery may hold the ledger without being renewed, in seconds. Longer than the
+/// `TimeoutSeconds` of the recover machine (3,600 s), so that a holder that is past it is dead.
+pub const HOLD_SECONDS: i64 = 3_700;
+
+/// One app's control record, as one region's bucket holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlRecord {
+    /// The app.
+    pub app: AppName,
+    /// The epoch under which `active_site` serves.
+    pub epoch: Epoch,
+    /// The highest epoch ever handed out; at least `epoch`. Reserved numbers are never reused.
+    pub highest_reserved: Epoch,
+    /// The site whose database accepts the app's writes.
+    pub active_site: SiteName,
+    /// The recovery under way, if any.
+    pub recovery: Option<Holder>,
+    /// When the record was last written.
+    pub updated_at: Timestamp,
+}
+
+/// The recovery that holds the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holder {
+    /// Its id.
+    pub incident: IncidentId,
+    /// The execution that works on it (an ARN).
+    pub execution: String,
+    /// The site it activates.
+    pub target: SiteName,
+    /// The epoch it reserved.
+    pub epoch: Epoch,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// Whether it still runs.
+    pub state: HolderState,
+}
+
+/// How far a holder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderState {
+    /// It may decide, and has changed nothing yet.
+    Open,
+    /// The active site has changed: from here on forward only.
+    Claimed,
+    /// It ended in failure; a person, or a new recovery, goes on from there.
+    Failed,
+}
+
+impl ControlRecord {
+    /// The first record of an app: epoch 1, the given site active.
+    #[must_use]
+    pub fn first(app: AppName, active_site: SiteName, now: Timestamp) -> Self {
+        Self {
+            app,
+            epoch: Epoch(1),
+            highest_reserved: Epoch(1),
+            active_site,
+            recovery: None,
+            updated_at: now,
+        }
+    }
+}
+
+/// The newest of the records that could be read (this region's and its peers'). The epoch decides,
+/// then the reservation, then the time.
+#[must_use]
+pub fn newest<'a>(
+    records: impl IntoIterator<Item = &'a ControlRecord>,
+) -> Option<&'a ControlRecord> {
+    records
+        .into_iter()
+        .max_by_key(|record| (record.epoch, record.highest_reserved, record.updated_at))
+}
+
+/// Who asks for the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant<'a> {
+    /// The recovery's id.
+    pub incident: &'a IncidentId,
+    /// Its execution.
+    pub execution: &'a str,
+    /// The site it wants to activate.
+    pub target: &'a SiteName,
+}
+
+/// What [`open`] answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// Write this record (conditionally on the one that was read) and the recovery is open.
+    Write(ControlRecord),
+    /// The same execution opened it before; go on with this record.
+    AlreadyOurs(ControlRecord),
+    /// Not now, for this reason. Not an error: the caller stands down and says so.
+    StandDown(String),
+}
+
+/// Whether this claimant may open a recovery on the newest known record.
+#[must_use]
+pub fn open(newest: &ControlRecord, claimant: &Claimant<'_>, now: Timestamp) -> Opening {
+    if let Some(holder) = &newest.recovery {
+        if holder.incident == *claimant.incident && holder.execution == claimant.execution {
+            return Opening::AlreadyOurs(newest.clone());
+        }
+        let expired =
+            now.duration_since(holder.opened_at) > SignedDuration::from_secs(HOLD_SECONDS);
+        if holder.state != HolderState::Failed && !expired {
+            return Opening::StandDown(format!(
+                "recovery {} is open since {} (execution {}); let it end, or stop it and mark it \
+                 failed before starting another",
+                holder.incident, holder.opened_at, holder.execution
+            ));
+        }
+    }
+    // A recovery that claimed its epoch and then failed leaves its target named as the active site;
+    // only a recovery of that same target can complete it.
+    let unfinished = newest.recovery.as_ref().is_some_and(|holder| {
+        holder.target == *claimant.target && newest.active_site == holder.target
+    });
+    if newest.active_site == *claimant.target && !unfinished {
+        return Opening::StandDown(format!(
+            "site {} is the active site already (epoch {})",
+            claimant.target, newest.epoch
+        ));
+    }
+    let epoch = newest.highest_reserved.max(newest.epoch).next();
+    Opening::Write(ControlRecord {
+        highest_reserved: epoch,
+        recovery: Some(Holder {
+            incident: claimant.incident.clone(),
+            execution: claimant.execution.to_owned(),
+            target: claimant.target.clone(),
+            epoch,
+            opened_at: now,
+            state: HolderState::Open,
+        }),
+        updated_at: now,
+        ..newest.clone()
+    })
+}
+
+/// That `incident` still holds the ledger under `epoch`: the check before every action.
+///
+/// # Errors
+/// [`crate::ErrorName::StaleEpoch`] when someone else holds it or a newer epoch exists; stop and
+/// undo nothing.
+pub fn authorize<'a>(
+    record: &'a ControlRecord,
+    incident: &IncidentId,
+    epoch: Epoch,
+) -> Result<&'a Holder, Fault> {
+    match &record.recovery {
+        Some(holder)
+            if holder.incident == *incident
+                && holder.epoch == epoch
+                && record.highest_reserved == epoch
+                && holder.state != HolderState::Failed =>
+        {
+            Ok(holder)
+        }
+        Some(holder) => Err(Fault::stale(format!(
+            "recovery {incident} acts under epoch {epoch}, but the ledger is held by {} under \
+             epoch {}",
+            holder.incident, holder.epoch
+        ))),
+        None => Err(Fault::stale(format!(
+            "recovery {incident} is not open: the ledger is at epoch {} with site {} active",
+            record.epoch, record.active_site
+        ))),
+    }
+}
+
+/// The record that makes the holder's target the active site.
+///
+/// # Errors
+/// As [`authorize`].
+pub fn claim(
+    record: &ControlRecord,
+    incident: &IncidentId,
+    epoch: Epoch,
+    now: Timestamp,
+) -> Result<ControlRecord, Fault> {
+    let holder = authorize(record, incident, epoch)?;
+    if holder.state == HolderState::Claimed {
+        return Ok(record.clone());
+    }
+    Ok(ControlRecord {
+        epoch,
+        active_site: holder.target.clone(),
+        recovery: Some(Holder { state: HolderState::Claimed, ..holder.clone() }),
+        updated_at: now,
+        ..record.clone()
+    })
+}
+
+/// How a recovery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Users are served from the target.
+    Recovered,
+    /// Nothing was changed, because nothing had to be or was allowed to be.
+    StoodDown,
+    /// It failed; a person has to look.
+    Failed,
+}
+
+/// The record after the recovery has ended. Ending twice is once.
+///
+/// # Errors
+/// [`crate::ErrorName::StaleEpoch`] when another recovery holds the ledger.
+pub fn close(
+    record: &ControlRecord,
+    incident: &IncidentId,
+    ending: Ending,
+    now: Timestamp,
+) -> Result<ControlRecord, Fault> {
+    let Some(holder) = &record.recovery else { return Ok(record.clone()) };
+    if holder.incident != *incident {
+        return Err(Fault::stale(format!(
+            "recovery {incident} cannot be closed: {} holds the ledger",
+            holder.incident
+        )));
+    }
+    let recovery = match ending {
+        Ending::Recovered | Ending::StoodDown => None,
+        Ending::Failed => Some(Holder { state: HolderState::Failed, ..holder.clone() }),
+    };
+    Ok(ControlRecord { recovery, updated_at: now, ..record.clone() })
+}
+
+/// What a site may do, from the newest record that it could see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is the active site under this epoch.
+    Active(Epoch),
+    /// It must not serve a write, for this reason.
+    Fenced(String),
+}
+
+/// Whether `site`, configured with `epoch`, may serve writes when `newest` is the newest record.
+#[must_use]
+pub fn standing(newest: &ControlRecord, site: &SiteName, epoch: Epoch) -> Standing {
+    if newest.active_site != *site {
+        Standing::Fenced(format!(
+            "site {} is active under epoch {}; this is site {site} with epoch {epoch}",
+            newest.active_site, newest.epoch
+        ))
+    } else if newest.epoch != epoch {
+        Standing::Fenced(format!(
+            "the ledger is at epoch {}; site {site} is configured with epoch {epoch}",
+            newest.epoch
+        ))
+    } else {
+        Standing::Active(epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! What a plan must satisfy beyond its shape.
+//!
+//! Every rule that can be broken by a plan that parses is here, each with the reason it exists;
+//! [`check`] reports all of them at once, because an operator mends a file once.
+
+use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
+
+/// A mistake in a plan: where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The keys that lead to it, such as `["sites", "b", "region"]`.
+    pub path: Vec<String>,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+/// Everything that is wrong with this plan; empty when it may be applied.
+#[must_use]
+pub fn check(plan: &AppPlan) -> Vec<Problem> {
+    let mut report = Report::default();
+    sites(plan, &mut report);
+    for (name, site) in &plan.sites {
+        one_site(plan, name.as_str(), site, &mut report);
+    }
+    database(plan, &mut report);
+    detection(plan, &mut report);
+    dns(plan, &mut report);
+    scenarios(plan, &mut report);
+    secrets(plan, &mut report);
+    report.problems
+}
+
+#[derive(Default)]
+struct Report {
+    problems: Vec<Problem>,
+}
+
+impl Report {
+    fn add(&mut self, path: &[&str], message: String) {
+        let path = path.iter().map(|key| (*key).to_owned()).collect();
+        self.problems.push(Problem { path, message });
+    }
+}
+
+fn sites(plan: &AppPlan, report: &mut Report) {
+    if plan.sites.len() != 2 {
+        report.add(
+            &["sites"],
+            format!(
+                "name exactly two sites, an active and a standby one; found {}",
+                plan.sites.len()
+            ),
+        );
+    }
+    let mut seen = std::collections::BTreeMap::new();
+    for (name, site) in &plan.sites {
+        if let Some(other) = seen.insert(&site.region, name) {
+            report.add(
+                &["sites", name.as_str(), "region"],
+                format!(
+                    "sites `{other}` and `{name}` are both in {}: one outage would take both; \
+                     give each a region of its own",
+                    site.region
+                ),
+            );
+        }
+    }
+    if !plan.sites.contains_key(&plan.initially_active) {
+        let known: Vec<&str> = plan.sites.keys().map(crate::ids::SiteName::as_str).collect();
+        report.add(
+            &["initially_active"],
+            format!(
+                "there is no site `{}`; name one of {}",
+                plan.initially_active,
+                known.join(", ")
+            ),
+        );
+    }
+}
+
+fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
+    let endpoints = [(None, site.health.from_region(""))].into_iter().chain(
+        site.health
+            .seen_from
+            .keys()
+            .map(|region| (Some(region.as_str()), site.health.from_region(region.as_str()))),
+    );
+    for (region, endpoints) in endpoints {
+        let mut base = vec!["sites", name, "health"];
+        base.extend(region.into_iter().flat_map(|region| ["seen_from", region]));
+        if let Some(url) = endpoints.http.as_deref()
+            && !(url.starts_with("http://") || url.starts_with("https://"))
+        {
+            base.push("http");
+            report.add(&base, format!("`{url}` is not a URL; begin it with http:// or https://"));
+            base.pop();
+        }
+        for (key, endpoint) in [("postgres", &endpoints.postgres), ("redis", &endpoints.redis)] {
+            if let Some(endpoint) = endpoint.as_deref()
+                && !is_host_and_port(endpoint)
+            {
+                base.push(key);
+                report.add(&base, format!("`{endpoint}` is not host:port, such as 10.0.1.20:5432"));
+                base.pop();
+            }
+        }
+    }
+    let checks = site.health.from_region("").by_kind().len();
+    let quorum = usize::try_from(plan.detection.quorum).unwrap_or(usize::MAX);
+    if checks < quorum {
+        report.add(
+            &["sites", name, "health"],
+            format!(
+                "{checks} checks can never give the {quorum} `down` votes that detection.quorum \
+                 asks for; add checks or lower the quorum"
+            ),
+        );
+    }
+    if let Some(hosts) = &site.hosts
+        && (hosts.tag.is_empty() || hosts.value.is_empty())
+    {
+        report.add(
+            &["sites", name, "hosts"],
+            "an empty tag would select no host or every host; give the tag and its value".into(),
+        );
+    }
+    if !is_word(&site.database.identifier, "-") {
+        report.add(
+            &["sites", name, "database", "identifier"],
+            "use letters, digits and - only, as RDS does".into(),
+        );
+    }
+    if site.database.host.is_empty() || site.database.host.contains(char::is_whitespace) {
+        report.add(
+            &["sites", name, "database", "host"],
+            "give the host name or address at which the app reaches the database".into(),
+        );
+    }
+}
+
+fn database(plan: &AppPlan, report: &mut Report) {
+    if plan.database.engine == Engine::Rds && plan.database.replication == Replication::Synchronous
+    {
+        report.add(
+            &["database", "replication"],
+            "an RDS read replica in another region is always asynchronous; use \
+             engine = \"postgres\", or replication = \"asynchronous\" and an RPO above zero"
+                .into(),
+        );
+    }
+    if !is_word(&plan.database.name, "_-") {
+        report.add(&["database", "name"], "use letters, digits, _ and - only".into());
+    }
+    if !is_word(&plan.database.user, "_-") {
+        report.add(&["database", "user"], "use letters, digits, _ and - only".into());
+    }
+}
+
+fn detection(plan: &AppPlan, report: &mut Report) {
+    let detection = plan.detection;
+    if !(1..=Detection::ALARM_PERIOD_SECONDS).contains(&detection.interval_seconds) {
+        report.add(
+            &["detection", "interval_seconds"],
+            format!(
+                "use 1 to {} seconds: an alarm period has {0} and needs at least one round in it",
+                Detection::ALARM_PERIOD_SECONDS
+            ),
+        );
+        return;
+    }
+    if detection.deadline_ms == 0 || detection.deadline_ms >= detection.interval_seconds * 1000 {
+        report.add(
+            &["detection", "deadline_ms"],
+            format!(
+                "use 1 to {} ms: a round must end before the next one begins",
+                detection.interval_seconds * 1000 - 1
+            ),
+        );
+    }
+    if detection.quorum == 0 {
+        report.add(&["detection", "quorum"], "use at least 1 vote".into());
+    }
+    if !(1..=detection.rounds_per_period()).contains(&detection.rounds_to_alarm) {
+        report.add(
+            &["detection", "rounds_to_alarm"],
+            format!(
+                "use 1 to {}: that many rounds begin in one alarm period of {} s",
+                detection.rounds_per_period(),
+                Detection::ALARM_PERIOD_SECONDS
+            ),
+        );
+    }
+}
+
+fn dns(plan: &AppPlan, report: &mut Report) {
+    let name = &plan.dns.name;
+    if !name.contains('.') || name.ends_with('.') || !is_word(name, "-.") {
+        report.add(
+            &["dns", "name"],
+            format!(
+                "`{name}` is not a fully qualified name such as queue.example.com (no final dot)"
+            ),
+        );
+    }
+    if plan.dns.switch == Switch::Record && plan.dns.hosted_zone_id.is_none() {
+        report.add(
+            &["dns", "switch"],
+            "switching by record needs dns.hosted_zone_id; add it, or use \
+             switch = \"health-check\", which needs no control plane"
+                .into(),
+        );
+    }
+}
+
+fn scenarios(plan: &AppPlan, report: &mut Report) {
+    if plan.scenarios.is_empty() {
+        report.add(&["scenarios"], "give at least the objectives of region-outage".into());
+    }
+    for (scenario, policy) in &plan.scenarios {
+        let scenario = scenario.as_str();
+        if plan.dns.ttl_seconds > policy.rto_seconds {
+            report.add(
+                &["dns", "ttl_seconds"],
+                format!(
+                    "clients keep an answer for {} s, longer than the RTO of {scenario} ({} s); \
+                     lower the TTL",
+                    plan.dns.ttl_seconds, policy.rto_seconds
+                ),
+            );
+        }
+        if policy.rpo_seconds < rpo_floor_seconds(plan) {
+            report.add(
+                &["scenarios", scenario, "rpo_seconds"],
+                format!(
+                    "{} s is less than asynchronous replication can hold: the loss is known no \
+                     finer than one round of checks ({} s); raise it, or use a synchronous standby \
+                     (engine = \"postgres\")",
+                    policy.rpo_seconds,
+                    rpo_floor_seconds(plan)
+                ),
+            );
+        }
+    }
+}
+
+/// The smallest RPO that the plan's replication can promise, in seconds. The loss of an
+/// asynchronous link is estimated from the last moment at which the primary was seen alive, which
+/// is one round of checks back.
+fn rpo_floor_seconds(plan: &AppPlan) -> u32 {
+    match plan.database.replication {
+        Replication::Synchronous => 0,
+        Replication::Asynchronous => plan.detection.interval_seconds,
+    }
+}
+
+fn secrets(plan: &AppPlan, report: &mut Report) {
+    let message = "this is the *name* of a secret (letters, digits, - and _), never the secret \
+                   itself: store the value with `lifeboat secret put`";
+    if !is_word(&plan.database.password_secret, "_-") {
+        report.add(&["database", "password_secret"], message.into());
+    }
+    if let Some(secret) = &plan.notifications.slack_webhook_secret
+        && !is_word(secret, "_-")
+    {
+        report.add(&["notifications", "slack_webhook_secret"], message.into());
+    }
+}
+
+/// A host and a port, without judging the host beyond its characters.
+fn is_host_and_port(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        is_word(host, "-.:[]") && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
+}
+
+/// Non-empty, of letters, digits and these others.
+fn is_word(text: &str, others: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}

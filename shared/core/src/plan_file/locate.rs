@@ -1,0 +1,162 @@
+//! From a person's text to a plan, or to a list of mistakes with their places.
+
+use std::fmt;
+
+use toml_edit::{Document, Item};
+
+use super::{
+    check::{Problem, check},
+    model::AppPlan,
+};
+
+/// A mistake with its place in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// Line, from 1. None when the mistake has no place (something is absent altogether).
+    pub line: Option<usize>,
+    /// Column, from 1.
+    pub column: Option<usize>,
+    /// The keys that lead to it, joined by dots; empty when the text does not parse.
+    pub path: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            write!(f, "{line}:{column}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// The plan that `text` (TOML) describes.
+///
+/// # Errors
+/// Every mistake, located; nothing has been touched. The caller shows them all.
+pub fn read(text: &str) -> Result<AppPlan, Vec<Located>> {
+    let plan: AppPlan = toml::from_str(text).map_err(|error| {
+        let (line, column) = match error.span() {
+            Some(span) => position(text, span.start),
+            None => (None, None),
+        };
+        vec![Located { line, column, path: String::new(), message: one_line(error.message()) }]
+    })?;
+    let problems = check(&plan);
+    if problems.is_empty() {
+        return Ok(plan);
+    }
+    let document = Document::parse(text).ok();
+    let mut located: Vec<Located> = problems
+        .into_iter()
+        .map(|Problem { path, message }| {
+            let at = document.as_ref().and_then(|document| start_of(document.as_item(), &path));
+            let (line, column) = at.map_or((None, None), |at| position(text, at));
+            Located { line, column, path: path.join("."), message }
+        })
+        .collect();
+    located.sort_by_key(|mistake| (mistake.line, mistake.column));
+    Err(located)
+}
+
+/// The offset of the deepest item on the path that exists.
+fn start_of(root: &Item, path: &[String]) -> Option<usize> {
+    let mut item = root;
+    let mut start = None;
+    for key in path {
+        let Some(next) = item.get(key.as_str()) else { break };
+        let key_span = item
+            .as_table_like()
+            .and_then(|table| table.get_key_value(key))
+            .and_then(|(key, _)| key.span());
+        start = key_span.or_else(|| next.span()).map(|span| span.start).or(start);
+        item = next;
+    }
+    start
+}
+
+fn position(text: &str, offset: usize) -> (Option<usize>, Option<usize>) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    (Some(line), Some(column))
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = include_str!("../../../../events/plan/queue.toml");
+
+    fn mistakes(from: &str, to: &str) -> Vec<String> {
+        assert!(GOOD.contains(from), "the example no longer contains {from:?}");
+        let text = GOOD.replace(from, to);
+        read(&text).expect_err(to).iter().map(ToString::to_string).collect()
+    }
+
+    fn only(from: &str, to: &str, place: &str, says: &str) {
+        let found = mistakes(from, to);
+        assert!(
+            found.iter().any(|m| m.contains(place) && m.contains(says)),
+            "{to:?} gave {found:#?}"
+        );
+    }
+
+    #[test]
+    fn the_example_is_a_good_plan() {
+        let plan = read(GOOD).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let json = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<AppPlan>(&json).unwrap(), plan);
+        // A standard parameter of Parameter Store holds 4 KB.
+        assert!(json.len() < 4096, "{} bytes", json.len());
+    }
+
+    #[test]
+    fn every_mistake_is_located_and_says_what_to_do() {
+        only("app = \"queue\"", "app = \"queue\"\ncolour = 1", ":", "unknown field `colour`");
+        only("region = \"us-west-2\"", "region = \"us-east-1\"", "sites.b.region", "own");
+        only("ttl_seconds = 5", "ttl_seconds = 500", "dns.ttl_seconds", "lower the TTL");
+        only("rpo_seconds = 5", "rpo_seconds = 0", "scenarios.region-outage.rpo_seconds", "raise");
+        only("deadline_ms = 1800", "deadline_ms = 2000", "detection.deadline_ms", "1999");
+        only("quorum = 2", "quorum = 4", "sites.a.health", "quorum");
+        only("rounds_to_alarm = 3", "rounds_to_alarm = 6", "detection.rounds_to_alarm", "1 to 5");
+        only("initially_active = \"a\"", "initially_active = \"c\"", "1", "no site `c`");
+        only("switch = \"health-check\"", "switch = \"record\"", "dns.switch", "hosted_zone_id");
+        only("engine = \"rds\"", "engine = \"oracle\"", ":", "unknown variant");
+    }
+
+    #[test]
+    fn a_site_without_a_database_is_found_where_it_stands() {
+        let start = GOOD.find("[sites.b.database]").unwrap();
+        let end = start + GOOD[start..].find("\n[").unwrap();
+        let text = format!("{}{}", &GOOD[..start], &GOOD[end + 1..]);
+        let found = read(&text).unwrap_err();
+        assert!(found[0].message.contains("missing field `database`"), "{found:?}");
+        assert!(found[0].line.is_some());
+    }
+
+    #[test]
+    fn a_synchronous_rds_replica_does_not_exist() {
+        only(
+            "replication = \"asynchronous\"",
+            "replication = \"synchronous\"",
+            "database.replication",
+            "always asynchronous",
+        );
+    }
+
+    #[test]
+    fn a_secret_in_place_of_its_name_is_refused_without_showing_it() {
+        let found = mistakes("password_secret = \"database\"", "password_secret = \"p@ss w0rd!\"");
+        assert!(found.iter().any(|m| m.contains("name")));
+        assert!(found.iter().all(|m| !m.contains("p@ss")), "{found:?}");
+    }
+}

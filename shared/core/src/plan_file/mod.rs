@@ -1,0 +1,13 @@
+//! The plan file: one TOML document per app that describes the system to protect.
+//!
+//! [`read`] is the only way in for a document that a person wrote: it parses, checks, and says of
+//! every mistake where it stands and what to do. `lifeboat plan apply` then stores the same plan as
+//! JSON in each region, because a recovery may read only the region that it runs in.
+
+mod check;
+mod locate;
+mod model;
+
+pub use check::{Problem, check};
+pub use locate::{Located, read};
+pub use model::*;

@@ -1,0 +1,328 @@
+//! From a situation to an explicit plan.
+//!
+//! [`plan`] is total and deterministic: every situation gives a plan, and whatever carries it out
+//! makes no choice of its own. [`lint`] holds a plan against the rules that every plan must follow;
+//! a plan that breaks one is never run.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{Epoch, SiteName},
+    plan_file::{AppPlan, Approval, Engine, Scenario, Switch},
+    situation::{Situation, Trigger, estimated_loss_seconds},
+    vote::{SiteVerdict, Vote},
+};
+
+/// Seconds that an RDS promotion is expected to take: AWS documents that the instance is rebooted
+/// and that it takes several minutes.
+const RDS_PROMOTION_SECONDS: f64 = 180.0;
+/// Seconds for `pg_promote`: 0.1 s measured, one for the round trips.
+const POSTGRES_PROMOTION_SECONDS: f64 = 1.0;
+/// Seconds to start the app through Run Command: two polls of the machine.
+const ACTIVATION_SECONDS: f64 = 3.0;
+/// Seconds until Route 53's checkers have seen the switch object: one fast interval (10 s).
+const HEALTH_CHECK_SECONDS: f64 = 10.0;
+/// Seconds until a record change is in sync: Route 53 documents 60.
+const RECORD_CHANGE_SECONDS: f64 = 60.0;
+
+/// What to do, or why to do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Go on, unattended.
+    Proceed,
+    /// Go on when a person has approved.
+    AskApproval,
+    /// Do nothing: it is not needed, or not proven to be.
+    StandDown,
+    /// Recovery is needed and no path is open: page a person.
+    Blocked,
+}
+
+/// One thing that the plan does, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What.
+    pub action: Action,
+    /// On which site.
+    pub site: SiteName,
+    /// Why this and not something else.
+    pub reason: String,
+}
+
+/// The actions that a plan can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Make the target the active site in the ledger.
+    ClaimEpoch,
+    /// Stop the old site from writing, if it can be reached.
+    Fence,
+    /// Promote the target's replica.
+    Promote,
+    /// Point the app at its database and start it.
+    Activate,
+    /// Check that the target can serve.
+    Verify,
+    /// Move traffic by a health-check switch.
+    SwitchByHealthCheck,
+    /// Move traffic by changing records.
+    SwitchByRecord,
+}
+
+/// The plan of one recovery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveryPlan {
+    /// What to do.
+    pub decision: Decision,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The epoch that it acts under.
+    pub epoch: Epoch,
+    /// The site to activate.
+    pub target: SiteName,
+    /// The site that was active.
+    pub old_active: SiteName,
+    /// The steps, in order; empty unless the decision is to go on.
+    pub steps: Vec<Step>,
+    /// The most that it can lose, in seconds of acknowledged writes; none when unknown.
+    pub estimated_loss_seconds: Option<f64>,
+    /// The RPO that it is held against, in seconds.
+    pub rpo_seconds: u32,
+    /// How long it should take from here, in seconds.
+    pub estimated_rto_seconds: f64,
+    /// The RTO that it is held against, in seconds.
+    pub rto_seconds: u32,
+    /// When the votes that it rests on were taken.
+    pub observed_at: Timestamp,
+}
+
+/// The plan for this situation under this app's policy.
+#[must_use]
+pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
+    let policy = app.scenarios.get(&situation.scenario);
+    let loss =
+        estimated_loss_seconds(&situation.observation, &situation.active, app.database.replication);
+    let (decision, reason) = decide(situation, app, loss);
+    let goes_on = matches!(decision, Decision::Proceed | Decision::AskApproval);
+    RecoveryPlan {
+        decision,
+        reason,
+        scenario: situation.scenario,
+        epoch: situation.epoch,
+        target: situation.target.clone(),
+        old_active: situation.active.clone(),
+        steps: if goes_on { steps(situation, app) } else { Vec::new() },
+        estimated_loss_seconds: loss,
+        rpo_seconds: policy.map_or(0, |policy| policy.rpo_seconds),
+        estimated_rto_seconds: estimated_rto_seconds(app),
+        rto_seconds: policy.map_or(0, |policy| policy.rto_seconds),
+        observed_at: situation.observation.observed_at,
+    }
+}
+
+fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision, String) {
+    let Situation { active, target, trigger, .. } = situation;
+    let Some(policy) = app.scenarios.get(&situation.scenario) else {
+        return (
+            Decision::Blocked,
+            format!("the plan has no policy for {}", situation.scenario.as_str()),
+        );
+    };
+    if target == active {
+        return (Decision::StandDown, format!("site {target} is the active site already"));
+    }
+    let overridden = matches!(trigger, Trigger::Operator { override_votes: true, .. });
+    let verdict = situation.active_verdict();
+    if verdict != SiteVerdict::Down && !overridden {
+        return (Decision::StandDown, not_proven(situation, verdict));
+    }
+    let replica = &situation.observation.replica;
+    if replica.vote != Vote::Up {
+        return (
+            Decision::Blocked,
+            format!(
+                "site {active} is down, but the replica in {target} cannot be used: {}",
+                replica.detail
+            ),
+        );
+    }
+    let lost = match loss {
+        Some(loss) => format!("at most {loss:.1} s of acknowledged writes"),
+        None => "an unknown amount of acknowledged writes".to_owned(),
+    };
+    if overridden {
+        return (
+            Decision::AskApproval,
+            format!(
+                "an operator asks to leave site {active} although the votes say {}; it can lose {lost}",
+                verdict_word(verdict)
+            ),
+        );
+    }
+    if loss.is_none_or(|loss| loss > f64::from(policy.rpo_seconds)) {
+        return (
+            Decision::AskApproval,
+            format!(
+                "site {active} is down, and promoting {target} can lose {lost}, more than the RPO of {} s",
+                policy.rpo_seconds
+            ),
+        );
+    }
+    match policy.approval {
+        Approval::Required => (
+            Decision::AskApproval,
+            format!("site {active} is down; the plan asks for approval; it can lose {lost}"),
+        ),
+        Approval::Automatic => (
+            Decision::Proceed,
+            format!(
+                "site {active} is down; promoting {target} can lose {lost}, within the RPO of {} s",
+                policy.rpo_seconds
+            ),
+        ),
+    }
+}
+
+fn not_proven(situation: &Situation, verdict: SiteVerdict) -> String {
+    let active = &situation.active;
+    match verdict {
+        SiteVerdict::Up => format!("site {active} answers every check"),
+        SiteVerdict::Degraded => format!(
+            "site {active} still answers some checks: it is not lost; repair it in place ({})",
+            failing(situation)
+        ),
+        SiteVerdict::Unknown => format!(
+            "region {} cannot tell whether site {active} is down: unknown is never down",
+            situation.observation.observed_from
+        ),
+        SiteVerdict::Down => format!("site {active} is down"),
+    }
+}
+
+fn failing(situation: &Situation) -> String {
+    let checks = situation.observation.sites.get(&situation.active).map(|site| &site.checks);
+    checks
+        .into_iter()
+        .flatten()
+        .filter(|(_, check)| check.vote != Vote::Up)
+        .map(|(kind, check)| format!("{}: {}", kind.as_str(), check.detail))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+const fn verdict_word(verdict: SiteVerdict) -> &'static str {
+    match verdict {
+        SiteVerdict::Up => "up",
+        SiteVerdict::Degraded => "degraded",
+        SiteVerdict::Down => "down",
+        SiteVerdict::Unknown => "unknown",
+    }
+}
+
+fn steps(situation: &Situation, app: &AppPlan) -> Vec<Step> {
+    let Situation { active, target, .. } = situation;
+    let step = |action, site: &SiteName, reason: &str| Step {
+        action,
+        site: site.clone(),
+        reason: reason.to_owned(),
+    };
+    let data = match app.database.engine {
+        Engine::Rds => "the read replica holds the newest data; RDS promotes it",
+        Engine::Postgres => "the streaming replica holds the newest data; pg_promote opens it",
+    };
+    let switch = match app.dns.switch {
+        Switch::HealthCheck => step(
+            Action::SwitchByHealthCheck,
+            target,
+            "needs only S3 in this region and Route 53's data plane",
+        ),
+        Switch::Record => {
+            step(Action::SwitchByRecord, target, "the plan file asks for record changes")
+        }
+    };
+    vec![
+        step(Action::ClaimEpoch, target, "from here on the old site is stale wherever it can see"),
+        step(
+            Action::Fence,
+            active,
+            "best effort: an unreachable site fences itself when it returns",
+        ),
+        step(Action::Promote, target, data),
+        step(Action::Activate, target, "the app needs the new database and the new epoch"),
+        step(Action::Verify, target, "nobody is sent to a site that cannot serve"),
+        switch,
+    ]
+}
+
+/// Seconds from the decision until the last client has the new answer.
+fn estimated_rto_seconds(app: &AppPlan) -> f64 {
+    let data = match app.database.engine {
+        Engine::Rds => RDS_PROMOTION_SECONDS,
+        Engine::Postgres => POSTGRES_PROMOTION_SECONDS,
+    };
+    let switch = match app.dns.switch {
+        Switch::HealthCheck => HEALTH_CHECK_SECONDS,
+        Switch::Record => RECORD_CHANGE_SECONDS,
+    };
+    data + ACTIVATION_SECONDS + switch + f64::from(app.dns.ttl_seconds)
+}
+
+/// What is wrong with a plan; empty when it may be run.
+#[must_use]
+pub fn lint(plan: &RecoveryPlan) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let goes_on = matches!(plan.decision, Decision::Proceed | Decision::AskApproval);
+    if !goes_on {
+        if !plan.steps.is_empty() {
+            wrong.push("a plan that does not go on has steps".into());
+        }
+        return wrong;
+    }
+    if plan.target == plan.old_active {
+        wrong.push("the target is the site that is active".into());
+    }
+    if plan.decision == Decision::Proceed
+        && plan.estimated_loss_seconds.is_none_or(|loss| loss > f64::from(plan.rpo_seconds))
+    {
+        wrong.push("it would lose more than the RPO and asks nobody".into());
+    }
+    let place =
+        |wanted: &[Action]| plan.steps.iter().position(|step| wanted.contains(&step.action));
+    let order = [
+        (&[Action::ClaimEpoch][..], "claim the epoch"),
+        (&[Action::Fence], "fence the old site"),
+        (&[Action::Promote], "promote"),
+        (&[Action::Activate], "activate"),
+        (&[Action::Verify], "verify"),
+        (&[Action::SwitchByHealthCheck, Action::SwitchByRecord], "switch traffic"),
+    ];
+    let mut last = None;
+    for (actions, name) in order {
+        match place(actions) {
+            None => wrong.push(format!("it does not {name}")),
+            Some(at) if last.is_some_and(|last| at < last) => {
+                wrong.push(format!("it does {name} too early"));
+            }
+            Some(at) => last = Some(at),
+        }
+    }
+    for step in &plan.steps {
+        let wanted = if step.action == Action::Fence { &plan.old_active } else { &plan.target };
+        if step.site != *wanted {
+            wrong.push(format!("it does {:?} on site {}", step.action, step.site));
+        }
+        if step.reason.is_empty() {
+            wrong.push(format!("{:?} has no reason", step.action));
+        }
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! What is known when a recovery has to decide.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{Epoch, Region, SiteName},
+    plan_file::{Replication, Scenario},
+    vote::{Checks, Sight, SiteVerdict, Vote},
+};
+
+/// All sites as one region sees them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observation {
+    /// Where the observer stands.
+    pub observed_from: Region,
+    /// When the votes were taken.
+    pub observed_at: Timestamp,
+    /// Whether the observer sees anything.
+    pub sight: Sight,
+    /// The sites.
+    pub sites: BTreeMap<SiteName, SiteObservation>,
+    /// The standby's copy of the data.
+    pub replica: ReplicaObservation,
+}
+
+/// One site as seen from another region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteObservation {
+    /// What the votes prove.
+    pub verdict: SiteVerdict,
+    /// The votes.
+    pub checks: Checks,
+    /// Since when every round found it down; none while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_since: Option<Timestamp>,
+}
+
+/// The standby database of the observer's region.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaObservation {
+    /// Whether it answers SQL.
+    pub vote: Vote,
+    /// What was seen, in words.
+    pub detail: String,
+    /// Whether it is still a replica. None when it does not answer.
+    pub in_recovery: Option<bool>,
+    /// The last WAL position that it has received, as PostgreSQL writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_lsn: Option<String>,
+    /// The last moment at which it was seen to hold everything that the primary had committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up_at: Option<Timestamp>,
+}
+
+/// Who asked for a recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Trigger {
+    /// An alarm on the votes.
+    Alarm {
+        /// The alarm's name.
+        alarm: String,
+        /// When it went off.
+        at: Timestamp,
+    },
+    /// A person.
+    Operator {
+        /// Who.
+        who: String,
+        /// Act although the votes do not prove the active site lost. Always asks for approval.
+        #[serde(default)]
+        override_votes: bool,
+    },
+}
+
+/// Everything that [`crate::recovery_plan::plan`] looks at, besides the plan file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Situation {
+    /// What is said to have happened.
+    pub scenario: Scenario,
+    /// Who says so.
+    pub trigger: Trigger,
+    /// The site to activate.
+    pub target: SiteName,
+    /// The site that the ledger calls active.
+    pub active: SiteName,
+    /// The epoch that this recovery holds.
+    pub epoch: Epoch,
+    /// The votes.
+    pub observation: Observation,
+}
+
+impl Situation {
+    /// What the votes prove of the active site.
+    #[must_use]
+    pub fn active_verdict(&self) -> SiteVerdict {
+        self.observation.sites.get(&self.active).map_or(SiteVerdict::Unknown, |site| site.verdict)
+    }
+}
+
+/// The most that promoting the replica now can lose, in seconds of acknowledged writes; none when
+/// it cannot be known.
+///
+/// The primary may have acknowledged writes from the last moment at which the replica held
+/// everything until the moment at which the primary was first seen down. A synchronous standby has
+/// every acknowledged write.
+#[must_use]
+pub fn estimated_loss_seconds(
+    observation: &Observation,
+    active: &SiteName,
+    replication: Replication,
+) -> Option<f64> {
+    if replication == Replication::Synchronous {
+        return Some(0.0);
+    }
+    let down_since = observation.sites.get(active)?.down_since?;
+    let caught_up_at = observation.replica.caught_up_at?;
+    Some(seconds_between(caught_up_at, down_since).max(0.0))
+}
+
+/// Seconds from `earlier` to `later`, to the millisecond; negative when they are the other way
+/// round.
+#[must_use]
+pub fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
+    let millis = later.duration_since(earlier).as_millis();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of a few hours fit an f64 exactly"
+    )]
+    let seconds = millis as f64 / 1000.0;
+    seconds
+}
+
+/// Observations for tests here and in other crates' tests.
+#[doc(hidden)]
+pub mod samples {
+    use super::{Observation, ReplicaObservation, SiteObservation};
+    use crate::vote::{CheckKind, CheckResult, Sight, SiteVerdict, Vote};
+
+    /// Site `a` with this verdict as seen from `us-west-2`, the replica having caught up
+    /// `lag_seconds` before the outage at 12:00:10.
+    #[must_use]
+    #[expect(clippy::unwrap_used, reason = "constants that parse, used by tests only")]
+    pub fn observation(active: SiteVerdict, lag_seconds: i64) -> Observation {
+        let outage: jiff::Timestamp = "2026-01-01T12:00:10Z".parse().unwrap();
+        let vote = match active {
+            SiteVerdict::Up => Vote::Up,
+            SiteVerdict::Down | SiteVerdict::Degraded => Vote::Down,
+            SiteVerdict::Unknown => Vote::Unknown,
+        };
+        let checks = |vote| {
+            [CheckKind::Http, CheckKind::Postgres, CheckKind::Redis]
+                .into_iter()
+                .map(|kind| (kind, CheckResult { vote, detail: "sample".into(), elapsed_ms: 3 }))
+                .collect()
+        };
+        let site = |verdict, vote, down_since| SiteObservation {
+            verdict,
+            checks: checks(vote),
+            down_since,
+        };
+        Observation {
+            observed_from: "us-west-2".parse().unwrap(),
+            observed_at: "2026-01-01T12:00:30Z".parse().unwrap(),
+            sight: if active == SiteVerdict::Unknown { Sight::Blind } else { Sight::Clear },
+            sites: [
+                (
+                    "a".parse().unwrap(),
+                    site(active, vote, (active == SiteVerdict::Down).then_some(outage)),
+                ),
+                ("b".parse().unwrap(), site(SiteVerdict::Degraded, Vote::Up, None)),
+            ]
+            .into(),
+            replica: ReplicaObservation {
+                vote: Vote::Up,
+                detail: "streaming".into(),
+                in_recovery: Some(true),
+                received_lsn: Some("0/5000148".into()),
+                caught_up_at: Some(outage - jiff::SignedDuration::from_secs(lag_seconds)),
+            },
+        }
+    }
+}
