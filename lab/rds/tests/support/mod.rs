@@ -1,0 +1,211 @@
+//! A server of its own addresses, and boto3 to call it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lifeboat_lab_rds::{AddressPool, RdsConfig};
+use serde_json::{Value, json};
+use tokio_postgres::{Client, NoTls};
+
+pub(crate) const EAST: &str = "us-east-1";
+pub(crate) const WEST: &str = "us-west-2";
+
+/// A configuration whose instances are at 127.0.`third`.20 and 127.0.`third + 1`.20.
+pub(crate) fn config(data_dir: &Path, third: u8) -> RdsConfig {
+    let pool = |third| AddressPool { first: Ipv4Addr::new(127, 0, third, 20), size: 5 };
+    RdsConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        regions: BTreeMap::from([
+            (EAST.to_owned(), pool(third)),
+            (WEST.to_owned(), pool(third + 1)),
+        ]),
+        replication_links: BTreeMap::new(),
+        min_free_bytes: 200 << 20,
+        ..RdsConfig::lab(data_dir)
+    }
+}
+
+pub(crate) fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/venv/bin")
+}
+
+/// An error that the API answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) status: u64,
+    pub(crate) message: String,
+}
+
+/// boto3 in a process of its own.
+pub(crate) struct Boto {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Boto {
+    pub(crate) fn new(endpoint: &str) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boto.py");
+        let mut command = Command::new(tools().join("python"));
+        command.arg(script).arg(endpoint).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|e| panic!("the tools are absent, make builds them: {e}"));
+        let (stdin, stdout) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, stdin, stdout }
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        region: &str,
+        call: &str,
+        with: &Value,
+    ) -> Result<Value, Refusal> {
+        writeln!(self.stdin, "{}", json!({ "region": region, "call": call, "with": with }))
+            .unwrap();
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let mut result: Value =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("{call}: {e}: {line}"));
+        match result["code"].as_str() {
+            None => Ok(result["answer"].take()),
+            Some(code) => Err(Refusal {
+                code: code.to_owned(),
+                status: result["status"].as_u64().unwrap(),
+                message: result["message"].as_str().unwrap().to_owned(),
+            }),
+        }
+    }
+
+    pub(crate) fn ok(&mut self, region: &str, call: &str, with: &Value) -> Value {
+        self.call(region, call, with).unwrap_or_else(|e| panic!("{call} {with}: {e:?}"))
+    }
+
+    /// The code and HTTP status of a call that must fail.
+    pub(crate) fn refused(&mut self, region: &str, call: &str, with: &Value) -> (String, u64) {
+        let refusal = self.call(region, call, with).expect_err("must be refused");
+        (refusal.code, refusal.status)
+    }
+
+    pub(crate) fn instance(&mut self, region: &str, id: &str) -> Value {
+        self.ok(region, "describe_db_instances", &json!({ "DBInstanceIdentifier": id }))["DBInstances"][0].take()
+    }
+
+    pub(crate) fn status(&mut self, region: &str, id: &str) -> String {
+        self.instance(region, id)["DBInstanceStatus"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits for a status, which must come after nothing but the given ones.
+    pub(crate) async fn wait(
+        &mut self,
+        region: &str,
+        id: &str,
+        over: &[&str],
+        status: &str,
+    ) -> Value {
+        let begin = Instant::now();
+        loop {
+            let instance = self.instance(region, id);
+            let now = instance["DBInstanceStatus"].as_str().unwrap().to_owned();
+            if now == status {
+                tell(id, status, begin);
+                return instance;
+            }
+            assert!(
+                over.contains(&now.as_str()),
+                "{id} is {now} on its way over {over:?} to {status}"
+            );
+            assert!(begin.elapsed() < Duration::from_secs(30), "{id} is still {now}");
+            tick(20).await;
+        }
+    }
+
+    pub(crate) async fn wait_gone(&mut self, region: &str, id: &str) {
+        let begin = Instant::now();
+        loop {
+            match self.call(region, "describe_db_instances", &json!({ "DBInstanceIdentifier": id }))
+            {
+                Err(refusal) => {
+                    assert_eq!(
+                        (refusal.code.as_str(), refusal.status),
+                        ("DBInstanceNotFound", 404)
+                    );
+                    tell(id, "gone", begin);
+                    return;
+                }
+                Ok(answer) => assert_eq!(answer["DBInstances"][0]["DBInstanceStatus"], "deleting"),
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "{id} is still there");
+            tick(20).await;
+        }
+    }
+}
+
+impl Drop for Boto {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "with --nocapture the tests tell how long the server takes"
+)]
+fn tell(id: &str, status: &str, begin: Instant) {
+    println!("{id}: {status} after {} ms", begin.elapsed().as_millis());
+}
+
+/// A moment between two looks at something.
+pub(crate) async fn tick(milliseconds: u64) {
+    let mut interval = tokio::time::interval(Duration::from_millis(milliseconds));
+    interval.tick().await;
+    interval.tick().await;
+}
+
+/// What a minimal `create_db_instance` needs.
+pub(crate) fn create(id: &str) -> Value {
+    json!({
+        "DBInstanceIdentifier": id, "Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20,
+        "MasterUsername": "postgres", "MasterUserPassword": "not-a-secret", "DBName": "queue",
+    })
+}
+
+/// Connects as an app does: as the master user, to the address that the API says.
+pub(crate) async fn connect(
+    instance: &Value,
+    password: &str,
+) -> Result<Client, tokio_postgres::Error> {
+    let endpoint = &instance["Endpoint"];
+    let text = format!(
+        "host={} port={} user=postgres password={password} dbname=queue connect_timeout=2",
+        endpoint["Address"].as_str().unwrap(),
+        endpoint["Port"],
+    );
+    let (client, connection) = tokio_postgres::connect(&text, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+pub(crate) async fn count(client: &Client) -> i64 {
+    client.query_one("SELECT count(*) FROM ticket", &[]).await.map_or(-1, |row| row.get(0))
+}
+
+/// Waits until the client sees this many tickets.
+pub(crate) async fn wait_count(client: &Client, wanted: i64) {
+    let begin = Instant::now();
+    loop {
+        let seen = count(client).await;
+        if seen == wanted {
+            return;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "{seen} tickets, not {wanted}");
+        tick(20).await;
+    }
+}
