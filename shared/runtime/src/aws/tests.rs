@@ -1,0 +1,99 @@
+use aws_smithy_runtime_api::{client::result::ConnectorError, http::StatusCode};
+use aws_smithy_types::{body::SdkBody, error::ErrorMetadata};
+
+use super::*;
+
+#[derive(Debug, thiserror::Error)]
+#[error("service error")]
+struct ServiceError(ErrorMetadata);
+
+impl ProvideErrorMetadata for ServiceError {
+    fn meta(&self) -> &ErrorMetadata {
+        &self.0
+    }
+}
+
+fn answered(code: &str, message: &str, status: u16) -> Fault {
+    let mut meta = ErrorMetadata::builder();
+    if !code.is_empty() {
+        meta = meta.code(code).message(message);
+    }
+    let raw = HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::empty());
+    fault("read the plan", SdkError::service_error(ServiceError(meta.build()), raw))
+}
+
+fn unanswered(error: SdkError<ServiceError, HttpResponse>) -> Fault {
+    fault("read the plan", error)
+}
+
+#[test]
+fn what_passes_by_itself_is_transient() {
+    for (code, status) in [
+        ("ThrottlingException", 400),
+        ("SlowDown", 503),
+        ("", 500),
+        ("Unheard", 502),
+        ("TooManyRequestsException", 429),
+        ("ConditionalRequestConflict", 409),
+    ] {
+        assert_eq!(answered(code, "m", status).name, ErrorName::Transient, "{code} {status}");
+    }
+    for error in [
+        SdkError::timeout_error("deadline"),
+        SdkError::dispatch_failure(ConnectorError::timeout("deadline".into())),
+        SdkError::dispatch_failure(ConnectorError::io("refused".into())),
+        SdkError::dispatch_failure(ConnectorError::other("dns".into(), None)),
+    ] {
+        assert_eq!(unanswered(error).name, ErrorName::Transient);
+    }
+}
+
+#[test]
+fn what_needs_a_hand_needs_a_human() {
+    for code in
+        ["AccessDenied", "AccessDeniedException", "UnrecognizedClientException", "NoSuchBucket"]
+    {
+        let fault = answered(code, "not authorized to perform: s3:PutObject", 403);
+        assert_eq!(fault.name, ErrorName::NeedsHuman, "{code}");
+        assert_eq!(
+            fault.message,
+            format!("read the plan failed: {code}: not authorized to perform: s3:PutObject")
+        );
+    }
+    for error in [
+        SdkError::construction_failure("no bucket"),
+        SdkError::dispatch_failure(ConnectorError::user("bad endpoint".into())),
+    ] {
+        assert_eq!(unanswered(error).name, ErrorName::NeedsHuman);
+    }
+}
+
+#[test]
+fn a_message_is_one_line_and_never_the_signed_request() {
+    let fault = answered("InvalidThing", "first\n  second\t third", 400);
+    assert_eq!(fault.message, "read the plan failed: InvalidThing: first second third");
+    let fault = answered("SignatureDoesNotMatch", "x-amz-security-token:s3cr3t", 403);
+    assert!(!fault.message.contains("s3cr3t"), "{fault}");
+    let fault = answered("InvalidThing", &"long ".repeat(1000), 400);
+    assert!(fault.message.chars().count() <= 400);
+}
+
+#[test]
+fn a_refused_connection_says_so() {
+    let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
+    let fault = unanswered(SdkError::dispatch_failure(ConnectorError::io(refused.into())));
+    assert!(fault.message.contains("connection refused"), "{fault}");
+}
+
+#[test]
+fn another_region_or_other_limits_keep_the_rest() {
+    let base = SdkConfig::builder().region(Region::new("us-west-2")).build();
+    let other = in_region(&base, "us-east-1");
+    assert_eq!(other.region().unwrap().as_ref(), "us-east-1");
+    let quick = with_limits(&other, Duration::from_millis(300), Duration::from_millis(700), 1);
+    assert_eq!(quick.region().unwrap().as_ref(), "us-east-1");
+    let timeouts = quick.timeout_config().unwrap();
+    assert_eq!(timeouts.operation_timeout(), Some(Duration::from_millis(700)));
+    assert_eq!(timeouts.connect_timeout(), Some(Duration::from_millis(300)));
+    assert_eq!(quick.retry_config().unwrap().max_attempts(), 1);
+}
