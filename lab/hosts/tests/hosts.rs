@@ -1,0 +1,348 @@
+//! The hosts with real processes, and their API as boto3 sees it.
+
+#![expect(clippy::expect_used, reason = "a helper of a test fails the test")]
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lifeboat_lab_hosts::{
+    HostSpec, HostState, HostsConfig, HostsError, HostsServer, ServiceSpec, ServiceState,
+};
+
+const HOST: &str = "i-0000000000000000b";
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn service(name: &str, script: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: name.to_owned(),
+        program: "sh".to_owned(),
+        args: vec!["-c".to_owned(), script.to_owned()],
+        env: BTreeMap::new(),
+        start_at_boot: false,
+        ready: None,
+    }
+}
+
+fn host(home: &Path, services: Vec<ServiceSpec>) -> HostSpec {
+    HostSpec {
+        instance_id: HOST.to_owned(),
+        name: "app-b".to_owned(),
+        region: "us-west-2".to_owned(),
+        tags: BTreeMap::from([("lifeboat:site".to_owned(), "b".to_owned())]),
+        home: home.to_owned(),
+        env: BTreeMap::new(),
+        services,
+        boot_hook: None,
+        legacy_agent: false,
+    }
+}
+
+fn executable(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("it has a directory"))
+        .expect("the directory can be made");
+    std::fs::write(path, text).expect("the file can be written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+        .expect("it can be made executable");
+}
+
+fn hooks(home: &Path) {
+    for action in ["start", "stop", "restart", "status"] {
+        let text = format!("#!/bin/sh\nexec \"$LIFEBOAT_HOME/bin/service\" {action} app\n");
+        executable(&home.join("queue/hooks").join(action), &text);
+    }
+}
+
+async fn server() -> HostsServer {
+    let config = HostsConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        minimum_timeout_seconds: 1,
+        ..HostsConfig::default()
+    };
+    HostsServer::start(config).await.expect("the server starts")
+}
+
+fn temporary() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    let path = directory.path().canonicalize().expect("it exists");
+    (directory, path)
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < end, "{what} does not come true");
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        tick.tick().await;
+        tick.tick().await;
+    }
+}
+
+fn alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+}
+
+fn state(pid: u32) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process is there");
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).expect("it has a state")
+}
+
+/// Runs `aws ssm` and returns what it says, or its error.
+async fn aws(server: &HostsServer, arguments: &[&str]) -> Result<String, String> {
+    let output = tokio::process::Command::new(repository().join("target/tools/venv/bin/aws"))
+        .args([
+            "--endpoint-url",
+            &format!("http://{}", server.address()),
+            "--region",
+            "us-west-2",
+            "--output",
+            "text",
+            "ssm",
+        ])
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        // AWS's least timeout is checked by the client too; a test of the timeout cannot wait that long.
+        .env("AWS_CONFIG_FILE", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws.config"))
+        .output()
+        .await
+        .expect("the aws CLI is in target/tools/venv");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8").trim().to_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+const SHELL: &str = "
+schemaVersion: '2.2'
+parameters:
+  Lines: {type: StringList}
+mainSteps:
+  - {action: 'aws:runShellScript', name: run, inputs: {runCommand: ['{{ Lines }}']}}
+";
+
+async fn send(server: &HostsServer, line: &str, timeout: &str) -> String {
+    let parameters = format!("Lines={}", serde_json::json!([line]));
+    let arguments = [
+        "send-command",
+        "--document-name",
+        "shell",
+        "--instance-ids",
+        HOST,
+        "--parameters",
+        &parameters,
+        "--timeout-seconds",
+        timeout,
+        "--query",
+        "Command.CommandId",
+    ];
+    aws(server, &arguments).await.expect("the command is taken")
+}
+
+async fn status(server: &HostsServer, command: &str) -> String {
+    let query = "[Status,StatusDetails]";
+    let arguments = [
+        "get-command-invocation",
+        "--command-id",
+        command,
+        "--instance-id",
+        HOST,
+        "--query",
+        query,
+    ];
+    aws(server, &arguments).await.expect("the command is known").replace('\t', " ")
+}
+
+async fn until_status(server: &HostsServer, command: &str, wanted: &str) {
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        let now = status(server, command).await;
+        if now == wanted {
+            return;
+        }
+        assert!(Instant::now() < end, "the command is {now}, not {wanted}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_command_is_that_of_aws() {
+    let (_directory, home) = temporary();
+    hooks(&home);
+    let mut server = server().await;
+    server
+        .add_host(host(&home, vec![service("app", "exec sleep 1000")]))
+        .expect("the host is added");
+    server.boot_host(HOST).await.expect("the host boots");
+    let output = tokio::process::Command::new(repository().join("target/tools/venv/bin/python"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run_command.py"))
+        .arg(format!("http://{}", server.address()))
+        .arg(repository().join("infra/documents/site-control.yaml"))
+        .arg(&home)
+        .arg(HOST)
+        .output()
+        .await
+        .expect("python is in target/tools/venv");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    server.stop().await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_is_the_same_on_an_old_agent() {
+    let (_directory, home) = temporary();
+    hooks(&home);
+    let mut server = server().await;
+    let spec =
+        HostSpec { legacy_agent: true, ..host(&home, vec![service("app", "exec sleep 1000")]) };
+    server.add_host(spec).expect("the host is added");
+    server.boot_host(HOST).await.expect("the host boots");
+    let document = std::fs::read_to_string(repository().join("infra/documents/site-control.yaml"))
+        .expect("it is there");
+    server.install_document("us-west-2", "lifeboat-site-control", &document).expect("it is good");
+    server
+        .install_document("us-west-2", "lifeboat-site-control", &document)
+        .expect("twice is once");
+    let parameters =
+        "Action=activate,App=queue,Site=b,Epoch=3,DatabaseHost=127.0.2.20,DatabaseName=queue";
+    let arguments =
+        ["send-command", "--document-name", "lifeboat-site-control", "--instance-ids", HOST];
+    let arguments =
+        [&arguments[..], &["--parameters", parameters, "--query", "Command.CommandId"]].concat();
+    let command = aws(&server, &arguments).await.expect("the command is taken");
+    until_status(&server, &command, "Success Success").await;
+    let site = std::fs::read_to_string(home.join("queue/site.json")).expect("it is written");
+    assert!(site.contains("\"epoch\": 3"), "{site}");
+    assert!(matches!(server.service_state(HOST, "app"), Ok(ServiceState::Running(_))));
+    server.stop().await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_host_runs_nothing_and_a_booted_one_takes_its_commands() {
+    let (_directory, home) = temporary();
+    let mut server = server().await;
+    let at_boot = ServiceSpec { start_at_boot: true, ..service("app", "sleep 1000 & wait") };
+    server.add_host(host(&home, vec![at_boot])).expect("the host is added");
+    server.install_document("us-west-2", "shell", SHELL).expect("it is good");
+
+    // Off: the command waits, and times out undelivered.
+    let expired = send(&server, "true", "1").await;
+    until_status(&server, &expired, "TimedOut DeliveryTimedOut").await;
+    let waits = send(&server, "echo delivered", "60").await;
+    assert_eq!(status(&server, &waits).await, "Pending Pending");
+    server.boot_host(HOST).await.expect("the host boots");
+    until_status(&server, &waits, "Success Success").await;
+
+    // A daemon that leaves its session and its parent is found by the host's mark.
+    let daemon = send(&server, "(setsid sleep 1001 </dev/null >/dev/null 2>&1 &)", "60").await;
+    until_status(&server, &daemon, "Success Success").await;
+    let running = send(&server, "sleep 1002", "60").await;
+    until_status(&server, &running, "InProgress InProgress").await;
+    until("the processes run", || server.pids(HOST).is_ok_and(|pids| pids.len() >= 5)).await;
+    let pids = server.pids(HOST).expect("the host is known");
+    server.kill_host(HOST).await.expect("everything ends");
+    assert!(pids.iter().all(|pid| !alive(*pid)), "{pids:?}");
+    assert_eq!(server.pids(HOST).expect("the host is known"), Vec::<u32>::new());
+    assert_eq!(server.host_state(HOST).expect("the host is known"), HostState::Off);
+    assert!(matches!(server.start_service(HOST, "app").await, Err(HostsError::NotRunning { .. })));
+    // Nobody reports the end of what ran on it.
+    assert_eq!(status(&server, &running).await, "InProgress InProgress");
+
+    server.boot_host(HOST).await.expect("the host boots again");
+    server.boot_host(HOST).await.expect("a host that is on stays on");
+    assert!(matches!(server.service_state(HOST, "app"), Ok(ServiceState::Running(_))));
+    let pids = server.pids(HOST).expect("the host is known");
+    server.stop().await.expect("everything ends");
+    server.stop().await.expect("twice is once");
+    assert!(!pids.is_empty() && pids.iter().all(|pid| !alive(*pid)), "{pids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_host_stands_still() {
+    let (_directory, home) = temporary();
+    let mut server = server().await;
+    server
+        .add_host(host(&home, vec![service("app", "sleep 1000 & wait")]))
+        .expect("the host is added");
+    server.install_document("us-west-2", "shell", SHELL).expect("it is good");
+    server.boot_host(HOST).await.expect("the host boots");
+    let ServiceState::Running(pid) = server.start_service(HOST, "app").await.expect("it starts")
+    else {
+        panic!("the service runs")
+    };
+    server.freeze_host(HOST).await.expect("it freezes");
+    let pids = server.pids(HOST).expect("the host is known");
+    assert!(pids.contains(&pid) && pids.iter().all(|pid| state(*pid) == 'T'), "{pids:?}");
+    let waits = send(&server, "true", "60").await;
+    assert_eq!(status(&server, &waits).await, "Pending Pending");
+    server.thaw_host(HOST).await.expect("it thaws");
+    until_status(&server, &waits, "Success Success").await;
+    assert_eq!(server.service_state(HOST, "app").expect("it is known"), ServiceState::Running(pid));
+    server.freeze_host(HOST).await.expect("it freezes");
+    server.kill_host(HOST).await.expect("a frozen host can be killed");
+    assert!(pids.iter().all(|pid| !alive(*pid)), "{pids:?}");
+    server.stop().await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_start_once_and_stop_whole() {
+    let (_directory, home) = temporary();
+    let mut server = server().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("it has an address");
+    let deaf = "trap '' TERM; while :; do sleep 1000; done";
+    let python = "import socket, sys, time; s = socket.create_server((sys.argv[1], int(sys.argv[2]))); time.sleep(1000)";
+    let ready = ServiceSpec {
+        program: "python3".to_owned(),
+        args: vec![
+            "-c".to_owned(),
+            python.to_owned(),
+            port.ip().to_string(),
+            port.port().to_string(),
+        ],
+        ready: Some(port),
+        ..service("ready", "")
+    };
+    let ends = ServiceSpec { ready: Some(port), ..service("ends", "echo wrong; exit 4") };
+    server
+        .add_host(host(&home, vec![service("deaf", deaf), ends, ready]))
+        .expect("the host is added");
+    assert!(matches!(server.add_host(host(&home, Vec::new())), Err(HostsError::DuplicateHost(_))));
+    server.boot_host(HOST).await.expect("the host boots");
+
+    let (first, second) =
+        tokio::join!(server.start_service(HOST, "deaf"), server.start_service(HOST, "deaf"));
+    assert_eq!(first.expect("it starts"), second.expect("it runs already"));
+    let error = server.start_service(HOST, "ends").await.expect_err("it ends at once");
+    assert!(matches!(&error, HostsError::Ended { status, .. } if status.contains('4')), "{error}");
+    assert_eq!(server.service_state(HOST, "ends").expect("it is known"), ServiceState::Stopped);
+    server.start_service(HOST, "ready").await.expect("it starts");
+    tokio::net::TcpStream::connect(port).await.expect("a started service is ready");
+    let pids = server.pids(HOST).expect("the host is known");
+    server.stop_service(HOST, "deaf").await.expect("SIGKILL ends it");
+    server.stop_service(HOST, "deaf").await.expect("twice is once");
+    server.stop_service(HOST, "ready").await.expect("it stops");
+    assert!(pids.iter().all(|pid| !alive(*pid)), "{pids:?}");
+    let unknown = server.stop_service(HOST, "nothing").await.expect_err("there is no such service");
+    assert!(unknown.to_string().contains("deaf, ends, ready"), "{unknown}");
+    server.stop().await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_server_takes_its_services_along() {
+    let (_directory, home) = temporary();
+    let server = server().await;
+    server
+        .add_host(host(&home, vec![service("app", "exec sleep 1000")]))
+        .expect("the host is added");
+    server.boot_host(HOST).await.expect("the host boots");
+    let ServiceState::Running(pid) = server.start_service(HOST, "app").await.expect("it starts")
+    else {
+        panic!("the service runs")
+    };
+    drop(server);
+    until("the service ends", || !alive(pid)).await;
+}
