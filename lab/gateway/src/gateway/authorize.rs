@@ -1,0 +1,161 @@
+//! Asks the emulator's IAM whether a caller may do what it asks of one of the lab's own services.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::header::CONTENT_TYPE;
+use serde::Deserialize;
+
+use super::body::HeldBody;
+use super::call::Call;
+use super::config::GatewayConfig;
+use super::route::Upstream;
+use super::upstreams::Upstreams;
+
+/// IAM answers from memory; an emulator that takes longer is not going to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The emulator's answer to `POST /_lab/authorize`.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    allowed: bool,
+    #[serde(default)]
+    message: Option<String>,
+    /// The session's ARN, when the emulator says it.
+    #[serde(default)]
+    principal: Option<String>,
+}
+
+/// Why a call goes no further.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// IAM says no, in these words.
+    Denied(String),
+    /// IAM could not be asked; the call is not let through.
+    Unknown(String),
+}
+
+/// The link to the emulator's IAM, and the principals learned from it.
+#[derive(Clone, Debug)]
+pub(super) struct Authorizer {
+    upstreams: Upstreams,
+    enabled: bool,
+    account: String,
+    root_keys: Vec<String>,
+    /// Access key id to principal; `None` when the emulator does not say.
+    principals: Arc<Mutex<HashMap<String, Option<String>>>>,
+}
+
+impl Authorizer {
+    pub(super) fn new(config: &GatewayConfig, upstreams: Upstreams) -> Self {
+        Self {
+            upstreams,
+            enabled: config.authorize,
+            account: config.account_id.clone(),
+            root_keys: config.root_access_keys.clone(),
+            principals: Arc::default(),
+        }
+    }
+
+    /// The principal behind an access key: asked for when first seen, then remembered.
+    pub(super) async fn principal(&self, access_key: &str, region: &str) -> Option<String> {
+        if !self.enabled || self.is_root(access_key) {
+            return None;
+        }
+        let known = self.lock().get(access_key).cloned();
+        match known {
+            Some(principal) => principal,
+            None => {
+                let answer =
+                    self.ask(access_key, "sts:GetCallerIdentity", "*", region).await.ok()?;
+                answer.principal.filter(|principal| !principal.is_empty())
+            }
+        }
+    }
+
+    /// Lets a call pass when the caller's role allows the action on every resource of the call.
+    pub(super) async fn check(&self, call: &Call, body: &[u8]) -> Result<(), Refusal> {
+        if !self.enabled {
+            return Ok(());
+        }
+        let action = format!("{}:{}", call.service, call.operation);
+        let Some(access_key) = call.access_key.as_deref() else {
+            return Err(Refusal::Denied(format!(
+                "anonymous is not authorized to perform: {action}: sign the request"
+            )));
+        };
+        if self.is_root(access_key) {
+            return Ok(());
+        }
+        for resource in super::resource::arns(call, &self.account, body) {
+            let answer = self
+                .ask(access_key, &action, &resource, &call.region)
+                .await
+                .map_err(Refusal::Unknown)?;
+            if !answer.allowed {
+                let who = call.role.as_deref().unwrap_or(access_key);
+                return Err(Refusal::Denied(answer.message.filter(|text| !text.is_empty()).unwrap_or_else(|| {
+                    format!("User: {who} is not authorized to perform: {action} on resource: {resource}")
+                })));
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets the principals, for an emulator that was started anew.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
+    }
+
+    async fn ask(
+        &self,
+        access_key: &str,
+        action: &str,
+        resource: &str,
+        region: &str,
+    ) -> Result<Answer, String> {
+        let question = serde_json::json!({
+            "access_key_id": access_key, "action": action, "resource": resource, "region": region,
+        });
+        let request = Request::post("/_lab/authorize")
+            .header(CONTENT_TYPE, "application/json")
+            .header("host", "emulator")
+            .body(())
+            .map_err(|error| error.to_string())?;
+        let (parts, ()) = request.into_parts();
+        let body = HeldBody::full(Bytes::from(question.to_string()));
+        let exchange = async {
+            let response = self
+                .upstreams
+                .forward(Upstream::Emulator, parts, body)
+                .await
+                .map_err(|error| error.to_string())?;
+            let status = response.status();
+            let bytes =
+                response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+            if !status.is_success() {
+                return Err(format!("POST /_lab/authorize answered {status}"));
+            }
+            serde_json::from_slice::<Answer>(&bytes)
+                .map_err(|error| format!("POST /_lab/authorize: {error}"))
+        };
+        let answer = tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| {
+            format!("POST /_lab/authorize gave no answer in {} s", PATIENCE.as_secs())
+        })??;
+        let principal = answer.principal.clone().filter(|principal| !principal.is_empty());
+        self.lock().insert(access_key.to_owned(), principal);
+        Ok(answer)
+    }
+
+    fn is_root(&self, access_key: &str) -> bool {
+        self.root_keys.iter().any(|root| root == access_key)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<String>>> {
+        self.principals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
