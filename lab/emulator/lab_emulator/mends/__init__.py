@@ -1,0 +1,47 @@
+"""One file per mend. `install` applies them all; each checks what it replaces."""
+
+from .. import authorize, workers
+from ..lab import Lab
+from . import (
+    alarm_actions,
+    alarms,
+    cloudformation,
+    dark_lambda,
+    dark_rules,
+    embedded_metrics,
+    health_checks,
+    lambda_metrics,
+    latency,
+    machine_runs,
+    machine_starts,
+    machine_tasks,
+    retries,
+    schedules,
+)
+
+# Order matters only where two mends wrap the same function: the later one is
+# the outer one, so the dark-region gates come after what they guard.
+_MENDS = (
+    latency,
+    embedded_metrics,
+    lambda_metrics,
+    alarm_actions,
+    alarms,
+    health_checks,
+    retries,
+    machine_runs,
+    machine_starts,
+    machine_tasks,
+    schedules,
+    cloudformation,
+    dark_lambda,
+    dark_rules,
+)
+
+
+def install(lab: Lab) -> None:
+    """Apply every mend; raises `PinError` when one no longer fits."""
+    authorize.install()
+    workers.install(lab)
+    for mend in _MENDS:
+        mend.install(lab)

@@ -1,0 +1,22 @@
+"""CloudFormation deploys the templates unchanged.
+
+AWS: knows every resource type and property, and refuses a reference to nothing.
+ministack: refuses whole stacks for some types, drops some properties silently,
+and passes an unresolved reference on as its name.
+"""
+
+from ...lab import Lab
+from . import alarm_types, bucket_properties, documents, function_properties, references, route53_types, topic_properties
+
+
+def install(lab: Lab) -> None:
+    for part in (
+        alarm_types,
+        bucket_properties,
+        documents,
+        function_properties,
+        references,
+        route53_types,
+        topic_properties,
+    ):
+        part.install(lab)

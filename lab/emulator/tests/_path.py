@@ -1,0 +1,8 @@
+"""Makes the package importable without starting it."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lab_emulator import alarm_rules  # noqa: E402,F401

@@ -1,0 +1,52 @@
+"""The IAM question that the gateway asks, and the roles that functions act under."""
+
+import json
+import unittest
+
+from harness import client, function, invoke, lab, role
+
+ALLOW = [{"Effect": "Allow", "Action": "rds:PromoteReadReplica", "Resource": "arn:aws:rds:us-west-2:*:db:queue"}]
+QUEUE = "arn:aws:rds:us-west-2:000000000000:db:queue"
+
+
+def ask(key, action, resource):
+    return lab("POST", "authorize", {"access_key_id": key, "action": action, "resource": resource, "region": "us-west-2"})
+
+
+class Authorize(unittest.TestCase):
+    def test_root_key_may_do_everything(self):
+        self.assertTrue(ask("test", "rds:DeleteDBInstance", "*")["allowed"])
+
+    def test_assumed_role(self):
+        arn = role("authorize", ALLOW)
+        session = client("sts").assume_role(RoleArn=arn, RoleSessionName="operator")["Credentials"]["AccessKeyId"]
+        allowed = ask(session, "rds:PromoteReadReplica", QUEUE)
+        self.assertTrue(allowed["allowed"])
+        self.assertEqual(allowed["principal"], "arn:aws:sts::000000000000:assumed-role/authorize/operator")
+        for action, resource in (("rds:PromoteReadReplica", QUEUE + "x"), ("rds:DeleteDBInstance", QUEUE)):
+            denied = ask(session, action, resource)
+            self.assertFalse(denied["allowed"])
+            self.assertIn(f"is not authorized to perform: {action} on resource: {resource}", denied["message"])
+
+    def test_unknown_key(self):
+        denied = ask("AKIANOBODY", "rds:DescribeDBInstances", "*")
+        self.assertEqual((denied["allowed"], denied["code"]), (False, "UnrecognizedClientException"))
+
+    def test_a_function_acts_under_its_role_and_sees_no_host_environment(self):
+        function("env", "def handle(event): return dict(os.environ)", role_arn=role("env-role", ALLOW))
+        env = invoke("env")
+        self.assertNotIn("A_HOST_SECRET", env)
+        self.assertNotIn("HOME", env)
+        self.assertEqual(env["AWS_REGION"], "us-east-1")
+        self.assertTrue(env["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:"))
+        self.assertTrue(ask(env["AWS_ACCESS_KEY_ID"], "rds:PromoteReadReplica", QUEUE)["allowed"])
+        as_function = client(
+            "ssm", key=env["AWS_ACCESS_KEY_ID"], secret=env["AWS_SECRET_ACCESS_KEY"], token=env["AWS_SESSION_TOKEN"]
+        )
+        with self.assertRaises(as_function.exceptions.ClientError) as refused:
+            as_function.get_parameter(Name="/x")
+        self.assertEqual(refused.exception.response["Error"]["Code"], "AccessDeniedException")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,205 @@
+"""State machines: what a function's error is called, and how executions end."""
+
+import json
+import time
+import unittest
+
+from harness import client, finished, function, invoke, machine, run, wait_for
+
+
+class Errors(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.arn = function("fail", 'def handle(event): raise Named(event["name"], "because")')
+
+    def test_error_name_is_matched_and_cause_is_json(self):
+        definition = {
+            "StartAt": "Call",
+            "States": {
+                "Call": {
+                    "Type": "Task",
+                    "Resource": self.arn,
+                    "Catch": [{"ErrorEquals": ["NotReady"], "Next": "Caught"}],
+                    "End": True,
+                },
+                "Caught": {"Type": "Pass", "End": True},
+            },
+        }
+        arn = machine("errors", definition)
+        caught = json.loads(run(arn, {"name": "NotReady"})["output"])
+        self.assertEqual(caught["Error"], "NotReady")
+        self.assertEqual(json.loads(caught["Cause"]), {"errorType": "NotReady", "errorMessage": "because"})
+        failed = run(arn, {"name": "StaleEpoch"})
+        self.assertEqual((failed["status"], failed["error"]), ("FAILED", "StaleEpoch"))
+
+    def test_throttle_has_its_name(self):
+        function("none", "def handle(event): return {}", role_arn="arn:aws:iam::000000000000:role/function-fail-us-east-1")
+        client("lambda").put_function_concurrency(FunctionName="none", ReservedConcurrentExecutions=0)
+        definition = {
+            "StartAt": "Call",
+            "States": {
+                "Call": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::lambda:invoke",
+                    "Parameters": {"FunctionName": "none"},
+                    "End": True,
+                }
+            },
+        }
+        self.assertEqual(run(machine("throttled", definition))["error"], "Lambda.TooManyRequestsException")
+
+    def test_max_delay_bounds_the_backoff(self):
+        retry = {
+            "ErrorEquals": ["States.ALL"],
+            "IntervalSeconds": 1,
+            "BackoffRate": 30,
+            "MaxDelaySeconds": 1,
+            "MaxAttempts": 3,
+            "JitterStrategy": "FULL",
+        }
+        definition = {
+            "StartAt": "Call",
+            "States": {"Call": {"Type": "Task", "Resource": self.arn, "Retry": [retry], "End": True}},
+        }
+        began = time.monotonic()
+        self.assertEqual(run(machine("backoff", definition), {"name": "Transient"})["status"], "FAILED")
+        self.assertLess(time.monotonic() - began, 4)
+
+
+class Ends(unittest.TestCase):
+    def wait_machine(self, name, seconds, **more):
+        return machine(
+            name, {"StartAt": "Hold", "States": {"Hold": {"Type": "Wait", "Seconds": seconds, "End": True}}, **more}
+        )
+
+    def test_machine_timeout(self):
+        ended = run(self.wait_machine("limit", 30, TimeoutSeconds=1))
+        self.assertEqual((ended["status"], ended["error"]), ("TIMED_OUT", "States.Timeout"))
+
+    def test_starting_twice_is_once(self):
+        arn = self.wait_machine("twice", 1)
+        states = client("stepfunctions")
+        first, second = (
+            states.start_execution(stateMachineArn=arn, name="incident", input='{"a":1}')["executionArn"]
+            for _ in range(2)
+        )
+        self.assertEqual(first, second)
+        with self.assertRaises(states.exceptions.ExecutionAlreadyExists):
+            states.start_execution(stateMachineArn=arn, name="incident", input='{"a":2}')
+        finished(first)
+        with self.assertRaises(states.exceptions.ExecutionAlreadyExists):
+            states.start_execution(stateMachineArn=arn, name="incident", input='{"a":1}')
+
+    def test_heartbeat(self):
+        queue = client("sqs").create_queue(QueueName="tokens")["QueueUrl"]
+        definition = {
+            "StartAt": "Ask",
+            "States": {
+                "Ask": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+                    "HeartbeatSeconds": 1,
+                    "Parameters": {"QueueUrl": queue, "MessageBody": {"token.$": "$$.Task.Token"}},
+                    "End": True,
+                }
+            },
+        }
+        arn = machine("heartbeat", definition)
+        self.assertEqual(run(arn)["error"], "States.HeartbeatTimeout")
+
+        states = client("stepfunctions")
+        client("sqs").purge_queue(QueueUrl=queue)
+        execution = states.start_execution(stateMachineArn=arn, input="{}")["executionArn"]
+        received = wait_for(lambda: client("sqs").receive_message(QueueUrl=queue).get("Messages"), 5, "the token")
+        token = json.loads(received[0]["Body"])["token"]
+        for _ in range(4):
+            states.send_task_heartbeat(taskToken=token)
+            time.sleep(0.4)
+        states.send_task_success(taskToken=token, output='{"approved":true}')
+        self.assertEqual(json.loads(finished(execution)["output"]), {"approved": True})
+
+    def test_failed_branch_stops_its_siblings(self):
+        branches = [
+            {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "Refused"}}},
+            {"StartAt": "Hold", "States": {"Hold": {"Type": "Wait", "Seconds": 30, "End": True}}},
+        ]
+        arn = machine("siblings", {"StartAt": "Both", "States": {"Both": {"Type": "Parallel", "Branches": branches, "End": True}}})
+        self.assertEqual(run(arn, seconds=3)["error"], "Refused")
+
+    def test_redrive_continues_at_the_failed_state(self):
+        function("count", COUNTING)
+        definition = {
+            "StartAt": "Before",
+            "States": {
+                "Before": {"Type": "Pass", "Result": {"kept": 1}, "Next": "Call"},
+                "Call": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:count", "Next": "After"},
+                "After": {"Type": "Pass", "End": True},
+            },
+        }
+        states = client("stepfunctions")
+        failed = run(machine("redrive", definition))
+        self.assertEqual((failed["status"], failed["redriveStatus"]), ("FAILED", "REDRIVABLE"))
+        states.redrive_execution(executionArn=failed["executionArn"])
+        ended = finished(failed["executionArn"])
+        self.assertEqual((ended["status"], ended["redriveCount"]), ("SUCCEEDED", 1))
+        self.assertEqual(json.loads(ended["output"]), {"kept": 1, "calls": 2})
+
+    def test_event_invocation_does_not_wait(self):
+        function("sleepy", "import time\ndef handle(event): time.sleep(3)")
+        definition = {
+            "StartAt": "Call",
+            "States": {
+                "Call": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::lambda:invoke",
+                    "Parameters": {"FunctionName": "sleepy", "InvocationType": "Event", "Payload": {}},
+                    "End": True,
+                }
+            },
+        }
+        ended = run(machine("event", definition), seconds=2)
+        self.assertEqual(json.loads(ended["output"])["StatusCode"], 202)
+
+
+COUNTING = """
+calls = 0
+def handle(event):
+    global calls
+    calls += 1
+    if calls == 1:
+        raise Named("Transient")
+    return {**event, "calls": calls}
+"""
+
+EMBEDDED = """
+def handle(event):
+    print(json.dumps({"_aws": {"Timestamp": %d, "CloudWatchMetrics": [{"Namespace": "Emf",
+        "Dimensions": [["app"]], "Metrics": [{"Name": "Lag", "Unit": "Bytes"}]}]}, "app": "queue", "Lag": 42}), flush=True)
+"""
+
+
+class Metrics(unittest.TestCase):
+    def test_embedded_metric_and_invocations(self):
+        function("emf", EMBEDDED % (time.time() * 1000))
+        invoke("emf")
+        cloudwatch = client("cloudwatch")
+
+        def value(namespace, name, dimension, value):
+            now = time.time()
+            points = cloudwatch.get_metric_statistics(
+                Namespace=namespace,
+                MetricName=name,
+                Dimensions=[{"Name": dimension, "Value": value}],
+                StartTime=now - 60,
+                EndTime=now + 60,
+                Period=60,
+                Statistics=["Sum"],
+            )["Datapoints"]
+            return sum(point["Sum"] for point in points)
+
+        wait_for(lambda: value("Emf", "Lag", "app", "queue") == 42, 3, "the embedded metric")
+        self.assertEqual(value("AWS/Lambda", "Invocations", "FunctionName", "emf"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
