@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from lab_emulator import alarm_rules  # noqa: E402,F401
+from lab_emulator import alarm_rules, pin  # noqa: E402,F401

@@ -95,9 +95,13 @@ class Shared:
 def port() -> int:
     """The shared emulator's port."""
     if Shared.port is None:
-        Shared.ssm_port = free_port()
-        environment = {"LIFEBOAT_LAB_SSM_URL": f"http://127.0.0.1:{Shared.ssm_port}", "A_HOST_SECRET": "s3cret"}
-        process, Shared.port = start(environment=environment)
+        Shared.ssm_port, own = free_port(), free_port()
+        environment = {
+            "LIFEBOAT_LAB_SSM_URL": f"http://127.0.0.1:{Shared.ssm_port}",
+            "LIFEBOAT_LAB_GATEWAYS": json.dumps({WEST: f"http://localhost:{own}"}),
+            "A_HOST_SECRET": "s3cret",
+        }
+        process, Shared.port = start(environment=environment, port=own)
         atexit.register(process.wait)
         atexit.register(process.terminate)
     return Shared.port

@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from harness import client, function, invoke, lab, role
+from harness import WEST, client, function, invoke, lab, port, role
 
 ALLOW = [{"Effect": "Allow", "Action": "rds:PromoteReadReplica", "Resource": "arn:aws:rds:us-west-2:*:db:queue"}]
 QUEUE = "arn:aws:rds:us-west-2:000000000000:db:queue"
@@ -38,7 +38,9 @@ class Authorize(unittest.TestCase):
         self.assertNotIn("A_HOST_SECRET", env)
         self.assertNotIn("HOME", env)
         self.assertEqual(env["AWS_REGION"], "us-east-1")
-        self.assertTrue(env["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:"))
+        self.assertEqual(env["AWS_ENDPOINT_URL"], f"http://127.0.0.1:{port()}")
+        function("env", "def handle(event): return dict(os.environ)", WEST, role_arn=role("env-role-west"))
+        self.assertEqual(invoke("env", region=WEST)["AWS_ENDPOINT_URL"], f"http://localhost:{port()}")
         self.assertTrue(ask(env["AWS_ACCESS_KEY_ID"], "rds:PromoteReadReplica", QUEUE)["allowed"])
         as_function = client(
             "ssm", key=env["AWS_ACCESS_KEY_ID"], secret=env["AWS_SECRET_ACCESS_KEY"], token=env["AWS_SESSION_TOKEN"]
