@@ -5,7 +5,7 @@
 //! Invariants:
 //! - Answers do not depend on the control plane: once it was read, the last good copy keeps
 //!   answering and the health checks keep running, whatever becomes of it.
-//! - Judgement is pure ([`lookup`](Reply), routing policies, checker opinions): it takes the zones
+//! - Judgement is pure (replies, routing policies, checker opinions, verdicts): it takes the zones
 //!   and the observations as they are, and reads neither clock nor network.
 //! - No data is never "down": see [`Observed::Unknown`].
 //!

@@ -1,4 +1,4 @@
-//! What this server knows, and the one step that turns it into answers: [`State::settle`].
+//! What this server knows, and the one step that turns it into answers: [`Inner::settle`].
 //!
 //! Zones, checks and observations only ever change here, under one lock, and each change settles
 //! the verdicts and the published answers before the lock is released: a question is never

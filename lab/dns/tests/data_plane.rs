@@ -98,6 +98,13 @@ async fn every_kind_of_check_is_made() {
         "<Type>TCP</Type><IPAddress>127.0.0.1</IPAddress><Port>{closed}</Port>\
          <RequestInterval>10</RequestInterval><FailureThreshold>1</FailureThreshold>"
     );
+    // Connections to a listener that never accepts succeed, and are then met with silence.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!(
+        "<Type>HTTP</Type><IPAddress>127.0.0.1</IPAddress><Port>{}</Port>\
+         <RequestInterval>10</RequestInterval><FailureThreshold>1</FailureThreshold>",
+        listener.local_addr().unwrap().port()
+    );
     let alarm = |region: &str, without_data: &str| {
         format!(
             "<Type>CLOUDWATCH_METRIC</Type><AlarmIdentifier><Name>age &amp; lag</Name><Region>{region}\
@@ -124,6 +131,7 @@ async fn every_kind_of_check_is_made() {
         ("text-absent", at("/moved", "HTTP_STR_MATCH", search), false),
         ("tcp", at("", "TCP", ""), true),
         ("tcp-refused", refused, false),
+        ("hang", silent, false),
         ("alarm", alarm("us-east-1", "Healthy"), false),
         ("alarm-dark", alarm("us-west-2", "Unhealthy"), false),
         ("alarm-dark-healthy", alarm("us-west-2", "Healthy"), true),
@@ -254,6 +262,44 @@ async fn edits_arrive_whole_and_removed_records_leave() {
     assert!(dig(&dns, &["queue.example.test"]).await.contains("status: NXDOMAIN"));
     let causes: Vec<_> = dns.changes().into_iter().map(|change| change.cause).collect();
     assert!(causes.iter().all(|cause| *cause == "records"));
+    dns.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn editing_a_check_keeps_what_its_checkers_know() {
+    let control = ControlPlane::start().await;
+    let site = Endpoint::start().await;
+    site.serve("/health", 200, "");
+    control.set_records(&queue(Some("site")));
+    let edit = |more: &str| {
+        let at = site.address();
+        control.set_checks(&check(
+            "site",
+            &format!(
+                "<Type>HTTP</Type><IPAddress>{}</IPAddress><Port>{}</Port>\
+                 <ResourcePath>/health</ResourcePath><RequestInterval>30</RequestInterval>\
+                 <FailureThreshold>1</FailureThreshold>{more}",
+                at.ip(),
+                at.port()
+            ),
+        ));
+    };
+    edit("");
+    let dns = start(&control, &[]).await;
+    let settled = dns.wait_until(SWITCH, |dns| observed(dns, "site") == Some(Observed::Healthy));
+    assert!(settled.await, "{:?}", dns.report());
+    // The next results are up to 30 s away: each of these takes effect with what is known.
+    for (more, expected) in [
+        ("<Inverted>true</Inverted>", "127.0.2.10"),
+        ("<Inverted>true</Inverted><Disabled>true</Disabled>", "127.0.2.10"),
+        ("<Disabled>true</Disabled>", "127.0.1.10"),
+        ("<Inverted>true</Inverted>", "127.0.2.10"),
+        ("", "127.0.1.10"),
+    ] {
+        edit(more);
+        let moved = dns.wait_until(SWITCH, |dns| answer(dns, "queue") == [expected]);
+        assert!(moved.await, "{more}: {:?}", dns.report());
+    }
     dns.stop().await;
 }
 
