@@ -14,6 +14,7 @@ pub mod guard;
 pub mod ids;
 pub mod ledger;
 pub mod objective;
+pub mod permit;
 pub mod plan_file;
 pub mod recovery_log;
 pub mod recovery_plan;

@@ -1,0 +1,168 @@
+//! Whether a site may serve writes now: the rule behind `lifeboat guard`.
+//!
+//! A guard runs on each host of a site, reads the control records of its own and of the other
+//! region each second, and hands the app a permit that is good for a few seconds. The order keeps
+//! the invariant that a stale site never serves a write after it can see a newer epoch: the moment
+//! before the reads began is what a permit counts from, so a guard that is frozen between reading
+//! and writing hands out a permit that has expired already.
+//!
+//! After a start or a pause nothing is known of what happened meanwhile, so every other region must
+//! confirm before the first permit. In steady operation an unreachable peer does not stop the site:
+//! a standby's outage must not become the system's.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::{AppName, Epoch, Region, SiteName},
+    ledger::{ControlRecord, Standing, newest, standing},
+};
+
+/// How long a permit lasts, in seconds: three ticks of the guard, so that one slow read does not
+/// stop the site.
+pub const PERMIT_SECONDS: i64 = 3;
+
+/// A pause longer than this, in seconds, means that the host was stopped: as long as a permit, so
+/// that no permit from before it can still be good.
+pub const PAUSE_SECONDS: i64 = PERMIT_SECONDS;
+
+/// What the guard hands to the app, as the file `permit.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permit {
+    /// The app.
+    pub app: AppName,
+    /// The site.
+    pub site: SiteName,
+    /// The epoch under which writes are permitted.
+    pub epoch: Epoch,
+    /// Until when. In the past when there is no permit.
+    pub valid_until: Timestamp,
+    /// Why there is a permit, or why not.
+    pub reason: String,
+}
+
+/// What the guard read in one tick.
+#[derive(Debug, Clone)]
+pub struct Reading<'a> {
+    /// Just before the reads began.
+    pub began_at: Timestamp,
+    /// Every control record that could be read.
+    pub records: Vec<&'a ControlRecord>,
+    /// The other regions whose record could not be read.
+    pub unreachable: Vec<Region>,
+}
+
+/// What the guard remembers from tick to tick.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    last_tick: Option<Timestamp>,
+    confirmed: bool,
+}
+
+/// The permit of this tick, and what to remember for the next.
+#[must_use]
+pub fn decide(
+    memory: Memory,
+    app: &AppName,
+    site: &SiteName,
+    epoch: Epoch,
+    reading: &Reading<'_>,
+) -> (Permit, Memory) {
+    let began_at = reading.began_at;
+    let paused = memory.last_tick.is_none_or(|last| {
+        let gap = began_at.duration_since(last);
+        gap > SignedDuration::from_secs(PAUSE_SECONDS) || gap.is_negative()
+    });
+    let confirmed = reading.unreachable.is_empty() || (memory.confirmed && !paused);
+    let verdict = match newest(reading.records.iter().copied()) {
+        None => Err("no control record could be read: this site sees neither its own region's \
+                     ledger nor the other's"
+            .to_owned()),
+        Some(record) => match standing(record, site, epoch) {
+            Standing::Fenced(reason) => Err(reason),
+            Standing::Active(_) if !confirmed => Err(format!(
+                "after a start or a pause every other region must confirm the epoch first; \
+                 unreachable: {}",
+                reading.unreachable.iter().map(Region::as_str).collect::<Vec<_>>().join(", ")
+            )),
+            Standing::Active(_) => Ok("active under the newest epoch".to_owned()),
+        },
+    };
+    let (valid_until, reason) = match verdict {
+        Ok(reason) => {
+            let end = began_at.checked_add(SignedDuration::from_secs(PERMIT_SECONDS));
+            (end.unwrap_or(began_at), reason)
+        }
+        Err(reason) => (began_at, reason),
+    };
+    let permit = Permit { app: app.clone(), site: site.clone(), epoch, valid_until, reason };
+    (permit, Memory { last_tick: Some(began_at), confirmed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_767_268_800 + second).unwrap()
+    }
+
+    fn record(epoch: u64, active: &str) -> ControlRecord {
+        ControlRecord {
+            epoch: Epoch(epoch),
+            highest_reserved: Epoch(epoch),
+            ..ControlRecord::first("queue".parse().unwrap(), active.parse().unwrap(), at(0))
+        }
+    }
+
+    struct Guard(Memory);
+
+    impl Guard {
+        /// Ticks site `a` with epoch 1; answers whether it got a permit.
+        fn tick(&mut self, second: i64, records: &[&ControlRecord], peer_seen: bool) -> bool {
+            let reading = Reading {
+                began_at: at(second),
+                records: records.to_vec(),
+                unreachable: if peer_seen { vec![] } else { vec!["us-west-2".parse().unwrap()] },
+            };
+            let (app, site) = ("queue".parse().unwrap(), "a".parse().unwrap());
+            let (permit, memory) = decide(self.0, &app, &site, Epoch(1), &reading);
+            self.0 = memory;
+            permit.valid_until > at(second)
+        }
+    }
+
+    #[test]
+    fn a_peers_outage_does_not_stop_a_running_site() {
+        let (mut guard, own) = (Guard(Memory::default()), record(1, "a"));
+        assert!(guard.tick(0, &[&own], true));
+        assert!((1..100).all(|second| guard.tick(second, &[&own], false)));
+    }
+
+    #[test]
+    fn after_a_start_or_a_pause_the_peer_must_confirm() {
+        let (mut guard, own) = (Guard(Memory::default()), record(1, "a"));
+        assert!(!guard.tick(0, &[&own], false), "a start");
+        assert!(guard.tick(1, &[&own], true));
+        assert!(guard.tick(2, &[&own], false));
+        assert!(!guard.tick(60, &[&own], false), "a pause");
+        assert!(!guard.tick(61, &[&own], false), "a pause is not over by itself");
+        assert!(guard.tick(62, &[&own], true));
+    }
+
+    #[test]
+    fn a_newer_epoch_ends_the_permit_wherever_it_is_seen() {
+        let (mut guard, own, peer) = (Guard(Memory::default()), record(1, "a"), record(2, "b"));
+        assert!(guard.tick(0, &[&own], true));
+        assert!(!guard.tick(1, &[&own, &peer], true));
+        assert!(!guard.tick(2, &[&peer], false));
+    }
+
+    #[test]
+    fn a_site_that_sees_nothing_stops() {
+        let (mut guard, own) = (Guard(Memory::default()), record(1, "a"));
+        assert!(guard.tick(0, &[&own], true));
+        assert!(!guard.tick(1, &[], false));
+    }
+}

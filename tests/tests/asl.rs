@@ -1,0 +1,229 @@
+//! Static checks of the state machines: what a broken one would only show during a disaster.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail where it stands"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_core::ErrorName;
+use lifeboat_tests::{files, json, root};
+use serde_json::{Map, Value};
+
+/// The error names that Step Functions and Lambda define and our machines may match.
+const BUILT_IN: [&str; 10] = [
+    "States.ALL",
+    "States.Timeout",
+    "States.TaskFailed",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    // What a person answers with, by `send-task-failure --error Declined`.
+    "Declined",
+];
+
+type States = Map<String, Value>;
+
+/// Every machine, and inside it every set of states (a Map's processor is one of its own).
+fn machines() -> Vec<(String, Value)> {
+    let found = files("infra/statemachines", ".asl.json").unwrap();
+    assert!(!found.is_empty());
+    found
+        .iter()
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            (name, json(path).unwrap())
+        })
+        .collect()
+}
+
+fn scopes(machine: &Value) -> Vec<(String, States)> {
+    let mut found = vec![(
+        machine["StartAt"].as_str().unwrap().to_owned(),
+        machine["States"].as_object().unwrap().clone(),
+    )];
+    let mut at = 0;
+    while at < found.len() {
+        let inner: Vec<(String, States)> = found[at]
+            .1
+            .values()
+            .flat_map(|state| {
+                let branches = state["Branches"].as_array().cloned().unwrap_or_default();
+                branches.into_iter().chain(state.get("ItemProcessor").cloned())
+            })
+            .map(|scope| {
+                let start = scope["StartAt"].as_str().unwrap().to_owned();
+                (start, scope["States"].as_object().unwrap().clone())
+            })
+            .collect();
+        found.extend(inner);
+        at += 1;
+    }
+    found
+}
+
+fn successors(state: &Value) -> Vec<String> {
+    let list = |key: &str| state[key].as_array().cloned().unwrap_or_default();
+    [state.get("Next"), state.get("Default")]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain(list("Choices").into_iter().map(|choice| choice["Next"].clone()))
+        .chain(list("Catch").into_iter().map(|catch| catch["Next"].clone()))
+        .map(|next| next.as_str().expect("Next is a name").to_owned())
+        .collect()
+}
+
+fn each_state(check: impl Fn(&str, &str, &Value)) {
+    for (file, machine) in machines() {
+        for (_, states) in scopes(&machine) {
+            for (name, state) in &states {
+                check(&file, name, state);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_next_exists_and_every_state_is_reachable() {
+    for (file, machine) in machines() {
+        for (start, states) in scopes(&machine) {
+            let mut seen = BTreeSet::new();
+            let mut todo = vec![start];
+            while let Some(name) = todo.pop() {
+                let state = states.get(&name).unwrap_or_else(|| panic!("{file}: no state {name}"));
+                if seen.insert(name) {
+                    todo.extend(successors(state));
+                }
+            }
+            let all: BTreeSet<String> = states.keys().cloned().collect();
+            assert_eq!(seen, all, "{file}: unreachable states");
+        }
+    }
+}
+
+#[test]
+fn every_state_says_why_and_every_path_ends() {
+    each_state(|file, name, state| {
+        assert!(name.len() <= 80, "{file}: {name}");
+        assert!(state["Comment"].as_str().is_some_and(|c| c.len() > 10), "{file}: {name} says why");
+        let kind = state["Type"].as_str().unwrap();
+        let ends = state["End"] == true || matches!(kind, "Succeed" | "Fail");
+        assert!(ends || !successors(state).is_empty(), "{file}: {name} leads nowhere");
+        if kind == "Choice" {
+            assert!(state.get("Default").is_some(), "{file}: {name} has no default");
+            assert!(name.starts_with("Is"), "{file}: the choice {name} reads as a question");
+        }
+    });
+}
+
+#[test]
+fn machines_are_jsonata_and_bounded() {
+    for (file, machine) in machines() {
+        assert_eq!(machine["QueryLanguage"], "JSONata", "{file}");
+        assert!(machine["TimeoutSeconds"].is_u64(), "{file}: no limit");
+        assert!(machine["Comment"].is_string(), "{file}");
+    }
+}
+
+#[test]
+fn every_task_has_a_timeout_and_retries_with_jitter() {
+    each_state(|file, name, state| {
+        if state["Type"] != "Task" {
+            return;
+        }
+        assert!(state["TimeoutSeconds"].is_u64(), "{file}: {name} has no timeout");
+        assert!(state["Catch"].is_array(), "{file}: {name} catches nothing");
+        for retry in state["Retry"].as_array().unwrap_or_else(|| panic!("{file}: {name}")) {
+            assert_eq!(retry["JitterStrategy"], "FULL", "{file}: {name}");
+            assert!(retry["MaxDelaySeconds"].is_u64(), "{file}: {name}");
+            assert!(retry["MaxAttempts"].is_u64(), "{file}: {name}");
+            let names = retry["ErrorEquals"].as_array().unwrap();
+            assert!(
+                !names.iter().any(|name| name == "States.ALL"),
+                "{file}: {name} retries whatever happens"
+            );
+        }
+    });
+}
+
+#[test]
+fn error_names_are_known_and_each_of_ours_is_matched_somewhere() {
+    let ours: BTreeSet<&str> = ErrorName::ALL.iter().map(|name| name.as_str()).collect();
+    let mut matched = BTreeSet::new();
+    for (file, machine) in machines() {
+        for (_, states) in scopes(&machine) {
+            for (name, state) in &states {
+                for handler in ["Retry", "Catch"].iter().filter_map(|key| state[key].as_array()) {
+                    for error in handler.iter().flat_map(|h| h["ErrorEquals"].as_array().unwrap()) {
+                        let error = error.as_str().unwrap();
+                        assert!(
+                            ours.contains(error) || BUILT_IN.contains(&error),
+                            "{file}: {name} matches {error}, which nobody raises"
+                        );
+                        matched.insert(error.to_owned());
+                    }
+                }
+                if state["Type"] == "Fail" {
+                    let error = state["Error"].as_str().unwrap();
+                    assert!(ours.contains(error), "{file}: {name} fails with {error}");
+                }
+            }
+        }
+    }
+    for name in ours {
+        assert!(matched.contains(name), "{name} is never matched");
+    }
+}
+
+#[test]
+fn nothing_is_retried_or_undone_after_a_newer_epoch() {
+    each_state(|file, name, state| {
+        for retry in state["Retry"].as_array().into_iter().flatten() {
+            for error in retry["ErrorEquals"].as_array().unwrap() {
+                assert!(
+                    !["StaleEpoch", "Refused", "InvalidInput", "NeedsHuman"]
+                        .contains(&error.as_str().unwrap()),
+                    "{file}: {name} retries {error}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn substitutions_match_the_template_both_ways() {
+    let template = std::fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    for path in files("infra/statemachines", ".asl.json").unwrap() {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let used: BTreeSet<String> = text
+            .split("${")
+            .skip(1)
+            .map(|rest| rest.split('}').next().unwrap().to_owned())
+            .collect();
+        let after = template.split(&format!("statemachines/{file}")).nth(1).unwrap();
+        let block = after.split("DefinitionSubstitutions:").nth(1).unwrap();
+        let given: BTreeSet<String> = block
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with("        "))
+            .map(|line| line.trim().split(':').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(used, given, "{file}");
+    }
+}
+
+#[test]
+fn recover_is_bounded_by_the_ledgers_hold() {
+    let all: BTreeMap<String, Value> = machines().into_iter().collect();
+    let limit = all["recover.asl.json"]["TimeoutSeconds"].as_i64().unwrap();
+    assert!(limit < lifeboat_core::ledger::HOLD_SECONDS, "a live recovery could lose the ledger");
+}
