@@ -1,0 +1,127 @@
+//! The store on S3.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+};
+use lifeboat_core::{Fault, Region};
+use lifeboat_runtime::aws;
+
+use crate::{
+    PEER_DEADLINE,
+    store::{Bucket, Condition, ETag, Object, Put, Store},
+};
+
+/// How long the content of an object, a few kilobytes, may take after its head has arrived.
+const BODY_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The object store of every region, with short limits for all but the own.
+#[derive(Debug)]
+pub struct S3Store {
+    config: SdkConfig,
+    own: Region,
+    clients: Mutex<BTreeMap<Region, Client>>,
+}
+
+impl S3Store {
+    /// The store for a function that runs in `own`.
+    #[must_use]
+    pub fn new(config: &SdkConfig, own: Region) -> Self {
+        Self { config: config.clone(), own, clients: Mutex::default() }
+    }
+
+    fn client(&self, region: &Region) -> Client {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients
+            .entry(region.clone())
+            .or_insert_with(|| {
+                let config = aws::in_region(&self.config, region.as_str());
+                if *region == self.own {
+                    Client::new(&config)
+                } else {
+                    Client::new(&aws::with_limits(&config, PEER_DEADLINE, PEER_DEADLINE, 1))
+                }
+            })
+            .clone()
+    }
+}
+
+impl Store for S3Store {
+    async fn get(&self, bucket: &Bucket, key: &str) -> Result<Option<Object>, Fault> {
+        let doing = || format!("read s3://{}/{key}", bucket.name);
+        let answer =
+            self.client(&bucket.region).get_object().bucket(&bucket.name).key(key).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(aws::fault(&doing(), error)),
+        };
+        let etag = ETag(answer.e_tag.unwrap_or_default());
+        let body = tokio::time::timeout(BODY_DEADLINE, answer.body.collect())
+            .await
+            .map_err(|_| Fault::transient(format!("{} failed: no content in time", doing())))?
+            .map_err(|error| Fault::transient(format!("{} failed: {error}", doing())))?;
+        Ok(Some(Object { body: body.to_vec(), etag }))
+    }
+
+    async fn put(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        body: Vec<u8>,
+        condition: &Condition,
+    ) -> Result<Put, Fault> {
+        let request = self
+            .client(&bucket.region)
+            .put_object()
+            .bucket(&bucket.name)
+            .key(key)
+            .content_type("application/json")
+            .body(ByteStream::from(body));
+        let request = match condition {
+            Condition::Absent => request.if_none_match("*"),
+            Condition::Unchanged(etag) => request.if_match(&etag.0),
+        };
+        match request.send().await {
+            Ok(answer) => Ok(Put::Written(ETag(answer.e_tag.unwrap_or_default()))),
+            Err(error) if refused(&error) => Ok(Put::Refused),
+            Err(error) => Err(aws::fault(&format!("write s3://{}/{key}", bucket.name), error)),
+        }
+    }
+
+    async fn list(&self, bucket: &Bucket, prefix: &str) -> Result<Vec<String>, Fault> {
+        let mut pages = self
+            .client(&bucket.region)
+            .list_objects_v2()
+            .bucket(&bucket.name)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| {
+                aws::fault(&format!("list s3://{}/{prefix}", bucket.name), error)
+            })?;
+            keys.extend(page.contents.into_iter().flatten().filter_map(|object| object.key));
+        }
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}
+
+/// Whether S3 says that the condition of a write does not hold: 412, and for `If-Match` on an
+/// object that was deleted, 404 (S3 user guide, "How to prevent object overwrites").
+fn refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    matches!(code, Some("PreconditionFailed" | "NoSuchKey"))
+}
