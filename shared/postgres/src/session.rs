@@ -1,0 +1,175 @@
+//! One connection, and the questions that Lifeboat asks over it.
+
+use std::{fmt, time::Duration};
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::{error::SqlError, lsn::Lsn};
+
+/// Where to log in, and as whom.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Host name or address.
+    pub host: &'a str,
+    /// TCP port.
+    pub port: u16,
+    /// The database's name.
+    pub database: &'a str,
+    /// The role.
+    pub user: &'a str,
+    /// Its password. Never printed.
+    pub password: &'a str,
+}
+
+impl fmt::Debug for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}:{}/{}", self.user, self.host, self.port, self.database)
+    }
+}
+
+/// A server as it stood when it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Whether it is a replica (or still replays its WAL), so that nothing can be written.
+    pub in_recovery: bool,
+    /// Whether a new transaction would be read-only for any reason (`default_transaction_read_only`
+    /// on a fenced primary, recovery on a replica).
+    pub read_only: bool,
+    /// A primary's: the end of the WAL that it has written. A replica's: the end of the WAL that it
+    /// has received *or* replayed, because after a restart it replays what it received before and
+    /// counts only what it has received since; none before it has either.
+    pub position: Option<Lsn>,
+}
+
+impl State {
+    /// Whether the app can write here.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        !self.in_recovery && !self.read_only
+    }
+}
+
+/// An open connection. Closed when dropped.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Logs in to a server within `limit`.
+///
+/// # Errors
+/// [`SqlError`]; [`SqlError::fault`] names it for the caller.
+pub async fn connect(target: &Target<'_>, limit: Duration) -> Result<Session, SqlError> {
+    let mut config = Config::new();
+    config
+        .host(target.host)
+        .port(target.port)
+        .dbname(target.database)
+        .user(target.user)
+        .password(target.password)
+        .application_name("lifeboat");
+    within(limit, async {
+        let (client, connection) = config.connect(NoTls).await?;
+        // An error of the connection reaches whoever asks over it next.
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        Ok(Session { client, connection })
+    })
+    .await
+}
+
+/// One statement, so that all of it is read at one moment and in one round trip. The functions are
+/// volatile, so each branch is evaluated only where it is allowed.
+const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
+     CASE WHEN pg_is_in_recovery() \
+     THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) \
+     ELSE pg_current_wal_lsn() END";
+
+/// PostgreSQL waits this setting's default of 5 s before it asks for WAL again when its primary is
+/// lost, and a promotion that arrives during the wait sits it out (measured in 6 of 16 promotions
+/// after a kill of the primary; in none with 100 ms). It can be set without a restart, and only a
+/// server in recovery reads it.
+const SHORTEN_RETRY: [&str; 2] =
+    ["ALTER SYSTEM SET wal_retrieve_retry_interval = '100ms'", "SELECT pg_reload_conf()"];
+
+/// Time for each of the two statements above.
+const SHORTEN_RETRY_LIMIT: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// What the server is and how far its WAL goes.
+    ///
+    /// # Errors
+    /// [`SqlError`] when it does not answer within `limit`; open another session then.
+    pub async fn state(&self, limit: Duration) -> Result<State, SqlError> {
+        let row = self.row(STATE, limit).await?;
+        Ok(State {
+            in_recovery: column(&row, 0)? == Some("t"),
+            read_only: column(&row, 1)? != Some("off"),
+            position: column(&row, 2)?
+                .map(str::parse)
+                .transpose()
+                .map_err(|error: crate::LsnError| unreadable(error.to_string()))?,
+        })
+    }
+
+    /// Makes a replica a primary and waits up to `wait` (whole seconds, at least one) until it is.
+    /// True when it is one; false when it will be (ask [`Session::state`] again). A server that is
+    /// a primary already is left alone.
+    ///
+    /// # Errors
+    /// [`SqlError`]. After [`SqlError::Timeout`] and [`SqlError::Unreachable`] the promotion may
+    /// have been started; promoting again is safe.
+    pub async fn promote(&self, wait: Duration) -> Result<bool, SqlError> {
+        for statement in SHORTEN_RETRY {
+            if let Err(error) = self.row(statement, SHORTEN_RETRY_LIMIT).await {
+                // Without it promotion may take 5 s longer, which is better than none.
+                tracing::warn!(%error, statement, "promotion is not prepared to be fast");
+                break;
+            }
+        }
+        let seconds = wait.as_secs().max(1);
+        let statement = format!("SELECT pg_promote(true, {seconds})");
+        let limit = Duration::from_secs(seconds) + SHORTEN_RETRY_LIMIT;
+        match self.row(&statement, limit).await {
+            Ok(row) => Ok(column(&row, 0)? == Some("t")),
+            // "recovery is not in progress": an earlier call's promotion is done.
+            Err(SqlError::Failed { code, .. }) if code == "55000" => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first row of the answer, or an empty answer's nothing as an error.
+    async fn row(&self, statement: &str, limit: Duration) -> Result<Row, SqlError> {
+        let messages =
+            within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
+        Ok(messages.into_iter().find_map(|message| {
+            if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
+        }))
+    }
+}
+
+/// `ALTER SYSTEM` answers without a row.
+type Row = Option<SimpleQueryRow>;
+
+fn column(row: &Row, index: usize) -> Result<Option<&str>, SqlError> {
+    let row = row.as_ref().ok_or_else(|| unreadable("the server sent no row".to_owned()))?;
+    row.try_get(index).map_err(SqlError::from)
+}
+
+fn unreadable(message: String) -> SqlError {
+    SqlError::Failed { code: "none".to_owned(), message }
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(SqlError::Timeout(limit)))
+}
