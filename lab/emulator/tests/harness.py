@@ -131,8 +131,11 @@ def client(service: str, region: str = EAST, key: str = "test", secret: str = "t
     )
 
 
+ALL = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+
+
 def role(name: str, statements: list | None = None) -> str:
-    """A role that Lambda and Step Functions may assume; returns its ARN."""
+    """A role that every service may assume; returns its ARN."""
     trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}]}
     iam = client("iam")
     arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -165,10 +168,10 @@ def invoke(name: str, event=None, region: str = EAST):
     return json.loads(answer["Payload"].read())
 
 
-def machine(name: str, definition: dict, region: str = EAST) -> str:
+def machine(name: str, definition: dict, region: str = EAST, role_arn: str | None = None) -> str:
     """A standard state machine; returns its ARN."""
     return client("stepfunctions", region).create_state_machine(
-        name=name, definition=json.dumps(definition), roleArn=role(f"machine-{name}-{region}")
+        name=name, definition=json.dumps(definition), roleArn=role_arn or role(f"machine-{name}-{region}", ALL)
     )["stateMachineArn"]
 
 

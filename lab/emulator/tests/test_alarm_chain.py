@@ -4,7 +4,7 @@ import json
 import time
 import unittest
 
-from harness import EAST, client, finished, machine, wait_for
+from harness import ALL, EAST, client, finished, machine, role, wait_for
 
 PASS = {"StartAt": "Keep", "States": {"Keep": {"Type": "Pass", "End": True}}}
 
@@ -55,7 +55,7 @@ class AlarmChain(unittest.TestCase):
             "detail": {"alarmName": ["chain-a"], "state": {"value": ["ALARM"]}},
         }
         events.put_rule(Name="chain", EventPattern=json.dumps(pattern))
-        events.put_targets(Rule="chain", Targets=[{"Id": "m", "Arn": arn, "RoleArn": "arn:aws:iam::000000000000:role/x"}])
+        events.put_targets(Rule="chain", Targets=[{"Id": "m", "Arn": arn, "RoleArn": role("chain-rule", ALL)}])
 
         self.put("a", 1, (12, 32))  # two of the last three or four closed periods
         self.put("b", 0, (12, 22, 32, 42))

@@ -8,7 +8,7 @@ import unittest
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from harness import EAST, client, function, lab, machine, role, wait_for
+from harness import ALL, EAST, client, function, lab, machine, role, wait_for
 
 PASS = {"StartAt": "Keep", "States": {"Keep": {"Type": "Pass", "End": True}}}
 FAIL_ONCE = """
@@ -23,12 +23,16 @@ def handle(event):
 
 
 class Schedules(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.role = role("schedules", ALL)
+
     def schedule(self, name, expression, target, **options):
         client("scheduler").create_schedule(
             Name=name,
             ScheduleExpression=expression,
             FlexibleTimeWindow={"Mode": "OFF"},
-            Target={"Arn": target, "RoleArn": "arn:aws:iam::000000000000:role/any", "Input": '{"by":"clock"}'},
+            Target={"Arn": target, "RoleArn": self.role, "Input": '{"by":"clock"}'},
             **options,
         )
         self.addCleanup(self.delete, name)
@@ -78,7 +82,14 @@ class Schedules(unittest.TestCase):
         directory = os.path.join(parent.name, "tried")
         arn = function("fails-once", FAIL_ONCE, role_arn=role("fails-once-role"))
         events = client("events")
-        events.put_rule(Name="retry", EventPattern=json.dumps({"source": ["test.retry"]}))
+        rule = events.put_rule(Name="retry", EventPattern=json.dumps({"source": ["test.retry"]}))["RuleArn"]
+        client("lambda").add_permission(
+            FunctionName="fails-once",
+            StatementId="rule",
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=rule,
+        )
         events.put_targets(
             Rule="retry", Targets=[{"Id": "f", "Arn": arn, "Input": json.dumps({"directory": directory})}]
         )

@@ -17,6 +17,7 @@ from . import (
     machine_tasks,
     retries,
     schedules,
+    service_roles,
 )
 
 # Order matters only where two mends wrap the same function: the later one is
@@ -32,6 +33,7 @@ _MENDS = (
     machine_runs,
     machine_starts,
     machine_tasks,
+    service_roles,
     schedules,
     cloudformation,
     dark_lambda,

@@ -5,14 +5,17 @@ alarm action may be a Lambda function. ministack: only SNS topics are told.
 """
 
 import json
+import logging
 import time
 import uuid
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch, eventbridge, lambda_svc
 
-from .. import pin
+from .. import permissions, pin
 from ..lab import Lab
+
+_log = logging.getLogger("lab.permissions")
 
 _ACTION_FIELDS = {
     "ALARM": "AlarmActions",
@@ -124,6 +127,10 @@ def _to_functions(alarm: dict, new_state: str, state: dict, previous: dict) -> N
     }
     for action in alarm.get(_ACTION_FIELDS[new_state]) or []:
         if not action.startswith("arn:aws:lambda:"):
+            continue
+        denial = permissions.function_denial(action, "lambda.alarms.cloudwatch.amazonaws.com", alarm["AlarmArn"])
+        if denial:
+            _log.error("%s: not invoked: %s", alarm["AlarmArn"], denial)
             continue
         func, config, _name = lambda_svc._get_func_record_for_ref(action)
         if func and config:

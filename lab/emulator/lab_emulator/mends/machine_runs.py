@@ -77,6 +77,14 @@ def resume(arn: str, state: str, text: str) -> None:
     _run(stepfunctions._executions.get(arn), state, text)
 
 
+def role() -> str:
+    """The role of the state machine that this thread runs; empty outside an execution."""
+    execution = _execution.get() or {}
+    # A distributed map's child names its parent's machine with a label.
+    machine_arn = execution.get("stateMachineArn", "").partition("/")[0]
+    return (stepfunctions._state_machines.get(machine_arn) or {}).get("roleArn", "")
+
+
 def _run(execution: dict, state: str | None, text: str) -> None:
     token = _execution.set(execution)
     try:
