@@ -51,6 +51,20 @@ pub enum StartError {
         /// The system's reason.
         reason: io::Error,
     },
+    /// Another server works in the data directory.
+    #[error("another RDS server of the lab works in {path}: end it, or choose another directory", path = path.display())]
+    InUse {
+        /// The configured directory.
+        path: PathBuf,
+    },
+    /// The programs of PostgreSQL do not run.
+    #[error(
+        "cannot run PostgreSQL's programs: {reason}; as root they need user namespaces (sysctl user.max_user_namespaces)"
+    )]
+    Launch {
+        /// What was said.
+        reason: String,
+    },
     /// Not enough room for the databases.
     #[error("{path} has {free_mib} MiB free and the databases need {needed_mib} MiB: make room on that disk", path = path.display())]
     NoRoom {

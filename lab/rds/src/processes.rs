@@ -58,14 +58,14 @@ pub(crate) fn tree(root: u32) -> Vec<u32> {
     }
 }
 
-/// The processes that work below `dir`: PostgreSQL's processes all have their cluster as working directory.
-pub(crate) fn working_below(dir: &Path) -> Vec<u32> {
-    let mine = std::process::id();
+/// PostgreSQL's processes whose cluster is below `dir`: a cluster is its server's working directory.
+pub(crate) fn postgres_below(dir: &Path) -> Vec<u32> {
+    let link = |pid: &u32, name: &str| fs::read_link(format!("/proc/{pid}/{name}"));
     all_pids()
-        .filter(|pid| *pid != mine)
         .filter(|pid| {
-            fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+            link(pid, "exe").is_ok_and(|exe| exe.file_name().is_some_and(|name| name == "postgres"))
         })
+        .filter(|pid| link(pid, "cwd").is_ok_and(|cwd| cwd.starts_with(dir)))
         .collect()
 }
 

@@ -17,7 +17,7 @@ use crate::config::{POSTGRES_PORT, RdsConfig};
 use crate::error::StartError;
 use crate::launcher::Launcher;
 use crate::monitor;
-use crate::postgres::Install;
+use crate::postgres::{Install, catalogue};
 use crate::processes;
 use crate::query::{ApiError, NAMESPACE, Params, VERSION, signed_region};
 use crate::service::{Service, random_hex};
@@ -36,22 +36,21 @@ impl RdsServer {
     /// An address in use, a missing program, no room: each is one line that says what to do.
     pub async fn start(mut config: RdsConfig) -> Result<RdsHandle, StartError> {
         config.data_dir = prepare_directory(&config)?;
+        let lock = lock(&config.data_dir)?;
         let install = Install::find(config.postgres_bin.as_deref())?;
         check_programs()?;
-        // PostgreSQL's processes of a run that was killed while they were frozen are still there.
-        let leftovers = processes::working_below(&config.data_dir);
-        leftovers.iter().for_each(|pid| processes::signal(*pid, rustix::process::Signal::KILL));
-        processes::wait_gone(&leftovers).await.map_err(|error| StartError::DataDirectory {
-            path: config.data_dir.clone(),
-            reason: std::io::Error::other(error),
-        })?;
+        end_leftovers(&config.data_dir).await?;
         check_addresses(&config)?;
         let listen_error = |reason| StartError::Listen { address: config.listen, reason };
         let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let store = Store::open(config.data_dir.join("state.json"))?;
-        let launcher = Launcher::start().map_err(listen_error)?;
-        let service = Arc::new(Service::new(config, install, launcher, store));
+        let launcher = Launcher::start()
+            .map_err(|reason| StartError::Launch { reason: reason.to_string() })?;
+        let catalogue = catalogue::load(&install, &launcher).await;
+        let catalogue =
+            catalogue.map_err(|error| StartError::Launch { reason: error.to_string() })?;
+        let service = Arc::new(Service::new(config, install, catalogue, launcher, store));
         api::start_existing(&service);
         let app = Router::new().fallback(answer).with_state(Arc::clone(&service));
         let http = tokio::spawn(async move {
@@ -60,7 +59,7 @@ impl RdsServer {
             }
         });
         let monitor = tokio::spawn(monitor::watch(Arc::clone(&service)));
-        Ok(RdsHandle { address, service, http, monitor })
+        Ok(RdsHandle { address, service, http, monitor, _lock: lock })
     }
 }
 
@@ -71,6 +70,8 @@ pub struct RdsHandle {
     service: Arc<Service>,
     http: JoinHandle<()>,
     monitor: JoinHandle<()>,
+    /// Held for as long as the data directory is ours.
+    _lock: fs::File,
 }
 
 impl RdsHandle {
@@ -114,6 +115,28 @@ fn prepare_directory(config: &RdsConfig) -> Result<std::path::PathBuf, StartErro
         });
     }
     Ok(path)
+}
+
+/// Two servers must not share a data directory.
+fn lock(data_dir: &Path) -> Result<fs::File, StartError> {
+    let path = data_dir.join("lock");
+    let wrong = |reason| StartError::DataDirectory { path: data_dir.to_owned(), reason };
+    let file = fs::File::create(&path).map_err(wrong)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(StartError::InUse { path: data_dir.to_owned() }),
+        Err(fs::TryLockError::Error(reason)) => Err(wrong(reason)),
+    }
+}
+
+/// Kills PostgreSQL's processes of an earlier run that was killed while its instances were frozen:
+/// all others died with it.
+async fn end_leftovers(data_dir: &Path) -> Result<(), StartError> {
+    let leftovers = processes::postgres_below(data_dir);
+    leftovers.iter().for_each(|pid| processes::signal(*pid, rustix::process::Signal::KILL));
+    processes::wait_gone(&leftovers)
+        .await
+        .map_err(|error| StartError::Launch { reason: error.to_string() })
 }
 
 fn check_programs() -> Result<(), StartError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::clock;
 use crate::config::{POSTGRES_PORT, RdsConfig};
 use crate::launcher::Launcher;
 use crate::model::{Instance, Key, State, Status};
+use crate::postgres::catalogue::Catalogue;
 use crate::postgres::running::Running;
 use crate::postgres::settings::{self, Upstream};
 use crate::postgres::sql::Session;
@@ -37,6 +38,7 @@ struct Work {
 pub(crate) struct Service {
     pub(crate) config: RdsConfig,
     pub(crate) install: Install,
+    pub(crate) catalogue: Catalogue,
     pub(crate) launcher: Launcher,
     pub(crate) store: Store,
     running: Mutex<BTreeMap<Key, Running>>,
@@ -52,11 +54,21 @@ impl Service {
     pub(crate) fn new(
         config: RdsConfig,
         install: Install,
+        catalogue: Catalogue,
         launcher: Launcher,
         store: Store,
     ) -> Self {
         let (running, work) = (Mutex::default(), Mutex::default());
-        Self { config, install, launcher, store, running, work, closed: AtomicBool::new(false) }
+        Self {
+            config,
+            install,
+            catalogue,
+            launcher,
+            store,
+            running,
+            work,
+            closed: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn arn(&self, kind: &str, key: &Key) -> String {
@@ -138,8 +150,9 @@ impl Service {
 
     /// Writes the instance's configuration, starts its server and waits until it answers.
     pub(crate) async fn boot(&self, key: &Key) -> Result<Session, PgError> {
-        let instance = self.instance(key)?;
         let pgdata = self.pgdata(key);
+        self.notice_promotion(key, &pgdata);
+        let instance = self.instance(key)?;
         settings::write(
             &pgdata,
             instance.address,
@@ -160,6 +173,21 @@ impl Service {
             }
         });
         Ok(session)
+    }
+
+    /// A server that was killed just after it was promoted is no replica, whatever we remember: a
+    /// promotion removes `standby.signal`. Made a standby again it would not find its timeline.
+    fn notice_promotion(&self, key: &Key, pgdata: &Path) {
+        if pgdata.join("standby.signal").exists() {
+            return;
+        }
+        self.store.change(|state| {
+            if let Ok(instance) = state.instance_mut(key)
+                && instance.created.is_some()
+            {
+                instance.source = None;
+            }
+        });
     }
 
     /// Stops the instance's server, if one runs.
@@ -210,12 +238,12 @@ impl Service {
     }
 
     /// Runs `work` on the instance in the background, after what runs already. When it fails, the
-    /// instance gets `on_failure` as its status and the event log the reason.
+    /// instance gets `on_failure` as its status (if any) and the event log the reason.
     pub(crate) fn begin(
         self: &Arc<Self>,
         key: &Key,
         name: &'static str,
-        on_failure: Status,
+        on_failure: Option<Status>,
         work: impl Future<Output = Result<(), PgError>> + Send + 'static,
     ) {
         let mut works = locked(&self.work);
@@ -226,11 +254,15 @@ impl Service {
             let _turn = turn.lock().await;
             let Err(error) = work.await else { return };
             tracing::error!(region = key.region, instance = key.id, %error, "{name} failed");
-            service.store.change(|state| {
-                if let Ok(instance) = state.instance_mut(&key) {
-                    instance.status = on_failure;
-                }
-            });
+            let wrong_parameters =
+                error.is_about_parameters().then_some(Status::IncompatibleParameters);
+            if let Some(status) = wrong_parameters.or(on_failure) {
+                service.store.change(|state| {
+                    if let Ok(instance) = state.instance_mut(&key) {
+                        instance.status = status;
+                    }
+                });
+            }
             service.event(&key, "failure", &format!("{name} failed: {error}"));
         });
         entry.newest = Some(task.abort_handle());

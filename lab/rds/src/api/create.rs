@@ -105,7 +105,7 @@ pub(super) fn create(call: &Call) -> Answer {
         Ok(())
     })?;
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
-    call.service.begin(&key, "creation", Status::Failed, async move {
+    call.service.begin(&key, "creation", Some(Status::Failed), async move {
         build(&service, &work_key, &password).await
     });
     call.instance_answer("CreateDBInstanceResult", &key)

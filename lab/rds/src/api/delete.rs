@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Answer, Call, replica};
-use crate::model::{Key, Status};
+use crate::model::{Instance, Key, Status};
 use crate::postgres::PgError;
 use crate::query::ApiError;
 use crate::service::Service;
@@ -50,8 +50,11 @@ pub(super) fn delete(call: &Call) -> Answer {
             return Err(ApiError::state(format!("Instance {} is already being deleted.", key.id)));
         }
         instance.status = Status::Deleting;
-        let near = |replica: &Key| replica.region == key.region;
-        let orphans: Vec<Key> = state.replicas(&key).map(|r| r.key.clone()).filter(near).collect();
+        let near = |replica: &&Instance| {
+            replica.key.region == key.region && replica.status == Status::Available
+        };
+        let orphans: Vec<Key> =
+            state.replicas(&key).filter(near).map(|r| r.key.clone()).collect();
         for orphan in &orphans {
             state.instance_mut(orphan)?.status = Status::Modifying;
         }
@@ -63,8 +66,9 @@ pub(super) fn delete(call: &Call) -> Answer {
     }
     call.service.give_up(&key);
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
-    call.service
-        .begin(&key, "deletion", Status::Failed, async move { remove(&service, &work_key).await });
+    call.service.begin(&key, "deletion", Some(Status::Failed), async move {
+        remove(&service, &work_key).await
+    });
     answer
 }
 

@@ -30,11 +30,14 @@ pub(super) fn reboot(call: &Call) -> Answer {
             "Cannot perform a forced failover: this lab's instances have one server each.",
         ));
     }
-    call.service
-        .store
-        .change(|state| move_on(state, &key, Status::Available, Status::Rebooting))?;
+    call.service.store.change(|state| {
+        // A reboot is the way out when the parameters were wrong and have been mended.
+        let wrong = state.instance(&key)?.status == Status::IncompatibleParameters;
+        let from = if wrong { Status::IncompatibleParameters } else { Status::Available };
+        move_on(state, &key, from, Status::Rebooting)
+    })?;
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
-    call.service.begin(&key, "reboot", Status::Failed, async move {
+    call.service.begin(&key, "reboot", Some(Status::Failed), async move {
         service.halt(&work_key).await?;
         service.store.change(|state| {
             if let Ok(instance) = state.instance_mut(&work_key) {
@@ -72,7 +75,7 @@ pub(super) fn stop(call: &Call) -> Answer {
         move_on(state, &key, Status::Available, Status::Stopping)
     })?;
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
-    call.service.begin(&key, "stop", Status::Failed, async move {
+    call.service.begin(&key, "stop", Some(Status::Failed), async move {
         service.halt(&work_key).await?;
         service.settle(&work_key, Status::Stopped, "notification", "DB instance stopped");
         Ok(())
@@ -91,7 +94,7 @@ pub(super) fn start(call: &Call) -> Answer {
 
 fn begin_start(service: &Arc<Service>, key: &Key) {
     let (worker, work_key) = (Arc::clone(service), key.clone());
-    service.begin(key, "start", Status::Failed, async move {
+    service.begin(key, "start", Some(Status::Failed), async move {
         worker.boot(&work_key).await?;
         worker.settle(&work_key, Status::Available, "notification", "DB instance started");
         Ok(())
@@ -127,7 +130,7 @@ pub(crate) fn start_existing(service: &Arc<Service>) {
                     "The lab's RDS server ended during the work on this instance",
                 );
             }
-            Status::Failed | Status::Stopped => {}
+            Status::Failed | Status::IncompatibleParameters | Status::Stopped => {}
         }
     }
 }

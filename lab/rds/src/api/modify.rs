@@ -69,11 +69,13 @@ pub(super) fn modify(call: &Call) -> Answer {
         call.service.begin(
             &key,
             "reset of the master credentials",
-            Status::Available,
+            Some(Status::Available),
             async move {
                 let master = service.instance(&work_key)?.master;
                 let session = service.session(&work_key, STATEMENT).await?;
-                session.run("SET log_min_error_statement = 'panic'").await?;
+                session
+                    .run("SET synchronous_commit = local; SET log_min_error_statement = 'panic'")
+                    .await?;
                 session
                     .run(&format!(
                         "ALTER ROLE {} PASSWORD {}",

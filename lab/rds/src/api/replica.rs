@@ -95,7 +95,7 @@ pub(super) fn create(call: &Call) -> Answer {
         Ok(())
     })?;
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
-    call.service.begin(&key, "creation of the replica", Status::Failed, async move {
+    call.service.begin(&key, "creation of the replica", Some(Status::Failed), async move {
         build(&service, &work_key, &source_key).await
     });
     call.instance_answer("CreateDBInstanceReadReplicaResult", &key)
@@ -153,7 +153,7 @@ pub(super) fn promote(call: &Call) -> Answer {
 /// Promotes in the background; the instance is `modifying` already.
 pub(super) fn begin_promotion(service: &Arc<Service>, key: &Key, retention: u32) {
     let (worker, work_key) = (Arc::clone(service), key.clone());
-    service.begin(key, "promotion", Status::Available, async move {
+    service.begin(key, "promotion", Some(Status::Available), async move {
         become_primary(&worker, &work_key).await?;
         // Both sides change in one step: the source's list is derived from this field.
         worker.store.change(|state| {

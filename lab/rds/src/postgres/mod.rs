@@ -1,5 +1,6 @@
 //! Real PostgreSQL servers: making clusters, running servers, talking to them.
 
+pub(crate) mod catalogue;
 pub(crate) mod cluster;
 pub(crate) mod running;
 pub(crate) mod settings;
@@ -33,6 +34,13 @@ pub(crate) enum PgError {
     Ended { log: String },
     #[error("{0}")]
     Processes(#[from] crate::error::DisasterError),
+}
+
+impl PgError {
+    /// The server ended because it does not take its configuration.
+    pub(crate) fn is_about_parameters(&self) -> bool {
+        matches!(self, Self::Ended { log } if log.contains("configuration file") || log.contains("invalid value for parameter"))
+    }
 }
 
 impl From<tokio_postgres::Error> for PgError {

@@ -95,7 +95,9 @@ pub(crate) async fn set_up(
     session
         .run(&format!(
             // A failing statement would be logged together with the password in it.
-            "SET log_min_error_statement = 'panic';
+            // A group may ask for a synchronous standby, which a new instance cannot have yet.
+            "SET synchronous_commit = local;
+             SET log_min_error_statement = 'panic';
              CREATE ROLE rds_superuser NOLOGIN;
              GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO rds_superuser WITH ADMIN OPTION;
              CREATE ROLE {replicator} LOGIN REPLICATION PASSWORD {replication_password};

@@ -14,9 +14,9 @@ use tokio_postgres::{Client, NoTls};
 pub(crate) const EAST: &str = "us-east-1";
 pub(crate) const WEST: &str = "us-west-2";
 
-/// A configuration whose instances are at 127.0.`third`.20 and 127.0.`third + 1`.20.
+/// A configuration whose instances are at 127.77.`third`.20 and 127.77.`third + 1`.20.
 pub(crate) fn config(data_dir: &Path, third: u8) -> RdsConfig {
-    let pool = |third| AddressPool { first: Ipv4Addr::new(127, 0, third, 20), size: 5 };
+    let pool = |third| AddressPool { first: Ipv4Addr::new(127, 77, third, 20), size: 5 };
     RdsConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         regions: BTreeMap::from([
@@ -50,7 +50,7 @@ pub(crate) struct Boto {
 
 impl Boto {
     pub(crate) fn new(endpoint: &str) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boto.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rds/boto.py");
         let mut command = Command::new(tools().join("python"));
         command.arg(script).arg(endpoint).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command
@@ -95,10 +95,6 @@ impl Boto {
 
     pub(crate) fn instance(&mut self, region: &str, id: &str) -> Value {
         self.ok(region, "describe_db_instances", &json!({ "DBInstanceIdentifier": id }))["DBInstances"][0].take()
-    }
-
-    pub(crate) fn status(&mut self, region: &str, id: &str) -> String {
-        self.instance(region, id)["DBInstanceStatus"].as_str().unwrap().to_owned()
     }
 
     /// Waits for a status, which must come after nothing but the given ones.
@@ -199,13 +195,23 @@ pub(crate) async fn count(client: &Client) -> i64 {
 
 /// Waits until the client sees this many tickets.
 pub(crate) async fn wait_count(client: &Client, wanted: i64) {
+    wait_until(&format!("{wanted} tickets"), async || count(client).await == wanted).await;
+}
+
+/// Waits until `is_so`.
+pub(crate) async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begin = Instant::now();
-    loop {
-        let seen = count(client).await;
-        if seen == wanted {
-            return;
-        }
-        assert!(begin.elapsed() < Duration::from_secs(20), "{seen} tickets, not {wanted}");
+    while !is_so().await {
+        assert!(begin.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
         tick(20).await;
     }
+}
+
+/// Pids of the processes that work below a directory.
+pub(crate) fn servers_below(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let below = |e: &std::fs::DirEntry| {
+        std::fs::read_link(e.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+    };
+    entries.filter(below).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
 }
