@@ -54,7 +54,8 @@ where
             deadline: deadline(event.context.deadline),
         };
         let cold_start = cold.swap(false, Ordering::Relaxed);
-        invoke(service, handler, event.payload, invocation, cold_start).await
+        // On the heap: a handler's future holds whole SDK calls.
+        Box::pin(invoke(service, handler, event.payload, invocation, cold_start)).await
     }))
     .run()
     .await

@@ -1,0 +1,157 @@
+//! Taking the ledger.
+
+use jiff::Timestamp;
+use lifeboat_core::{
+    AppName, Epoch, Fault, IncidentId, Region, SiteName,
+    contract::recovery_log::Response,
+    ledger::{self, Claimant, ControlRecord, Holder, HolderState, Opening},
+    plan_file::{AppPlan, Scenario},
+    recovery_log::{Entry, EntryKind, Fact},
+    situation::Trigger,
+};
+use lifeboat_ledger::{Ledger, Seen, Store, no_record};
+use serde::{Deserialize, Serialize};
+
+use crate::{tell, told};
+
+/// The request, apart from its action.
+pub(crate) struct Open {
+    pub(crate) app: AppName,
+    pub(crate) incident: IncidentId,
+    pub(crate) execution: String,
+    pub(crate) scenario: Scenario,
+    pub(crate) trigger: Trigger,
+}
+
+/// The body of the log's `opened` entry.
+#[derive(Debug, Serialize, Deserialize)]
+struct Opened {
+    execution: String,
+    scenario: Scenario,
+    trigger: Trigger,
+    site: SiteName,
+    active_site: SiteName,
+    active_epoch: Epoch,
+    /// The regions whose ledger could not be read when this one was taken.
+    unreachable: Vec<Region>,
+}
+
+pub(crate) async fn open<S: Store>(
+    request: Open,
+    plan: &AppPlan,
+    region: &Region,
+    ledger: &Ledger<S>,
+    now: Timestamp,
+) -> Result<Response, Fault> {
+    let Some((target, _)) = plan.site_in(region.as_str()) else {
+        return Err(Fault::invalid(format!(
+            "the plan of app {} has no site in {region}; start the recovery in the region to be \
+             activated",
+            request.app
+        )));
+    };
+    let (seen, entries) =
+        tokio::join!(ledger.newest(&request.app), told(ledger, &request.app, &request.incident));
+    let seen = seen?;
+    let newest = seen.newest.as_ref().ok_or_else(|| no_record(&request.app))?;
+    if let Some(epoch) = ended(&entries, &request.execution) {
+        return Ok(stand_down(format!(
+            "execution {} closed its recovery, which held epoch {epoch}; start another execution",
+            request.execution
+        )));
+    }
+    let claimant = Claimant { incident: &request.incident, execution: &request.execution, target };
+    match ledger::open(newest, &claimant, now) {
+        Opening::StandDown(reason) => Ok(stand_down(reason)),
+        Opening::AlreadyOurs(record) | Opening::Write(record) => {
+            take(request, record, &seen, &entries, ledger, now).await
+        }
+    }
+}
+
+/// Writes the record where this region lacks it, and tells the log.
+async fn take<S: Store>(
+    request: Open,
+    record: ControlRecord,
+    seen: &Seen,
+    entries: &[Entry],
+    ledger: &Ledger<S>,
+    now: Timestamp,
+) -> Result<Response, Fault> {
+    let Some(holder) = record.recovery.clone() else {
+        return Err(Fault::needs_human("the ledger was taken for nobody, which is a defect"));
+    };
+    if holder.state == HolderState::Failed {
+        return Ok(stand_down(format!(
+            "execution {} was marked as failed; start another execution",
+            request.execution
+        )));
+    }
+    if seen.own.as_ref().is_none_or(|(own, _)| *own != record) {
+        ledger.write(&record, seen.own.as_ref().map(|(_, etag)| etag)).await?;
+    }
+    let opened = match opened(entries, holder.epoch) {
+        Some(opened) => opened,
+        None => tell_opened(request, &record, &holder, seen, ledger, now).await,
+    };
+    Ok(Response::Opened {
+        site: holder.target,
+        epoch: holder.epoch,
+        active_site: opened.active_site,
+        active_epoch: opened.active_epoch,
+    })
+}
+
+async fn tell_opened<S: Store>(
+    request: Open,
+    record: &ControlRecord,
+    holder: &Holder,
+    seen: &Seen,
+    ledger: &Ledger<S>,
+    now: Timestamp,
+) -> Opened {
+    let opened = Opened {
+        execution: request.execution,
+        scenario: request.scenario,
+        trigger: request.trigger,
+        site: holder.target.clone(),
+        active_site: record.active_site.clone(),
+        active_epoch: record.epoch,
+        unreachable: seen.unreachable.iter().map(|(region, _)| region.clone()).collect(),
+    };
+    let fact = Fact {
+        app: request.app,
+        incident: request.incident,
+        epoch: holder.epoch,
+        kind: EntryKind::Opened,
+        body: serde_json::to_value(&opened).unwrap_or_default(),
+    };
+    tell(ledger, fact, now).await;
+    opened
+}
+
+/// What the log says of the opening under this epoch. A call that is made again answers from it,
+/// because by then the ledger may name another active site.
+fn opened(entries: &[Entry], epoch: Epoch) -> Option<Opened> {
+    all_opened(entries).find(|(at, _)| *at == epoch).map(|(_, opened)| opened)
+}
+
+/// The epoch under which this execution was closed. A late second call must not take the ledger
+/// for an execution that has ended: nobody would release it.
+fn ended(entries: &[Entry], execution: &str) -> Option<Epoch> {
+    all_opened(entries)
+        .filter(|(_, opened)| opened.execution == execution)
+        .map(|(epoch, _)| epoch)
+        .find(|epoch| entries.iter().any(|e| e.kind == EntryKind::Closed && e.epoch == *epoch))
+}
+
+fn all_opened(entries: &[Entry]) -> impl Iterator<Item = (Epoch, Opened)> {
+    entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::Opened)
+        .filter_map(|entry| Some((entry.epoch, Opened::deserialize(&entry.body).ok()?)))
+}
+
+fn stand_down(reason: String) -> Response {
+    Response::StandDown { reason }
+}
