@@ -23,18 +23,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Deserialize)]
 struct Answer {
     allowed: bool,
+    /// The error code to answer with, such as `AccessDenied` or `ExpiredToken`; empty when allowed.
     #[serde(default)]
-    message: Option<String>,
-    /// The session's ARN, when the emulator says it.
+    code: String,
     #[serde(default)]
-    principal: Option<String>,
+    message: String,
+    /// The session's ARN; empty when the key belongs to nobody.
+    #[serde(default)]
+    principal: String,
+}
+
+impl Answer {
+    fn principal(&self) -> Option<String> {
+        (!self.principal.is_empty()).then(|| self.principal.clone())
+    }
 }
 
 /// Why a call goes no further.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// IAM says no, in these words.
-    Denied(String),
+    /// IAM says no, with this code and in these words.
+    Denied {
+        /// IAM's error code; empty for a plain refusal.
+        code: String,
+        /// IAM's words.
+        message: String,
+    },
     /// IAM could not be asked; the call is not let through.
     Unknown(String),
 }
@@ -72,7 +86,7 @@ impl Authorizer {
             None => {
                 let answer =
                     self.ask(access_key, "sts:GetCallerIdentity", "*", region).await.ok()?;
-                answer.principal.filter(|principal| !principal.is_empty())
+                answer.principal()
             }
         }
     }
@@ -84,9 +98,9 @@ impl Authorizer {
         }
         let action = format!("{}:{}", call.service, call.operation);
         let Some(access_key) = call.access_key.as_deref() else {
-            return Err(Refusal::Denied(format!(
-                "anonymous is not authorized to perform: {action}: sign the request"
-            )));
+            let message =
+                format!("anonymous is not authorized to perform: {action}: sign the request");
+            return Err(Refusal::Denied { code: String::new(), message });
         };
         if self.is_root(access_key) {
             return Ok(());
@@ -98,9 +112,14 @@ impl Authorizer {
                 .map_err(Refusal::Unknown)?;
             if !answer.allowed {
                 let who = call.role.as_deref().unwrap_or(access_key);
-                return Err(Refusal::Denied(answer.message.filter(|text| !text.is_empty()).unwrap_or_else(|| {
-                    format!("User: {who} is not authorized to perform: {action} on resource: {resource}")
-                })));
+                let message = if answer.message.is_empty() {
+                    format!(
+                        "User: {who} is not authorized to perform: {action} on resource: {resource}"
+                    )
+                } else {
+                    answer.message
+                };
+                return Err(Refusal::Denied { code: answer.code, message });
             }
         }
         Ok(())
@@ -146,8 +165,7 @@ impl Authorizer {
         let answer = tokio::time::timeout(PATIENCE, exchange).await.map_err(|_| {
             format!("POST /_lab/authorize gave no answer in {} s", PATIENCE.as_secs())
         })??;
-        let principal = answer.principal.clone().filter(|principal| !principal.is_empty());
-        self.lock().insert(access_key.to_owned(), principal);
+        self.lock().insert(access_key.to_owned(), answer.principal());
         Ok(answer)
     }
 

@@ -140,8 +140,8 @@ impl Exchange<'_> {
         if upstream != Upstream::Emulator {
             match self.proxy.authorizer.check(&self.call, &body.bytes()).await {
                 Ok(()) => {}
-                Err(Refusal::Denied(message)) => {
-                    let error = WireError::denied(&self.call, message);
+                Err(Refusal::Denied { code, message }) => {
+                    let error = WireError::denied(&self.call, code, message);
                     return self.refuse_with(error, body).await;
                 }
                 Err(Refusal::Unknown(message)) => {

@@ -40,6 +40,9 @@ pub struct Matching {
     /// A part of the session's principal, or of the access key id while the principal is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_contains: Option<String>,
+    /// A part of what the call is about, as the call log shows it: `bucket/key`, a name, an id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_contains: Option<String>,
     /// Only the n-th call, from 1, of those that meet the other conditions since the rule was added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nth: Option<u64>,
@@ -94,14 +97,18 @@ impl Matching {
         let equal = |wanted: &Option<String>, found: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(found))
         };
+        let contains = |wanted: &Option<String>, found: Option<&String>| {
+            wanted
+                .as_ref()
+                .is_none_or(|part| found.is_some_and(|found| found.contains(part.as_str())))
+        };
         equal(&self.caller, &call.caller)
             && equal(&self.region, &call.region)
             && equal(&self.service, &call.service)
             && equal(&self.operation, &call.operation)
             && !self.except_services.iter().any(|spared| spared.eq_ignore_ascii_case(&call.service))
-            && self.role_contains.as_ref().is_none_or(|part| {
-                call.role.as_ref().is_some_and(|role| role.contains(part.as_str()))
-            })
+            && contains(&self.role_contains, call.role.as_ref())
+            && contains(&self.resource_contains, call.resource.as_ref())
     }
 
     /// Whether the `count`-th accepted call, from 1, is one that the rule is for.

@@ -29,11 +29,10 @@ pub(crate) fn identify(parts: &Parts, host: &str) -> (String, Option<String>) {
     (object_operation(method, copies, &has), Some(format!("{bucket}/{key}")))
 }
 
-/// The bucket of a virtual-hosted request: `bucket.s3.region.amazonaws.com`, `bucket.s3.localhost`.
+/// The bucket of a virtual-hosted request: `bucket.s3.region.amazonaws.com`, `bucket.localhost`.
 fn bucket_of_host(host: &str) -> Option<&str> {
-    let dotted = host.find(".s3.");
-    let dashed = host.find(".s3-");
-    dotted.or(dashed).and_then(|end| host.get(..end)).filter(|bucket| !bucket.is_empty())
+    let end = [".s3.", ".s3-", ".localhost"].iter().find_map(|mark| host.find(mark))?;
+    host.get(..end).filter(|bucket| !bucket.is_empty() && *bucket != "s3")
 }
 
 fn bucket_operation(method: &str, has: &dyn Fn(&str) -> bool) -> String {
@@ -146,5 +145,7 @@ mod tests {
         check("POST /b/k?uploadId=u", local, "CompleteMultipartUpload b/k");
         check("PUT /k", "b.s3.us-west-2.amazonaws.com", "PutObject b/k");
         check("GET /?list-type=2", "b.c.s3.localhost", "ListObjectsV2 b.c");
+        check("PUT /k", "b.localhost", "PutObject b/k");
+        check("PUT /b/k", "s3.localhost", "PutObject b/k");
     }
 }

@@ -3,6 +3,8 @@
 //! Formats and codes: the "Common Errors" page of each service's API reference; S3 "Error responses";
 //! Lambda "Invoke" (429 `TooManyRequestsException`); Smithy RPC v2 CBOR protocol (`__type`).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -13,7 +15,7 @@ use super::call::{Call, Wire};
 #[derive(Debug)]
 pub(super) struct WireError {
     pub(super) status: StatusCode,
-    pub(super) code: &'static str,
+    pub(super) code: Cow<'static, str>,
     pub(super) message: String,
 }
 
@@ -37,22 +39,28 @@ impl WireError {
                 (StatusCode::BAD_REQUEST, "ThrottlingException", "Rate exceeded")
             }
         };
-        Self { status, code, message: message.to_owned() }
+        Self { status, code: code.into(), message: message.to_owned() }
     }
 
-    /// The refusal of a caller whose role does not allow the call.
-    pub(super) fn denied(call: &Call, message: String) -> Self {
-        match call.wire {
-            Wire::Query | Wire::S3 | Wire::Route53 => {
-                Self { status: StatusCode::FORBIDDEN, code: "AccessDenied", message }
-            }
-            Wire::RestJson => {
-                Self { status: StatusCode::FORBIDDEN, code: "AccessDeniedException", message }
-            }
+    /// The refusal of a caller whose role does not allow the call, or whose key is not good. `code` is
+    /// IAM's; empty or `AccessDenied` becomes the service's own name for a plain refusal.
+    pub(super) fn denied(call: &Call, code: String, message: String) -> Self {
+        let (status, plain) = match call.wire {
+            Wire::Query | Wire::S3 | Wire::Route53 => (StatusCode::FORBIDDEN, "AccessDenied"),
+            Wire::RestJson => (StatusCode::FORBIDDEN, "AccessDeniedException"),
             Wire::Json10 | Wire::Json11 | Wire::Cbor => {
-                Self { status: StatusCode::BAD_REQUEST, code: "AccessDeniedException", message }
+                (StatusCode::BAD_REQUEST, "AccessDeniedException")
             }
-        }
+        };
+        // The XML protocols have shorter names for a key that is not good (IAM, "Common Errors").
+        let is_xml = matches!(call.wire, Wire::Query | Wire::S3 | Wire::Route53);
+        let code = match code.as_str() {
+            "" | "AccessDenied" | "AccessDeniedException" => Cow::Borrowed(plain),
+            "UnrecognizedClientException" if is_xml => Cow::Borrowed("InvalidClientTokenId"),
+            "ExpiredTokenException" if is_xml => Cow::Borrowed("ExpiredToken"),
+            _ => Cow::Owned(code),
+        };
+        Self { status, code, message }
     }
 
     /// An error with the HTTP status asked for, named as the service names its own failures.
@@ -67,12 +75,12 @@ impl WireError {
             (_, 429) => "TooManyRequestsException",
             _ => "ValidationException",
         };
-        Self { status, code, message }
+        Self { status, code: code.into(), message }
     }
 
     /// The answer as bytes on the wire.
     pub(super) fn answer(&self, call: &Call, request_id: &str) -> Response<Bytes> {
-        let (code, message) = (self.code, xml_text(&self.message));
+        let (code, message) = (self.code.as_ref(), xml_text(&self.message));
         let side = if self.status.is_server_error() { "Receiver" } else { "Sender" };
         let (content_type, body) = match call.wire {
             Wire::Query => (
@@ -119,8 +127,10 @@ impl WireError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if matches!(call.wire, Wire::Json10 | Wire::Json11 | Wire::RestJson) {
-            headers.insert("x-amzn-errortype", HeaderValue::from_static(code));
+        if matches!(call.wire, Wire::Json10 | Wire::Json11 | Wire::RestJson)
+            && let Ok(code) = HeaderValue::from_str(code)
+        {
+            headers.insert("x-amzn-errortype", code);
         }
         if let Ok(id) = HeaderValue::from_str(request_id) {
             headers.insert("x-amzn-requestid", id);
@@ -212,8 +222,22 @@ mod tests {
     #[test]
     fn text_is_escaped() {
         let call = call("rds", Wire::Query);
-        let answer = WireError::denied(&call, "a <b> & c".into()).answer(&call, "r");
+        let answer = WireError::denied(&call, String::new(), "a <b> & c".into()).answer(&call, "r");
         assert_eq!(answer.status(), 403);
         assert!(String::from_utf8_lossy(answer.body()).contains("a &lt;b&gt; &amp; c"));
+    }
+
+    #[test]
+    fn a_bad_key_is_named_in_the_words_of_the_protocol() {
+        let code = |wire| {
+            WireError::denied(
+                &call("rds", wire),
+                "UnrecognizedClientException".into(),
+                String::new(),
+            )
+            .code
+        };
+        assert_eq!(code(Wire::Query), "InvalidClientTokenId");
+        assert_eq!(code(Wire::Json11), "UnrecognizedClientException");
     }
 }

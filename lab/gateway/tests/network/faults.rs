@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use lifeboat_lab_gateway::gateway::{FaultAction, FaultRule, Matching};
+use lifeboat_lab_gateway::gateway::{FaultAction, FaultRule, GatewayHandle, Matching};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{HttpRequest, Lab, SILENCE, assert_reset, bounded, rds, s3_put, ssm, until};
+use crate::support::{
+    HttpRequest, Lab, SILENCE, any_port, assert_reset, bounded, gateway_to, rds, s3_put, ssm, until,
+};
 
 fn rule(id: &str, matching: Matching, action: FaultAction) -> FaultRule {
     FaultRule { id: id.to_owned(), matching, action }
@@ -192,7 +195,65 @@ async fn a_refusal_breaks_off_a_call_in_flight_which_takes_effect() {
     lab.gateway.faults().add(rule("r", Matching::default(), FaultAction::Refuse)).unwrap();
     assert_reset(&bounded(stream.read_u8()).await);
     assert_eq!(lab.records()[0].fault.as_deref(), Some("refuse:r"));
+    assert_eq!(lab.emulator.finished(), 0);
     lab.emulator.open_gate();
+    until("the call took effect", || lab.emulator.finished() == 1).await;
+}
+
+#[tokio::test]
+async fn a_call_that_went_out_takes_effect_although_the_client_left() {
+    let lab = Lab::start().await;
+    let slow = HttpRequest::new("PUT", "/slow/k").signed("test", "us-east-1", "s3").with_body(b"x");
+    let stream = slow.start(lab.address("us-east-1")).await.unwrap();
+    until("the call is upstream", || lab.emulator.seen().len() == 1).await;
+    drop(stream);
+    until("the client is gone", || lab.records().len() == 1).await;
+    assert_eq!(lab.records()[0].status, None);
+    lab.emulator.open_gate();
+    until("the call took effect", || lab.emulator.finished() == 1).await;
+}
+
+/// A gateway in front of a bare socket, and an answer of which `first` has arrived and `later` is due.
+async fn half_an_answer() -> (GatewayHandle, TcpStream, TcpStream) {
+    let upstream = TcpListener::bind(any_port()).await.unwrap();
+    let gateway = gateway_to(upstream.local_addr().unwrap()).await;
+    let get = HttpRequest::new("GET", "/b/k").signed("test", "us-east-1", "s3");
+    let mut client = get.start(gateway.address("operator").unwrap()).await.unwrap();
+    let (mut server, _) = bounded(upstream.accept()).await.unwrap();
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").await.unwrap();
+    let mut begun = Vec::new();
+    while !begun.ends_with(b"first") {
+        begun.push(bounded(client.read_u8()).await.unwrap());
+    }
+    (gateway, client, server)
+}
+
+#[tokio::test]
+async fn a_hang_freezes_an_answer_that_has_begun() {
+    let (gateway, mut client, mut server) = half_an_answer().await;
+    gateway.faults().add(rule("h", Matching::default(), FaultAction::Hang)).unwrap();
+    server.write_all(b"later").await.unwrap();
+    assert!(tokio::time::timeout(SILENCE, client.read_u8()).await.is_err());
+    gateway.faults().clear();
+    let mut rest = String::new();
+    bounded(client.read_to_string(&mut rest)).await.unwrap();
+    assert_eq!(rest, "later");
+}
+
+#[tokio::test]
+async fn a_refusal_breaks_off_an_answer_that_has_begun() {
+    let (gateway, mut client, _server) = half_an_answer().await;
+    gateway.faults().add(rule("r", Matching::default(), FaultAction::Refuse)).unwrap();
+    assert_reset(&bounded(client.read_u8()).await);
+}
+
+#[tokio::test]
+async fn rules_by_resource() {
+    let lab = Lab::start().await;
+    let matching = Matching { resource_contains: Some("b/ledger/".into()), ..Matching::default() };
+    lab.gateway.faults().add(rule("k", matching, FaultAction::Refuse)).unwrap();
+    assert_reset(&lab.call("operator", &s3_put("us-east-1", "/b/ledger/1", b"x")).await);
+    lab.call("operator", &s3_put("us-east-1", "/b/archive/1", b"x")).await.unwrap();
 }
 
 #[tokio::test]

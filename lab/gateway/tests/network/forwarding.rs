@@ -3,7 +3,9 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{FakeUpstream, HttpRequest, Lab, any_port, bounded, rds, s3_put, ssm};
+use crate::support::{
+    FakeUpstream, HttpRequest, Lab, any_port, bounded, gateway_to, rds, s3_put, ssm,
+};
 use lifeboat_lab_gateway::gateway::{self, CallerListener, GatewayConfig, Upstreams};
 
 #[tokio::test]
@@ -77,10 +79,7 @@ async fn chunked_bodies_stay_chunked() {
 async fn header_names_keep_their_case() {
     let upstream = TcpListener::bind(any_port()).await.unwrap();
     let address = upstream.local_addr().unwrap();
-    let upstreams =
-        Upstreams { emulator: address, rds: address, ssm: address, dns_status: address };
-    let callers = vec![CallerListener { caller: "operator".into(), listen: any_port() }];
-    let gateway = gateway::start(GatewayConfig::new(callers, any_port(), upstreams)).await.unwrap();
+    let gateway = gateway_to(address).await;
 
     let request =
         HttpRequest::new("GET", "/b/k").header("X-Amz-MixedCase", "Value").header("x-lower", "v");
@@ -112,10 +111,7 @@ async fn header_names_keep_their_case() {
 async fn answers_stream_before_they_are_complete() {
     let upstream = TcpListener::bind(any_port()).await.unwrap();
     let address = upstream.local_addr().unwrap();
-    let upstreams =
-        Upstreams { emulator: address, rds: address, ssm: address, dns_status: address };
-    let callers = vec![CallerListener { caller: "operator".into(), listen: any_port() }];
-    let gateway = gateway::start(GatewayConfig::new(callers, any_port(), upstreams)).await.unwrap();
+    let gateway = gateway_to(address).await;
     let mut client =
         HttpRequest::new("GET", "/b/k").start(gateway.address("operator").unwrap()).await.unwrap();
     let (mut server, _) = bounded(upstream.accept()).await.unwrap();
@@ -148,9 +144,7 @@ async fn upstream_connections_are_used_again() {
 #[tokio::test]
 async fn an_upstream_that_is_down_is_named() {
     let down = FakeUpstream::start("down").await.address;
-    let upstreams = Upstreams { emulator: down, rds: down, ssm: down, dns_status: down };
-    let callers = vec![CallerListener { caller: "operator".into(), listen: any_port() }];
-    let gateway = gateway::start(GatewayConfig::new(callers, any_port(), upstreams)).await.unwrap();
+    let gateway = gateway_to(down).await;
     let answer = ssm("us-east-1", "GetParameter", "{}")
         .send(gateway.address("operator").unwrap())
         .await

@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use lifeboat_lab_gateway::links::{self, LinkConfig, LinkState, LinksConfig, LinksHandle};
+use lifeboat_lab_gateway::links::{
+    self, LinkConfig, LinkState, LinkStatus, LinksConfig, LinksHandle,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -205,6 +207,9 @@ async fn links_are_set_by_prefix_and_over_http() {
             .len(),
         3
     );
+    let all: Vec<LinkStatus> =
+        serde_json::from_value(send("GET", "/links", "").await.json()).unwrap();
+    assert_eq!(all, handle.links().list());
     assert_eq!(send("GET", "/links", "").await.json()[1]["state"], "up");
     assert_eq!(send("PUT", "/links/nowhere", r#"{"state":"up"}"#).await.status, 404);
     assert_eq!(send("PUT", "/links?prefix=eu", r#"{"state":"up"}"#).await.status, 404);

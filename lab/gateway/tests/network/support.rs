@@ -51,6 +51,7 @@ pub(crate) struct FakeUpstream {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<Mutex<usize>>,
+    finished: Arc<Mutex<usize>>,
     gate: watch::Sender<bool>,
     authorize: Arc<Mutex<String>>,
     _tasks: JoinSet<()>,
@@ -64,9 +65,15 @@ impl FakeUpstream {
         let connections = Arc::new(Mutex::new(0));
         let gate = watch::Sender::new(false);
         let authorize = Arc::new(Mutex::new(r#"{"allowed":true,"message":""}"#.to_owned()));
+        let finished = Arc::new(Mutex::new(0));
         let mut tasks = JoinSet::new();
-        let server =
-            Server { name, seen: seen.clone(), gate: gate.clone(), authorize: authorize.clone() };
+        let server = Server {
+            name,
+            seen: seen.clone(),
+            gate: gate.clone(),
+            authorize: authorize.clone(),
+            finished: finished.clone(),
+        };
         let counted = connections.clone();
         tasks.spawn(async move {
             let mut open = JoinSet::new();
@@ -82,7 +89,7 @@ impl FakeUpstream {
                 });
             }
         });
-        Self { address, seen, connections, gate, authorize, _tasks: tasks }
+        Self { address, seen, connections, finished, gate, authorize, _tasks: tasks }
     }
 
     /// What was asked, apart from questions about authorisation.
@@ -101,6 +108,11 @@ impl FakeUpstream {
         *self.connections.lock().unwrap()
     }
 
+    /// How many requests were answered, whether or not anybody waited for it.
+    pub(crate) fn finished(&self) -> usize {
+        *self.finished.lock().unwrap()
+    }
+
     pub(crate) fn open_gate(&self) {
         self.gate.send_replace(true);
     }
@@ -114,6 +126,7 @@ impl FakeUpstream {
 struct Server {
     name: &'static str,
     seen: Arc<Mutex<Vec<Seen>>>,
+    finished: Arc<Mutex<usize>>,
     gate: watch::Sender<bool>,
     authorize: Arc<Mutex<String>>,
 }
@@ -141,6 +154,7 @@ impl Server {
         if path.starts_with("/slow") {
             self.gate.subscribe().wait_for(|open| *open).await.unwrap();
         }
+        *self.finished.lock().unwrap() += 1;
         let answer = match path {
             "/_lab/authorize" => Bytes::from(self.authorize.lock().unwrap().clone()),
             path if path.starts_with("/echo") => body,
@@ -202,6 +216,14 @@ impl Lab {
     pub(crate) fn records(&self) -> Vec<CallRecord> {
         self.gateway.calls().since(0)
     }
+}
+
+/// A gateway with the one caller `operator` and the same upstream for everything.
+pub(crate) async fn gateway_to(upstream: SocketAddr) -> GatewayHandle {
+    let upstreams =
+        Upstreams { emulator: upstream, rds: upstream, ssm: upstream, dns_status: upstream };
+    let callers = vec![CallerListener { caller: "operator".into(), listen: any_port() }];
+    gateway::start(GatewayConfig::new(callers, any_port(), upstreams)).await.unwrap()
 }
 
 /// A request as text, signed for a service and region when `signed` was called.
