@@ -114,8 +114,7 @@ impl Exchange<'_> {
             match action {
                 FaultAction::Refuse => return Err(self.reset(&id)),
                 FaultAction::Hang => {
-                    body.read_ahead(HOLD).await.map_err(|error| NoAnswer(error.to_string()))?;
-                    faults.gone(&id).await;
+                    self.hold(&id, &mut body).await?;
                 }
                 FaultAction::Throttle => {
                     let error = WireError::throttled(&self.call);
@@ -159,6 +158,21 @@ impl Exchange<'_> {
         self.forward(upstream, (parts, body), changes, answer_lost).await
     }
 
+    /// Holds the call until the rule is gone, or the client is. The body is read meanwhile.
+    async fn hold(&self, id: &str, body: &mut HeldBody) -> Result<(), NoAnswer> {
+        let client_gone = async {
+            match body.read_ahead(HOLD).await {
+                // From here on, a client that leaves takes this future with it.
+                Ok(()) => std::future::pending().await,
+                Err(error) => NoAnswer(error.to_string()),
+            }
+        };
+        tokio::select! {
+            broken = client_gone => Err(broken),
+            () = self.proxy.faults.gone(id) => Ok(()),
+        }
+    }
+
     /// Holds the call while a rule without a count hangs it, and resets it when one refuses it.
     async fn wait_until_passable(&mut self, body: &mut HeldBody) -> Result<(), NoAnswer> {
         while let Some(standing) = self.proxy.faults.standing(&self.call) {
@@ -169,8 +183,7 @@ impl Exchange<'_> {
                 }
                 Standing::Hang(id) => {
                     self.record.fault("hang", &id);
-                    body.read_ahead(HOLD).await.map_err(|error| NoAnswer(error.to_string()))?;
-                    self.proxy.faults.gone(&id).await;
+                    self.hold(&id, body).await?;
                 }
             }
         }

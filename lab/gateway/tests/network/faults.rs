@@ -77,6 +77,22 @@ async fn a_hang_may_turn_into_a_refusal() {
 }
 
 #[tokio::test]
+async fn a_call_whose_body_is_not_complete_is_held_and_refused_like_any_other() {
+    let lab = Lab::start().await;
+    lab.gateway.faults().add(rule("x", Matching::default(), FaultAction::Hang)).unwrap();
+    let mut stream = TcpStream::connect(lab.address("us-east-1")).await.unwrap();
+    stream
+        .write_all(b"PUT /b/k HTTP/1.1\r\nHost: s3\r\nContent-Length: 10\r\n\r\npart")
+        .await
+        .unwrap();
+    until("the rule has met the call", || lab.gateway.faults().list()[0].applied == 1).await;
+    lab.gateway.faults().add(rule("y", Matching::default(), FaultAction::Refuse)).unwrap();
+    lab.gateway.faults().remove("x");
+    assert_reset(&bounded(stream.read_u8()).await);
+    assert_eq!(lab.emulator.seen().len(), 0);
+}
+
+#[tokio::test]
 async fn delay_delays_and_ends_with_its_rule() {
     let lab = Lab::start().await;
     lab.gateway

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{
-    FakeUpstream, HttpRequest, Lab, any_port, bounded, gateway_to, rds, s3_put, ssm,
+    HttpRequest, Lab, any_port, bounded, closed_port, gateway_to, rds, s3_put, ssm,
 };
 use lifeboat_lab_gateway::gateway::{self, CallerListener, GatewayConfig, Upstreams};
 
@@ -143,7 +143,7 @@ async fn upstream_connections_are_used_again() {
 
 #[tokio::test]
 async fn an_upstream_that_is_down_is_named() {
-    let down = FakeUpstream::start("down").await.address;
+    let (_reserved, down) = closed_port();
     let gateway = gateway_to(down).await;
     let answer = ssm("us-east-1", "GetParameter", "{}")
         .send(gateway.address("operator").unwrap())

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::{HttpRequest, SILENCE, any_port, assert_reset, bounded, until};
+use crate::support::{HttpRequest, SILENCE, any_port, assert_reset, bounded, closed_port, until};
 
 const NAME: &str = "us-west-2->a";
 
@@ -154,9 +154,49 @@ async fn a_stalled_direction_holds_bytes_in_order_and_the_other_passes() {
 }
 
 #[tokio::test]
+async fn no_byte_is_lost_or_moved_by_changes_of_state() {
+    let echo = Echo::start().await;
+    let (handle, address) = link_to(echo.address).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let sent: Vec<u8> =
+        (0..20_000_000_u32).map(|n| (n ^ (n >> 8) ^ (n >> 16)).to_le_bytes()[0]).collect();
+    let (mut from, mut to) = stream.split();
+    let mut received = Vec::new();
+    let send = async {
+        to.write_all(&sent).await?;
+        to.shutdown().await
+    };
+    let transfer = async { tokio::try_join!(send, from.read_to_end(&mut received)) };
+    let states = [
+        LinkState::Hang,
+        LinkState::Up,
+        LinkState::StallAnswers,
+        LinkState::Delay { ms: 3 },
+        LinkState::StallRequests,
+        LinkState::Up,
+        LinkState::Delay { ms: 1 },
+    ];
+    let change = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(2));
+        for state in states.iter().cycle() {
+            ticks.tick().await;
+            handle.links().set(NAME, *state).unwrap();
+        }
+    };
+    bounded(async {
+        tokio::select! {
+            done = transfer => assert_eq!(done.unwrap().1, 20_000_000),
+            () = change => {}
+        }
+    })
+    .await;
+    assert!(received == sent, "the bytes differ");
+}
+
+#[tokio::test]
 async fn a_target_that_refuses_is_seen_at_once() {
-    let free = TcpListener::bind(any_port()).await.unwrap().local_addr().unwrap();
-    let (_handle, address) = link_to(free).await;
+    let (_reserved, closed) = closed_port();
+    let (_handle, address) = link_to(closed).await;
     let refused = async { TcpStream::connect(address).await?.read_u8().await };
     assert_reset(&bounded(refused).await);
 }

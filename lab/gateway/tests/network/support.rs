@@ -17,7 +17,7 @@ use lifeboat_lab_gateway::gateway::{
     self, CallRecord, CallerListener, GatewayConfig, GatewayHandle, Upstreams,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,6 +29,14 @@ pub(crate) const SILENCE: Duration = Duration::from_millis(150);
 
 pub(crate) fn any_port() -> SocketAddr {
     "127.0.0.1:0".parse().unwrap()
+}
+
+/// A port that refuses connections for as long as the socket is kept: bound, but not listening.
+pub(crate) fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(any_port()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 #[derive(Clone, Debug)]
