@@ -1,1 +1,137 @@
-//! site-control
+//! `site-control`: point a site's app at its database and start it, or stop a site from writing.
+//!
+//! The work is done on the site's hosts by the Systems Manager document `lifeboat-site-control`,
+//! which is safe to repeat and refuses an epoch older than the one that the host knows. So this
+//! function may send an order again whenever it does not know what became of the last one, and
+//! never has to remember anything: the caller carries the command ids.
+//!
+//! The two orders treat failure in opposite ways. Activating must succeed, so a host that fails it
+//! is a person's business. Fencing is an attempt on a site that is probably gone: it has
+//! [`FENCE_LIMIT`] for everything, and whatever keeps it from the hosts is the answer
+//! [`Response::Unfenced`], because a site that nobody reached fences itself when it returns.
+
+mod activate;
+mod fence;
+mod order;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+
+use lifeboat_core::{
+    AppName, ErrorName, Fault, Region, SiteName,
+    contract::{
+        Authority,
+        site_control::{Request, Response},
+    },
+    plan_file::{AppPlan, HostTag, Site},
+};
+
+pub use fence::FENCE_LIMIT;
+pub use order::{Action, DOCUMENT, HostFailure, Order, Progress};
+
+/// Where plans are read.
+pub trait Plans {
+    /// The plan of an app.
+    fn plan(&self, app: &AppName) -> impl Future<Output = Result<AppPlan, Fault>> + Send;
+}
+
+/// Who says whether a recovery may act.
+pub trait Authorizer {
+    /// That the recovery holds the ledger under its epoch, for its site.
+    ///
+    /// # Errors
+    /// [`ErrorName::StaleEpoch`] when it does not; other names when the ledger cannot be read.
+    fn authorize(&self, authority: &Authority) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// The hosts of a site, reached through its region's Run Command.
+pub trait Hosts {
+    /// Sends an order to the hosts with this tag, and gives the command's id.
+    fn send(
+        &self,
+        region: &Region,
+        hosts: &HostTag,
+        order: &Order,
+    ) -> impl Future<Output = Result<String, Fault>> + Send;
+
+    /// How far a command is.
+    fn progress(
+        &self,
+        region: &Region,
+        command: &str,
+    ) -> impl Future<Output = Result<Progress, Fault>> + Send;
+}
+
+/// What the function needs of the world.
+#[derive(Debug)]
+pub struct Ports<P, A, H> {
+    /// The region that it runs in.
+    pub region: Region,
+    /// The plans.
+    pub plans: P,
+    /// The ledger.
+    pub authorizer: A,
+    /// The hosts.
+    pub hosts: H,
+}
+
+/// Carries out a request, as far as it goes without waiting.
+///
+/// # Errors
+/// Activating: [`ErrorName::StaleEpoch`] when the ledger or a host knows a newer epoch,
+/// [`ErrorName::NeedsHuman`] when a host failed or none has the tag, [`ErrorName::InvalidInput`]
+/// when the request does not fit the plan, and what the ports report. Fencing: only
+/// [`ErrorName::StaleEpoch`] and [`ErrorName::InvalidInput`].
+pub async fn handle<P, A, H>(request: Request, ports: &Ports<P, A, H>) -> Result<Response, Fault>
+where
+    P: Plans + Sync,
+    A: Authorizer + Sync,
+    H: Hosts + Sync,
+{
+    match request {
+        Request::Activate { authority, database, commands } => {
+            activate::activate(&authority, &database, commands, ports).await
+        }
+        Request::Fence { authority, old_site, commands } => {
+            fence::fence(&authority, &old_site, commands, ports).await
+        }
+    }
+}
+
+/// A site of the plan.
+fn site<'a>(plan: &'a AppPlan, name: &SiteName) -> Result<&'a Site, Fault> {
+    plan.sites.get(name).ok_or_else(|| {
+        Fault::invalid(format!(
+            "the plan of {} has no site {name}; correct the request, or apply a plan that has it",
+            plan.app
+        ))
+    })
+}
+
+/// Asks about every command and puts the answers together: the worst one counts.
+async fn progress_of<H: Hosts>(
+    hosts: &H,
+    region: &Region,
+    commands: &[String],
+) -> Result<Progress, Fault> {
+    let mut all = Progress::Succeeded { hosts: 0 };
+    for command in commands {
+        all = all.and(hosts.progress(region, command).await?);
+    }
+    Ok(all)
+}
+
+/// The failure that the hosts report when they know a newer epoch.
+fn stale(failures: &[HostFailure], authority: &Authority) -> Option<Fault> {
+    failures.iter().find(|failure| failure.is_stale_epoch()).map(|failure| {
+        Fault::new(
+            ErrorName::StaleEpoch,
+            format!(
+                "recovery {} acts under epoch {}, but {failure}",
+                authority.incident, authority.epoch
+            ),
+        )
+    })
+}

@@ -1,0 +1,117 @@
+//! Fencing a site: an attempt with a short limit, whose failure is an answer.
+
+use std::{future::Future, time::Duration};
+
+use lifeboat_core::{
+    ErrorName, Fault, SiteName,
+    contract::{Authority, site_control::Response},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, order::joined, progress_of, stale};
+
+/// How long one call may take in all. The old region is probably dark, and every second spent on it
+/// is a second in which nobody is served; a region that works answers Run Command's two calls from
+/// across a continent in less than half of this.
+pub const FENCE_LIMIT: Duration = Duration::from_millis(1500);
+
+pub(crate) async fn fence<P, A, H>(
+    authority: &Authority,
+    old_site: &SiteName,
+    commands: Vec<String>,
+    ports: &Ports<P, A, H>,
+) -> Result<Response, Fault>
+where
+    P: Plans,
+    A: Authorizer,
+    H: Hosts,
+{
+    if *old_site == authority.site {
+        return Err(Fault::invalid(format!(
+            "site {old_site} is the site to activate; it cannot be the one to fence"
+        )));
+    }
+    let until = Instant::now() + FENCE_LIMIT;
+    match attempt(authority, old_site, commands, ports, until).await {
+        Ok(response) => Ok(response),
+        Err(fault) if stops_the_recovery(&fault) => Err(fault),
+        Err(fault) => Ok(Response::Unfenced { reason: fault.message }),
+    }
+}
+
+/// Whether a failure says that the recovery itself is wrong, rather than that the site is gone.
+fn stops_the_recovery(fault: &Fault) -> bool {
+    match fault.name {
+        ErrorName::StaleEpoch | ErrorName::InvalidInput => true,
+        ErrorName::Transient | ErrorName::NotReady | ErrorName::Refused | ErrorName::NeedsHuman => {
+            false
+        }
+    }
+}
+
+async fn attempt<P, A, H>(
+    authority: &Authority,
+    old_site: &SiteName,
+    commands: Vec<String>,
+    ports: &Ports<P, A, H>,
+    until: Instant,
+) -> Result<Response, Fault>
+where
+    P: Plans,
+    A: Authorizer,
+    H: Hosts,
+{
+    within(until, "reading the ledger", ports.authorizer.authorize(authority)).await?;
+    let plan = within(until, "reading the plan", ports.plans.plan(&authority.app)).await?;
+    let old = crate::site(&plan, old_site)?;
+    let region = &old.region;
+    let Some(tag) = &old.hosts else {
+        return Ok(Response::Unfenced {
+            reason: format!("the plan names no hosts for site {old_site}"),
+        });
+    };
+    let sent_before = !commands.is_empty();
+    let commands = if sent_before {
+        commands
+    } else {
+        let order = Order::fence(authority, old_site);
+        let sending = reaching(ports.hosts.send(region, tag, &order));
+        vec![within(until, &format!("sending the command to {region}"), sending).await?]
+    };
+    let asking = reaching(progress_of(&ports.hosts, region, &commands));
+    let progress = within(until, &format!("asking {region} about the command"), asking).await;
+    match progress {
+        Ok(Progress::Succeeded { hosts }) => Ok(Response::Done { hosts }),
+        Ok(Progress::Pending) => Ok(Response::InProgress { commands }),
+        Ok(Progress::NoHosts) => Ok(Response::Unfenced {
+            reason: format!("no host in {region} has tag {}={}", tag.tag, tag.value),
+        }),
+        Ok(Progress::Failed(failures)) => match stale(&failures, authority) {
+            Some(fault) => Err(fault),
+            None => Ok(Response::Unfenced { reason: joined(&failures) }),
+        },
+        // The command has just left: it is worth one more question.
+        Err(_) if !sent_before => Ok(Response::InProgress { commands }),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// What Run Command of the old region says of a request is never the recovery's own fault: a
+/// document that is missing there, for example, leaves the site unfenced.
+async fn reaching<T>(call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    call.await.map_err(|fault| Fault::transient(fault.message))
+}
+
+async fn within<T>(
+    until: Instant,
+    doing: &str,
+    call: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    match timeout_at(until, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::transient(format!(
+            "{doing}: no answer within {} ms",
+            FENCE_LIMIT.as_millis()
+        ))),
+    }
+}

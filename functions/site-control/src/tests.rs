@@ -1,0 +1,314 @@
+//! The handler with fakes: run twice, failed at each call, and every answer of the hosts.
+
+use std::{
+    future::pending,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use lifeboat_core::{Epoch, contract::DatabaseAddress, plan_file};
+
+use super::*;
+
+/// A world in which the n-th call fails, and which remembers what was sent.
+#[derive(Default)]
+struct World {
+    calls: AtomicUsize,
+    fail_at: Option<usize>,
+    stale: bool,
+    hang: bool,
+    progress: Option<Progress>,
+    sent: Mutex<Vec<(String, Order)>>,
+    no_hosts_in_plan: bool,
+}
+
+impl World {
+    fn call(&self) -> Result<(), Fault> {
+        let place = self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.fail_at == Some(place) { Err(Fault::transient("a reset")) } else { Ok(()) }
+    }
+
+    fn sent(&self) -> Vec<(String, Order)> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+impl Plans for &World {
+    async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
+        self.call()?;
+        let text = include_str!("../../../events/plan/queue.toml");
+        let mut plan = plan_file::read(text).unwrap();
+        if self.no_hosts_in_plan {
+            for site in plan.sites.values_mut() {
+                site.hosts = None;
+            }
+        }
+        Ok(plan)
+    }
+}
+
+impl Authorizer for &World {
+    async fn authorize(&self, _: &Authority) -> Result<(), Fault> {
+        self.call()?;
+        if self.stale { Err(Fault::stale("epoch 9 exists")) } else { Ok(()) }
+    }
+}
+
+impl Hosts for &World {
+    async fn send(&self, region: &Region, _: &HostTag, order: &Order) -> Result<String, Fault> {
+        if self.hang {
+            pending::<()>().await;
+        }
+        self.call()?;
+        let mut sent = self.sent.lock().unwrap();
+        sent.push((region.to_string(), order.clone()));
+        Ok(format!("command-{}", sent.len()))
+    }
+
+    async fn progress(&self, _: &Region, _: &str) -> Result<Progress, Fault> {
+        self.call()?;
+        Ok(self.progress.clone().unwrap_or(Progress::Succeeded { hosts: 1 }))
+    }
+}
+
+fn ports(world: &World) -> Ports<&World, &World, &World> {
+    Ports { region: "us-west-2".parse().unwrap(), plans: world, authorizer: world, hosts: world }
+}
+
+fn authority(site: &str) -> Authority {
+    Authority {
+        app: "queue".parse().unwrap(),
+        incident: "queue-region-outage".parse().unwrap(),
+        epoch: Epoch(2),
+        site: site.parse().unwrap(),
+    }
+}
+
+fn activate(commands: &[&str]) -> Request {
+    Request::Activate {
+        authority: authority("b"),
+        database: DatabaseAddress { host: "127.0.2.20".into(), port: 5432, name: "queue".into() },
+        commands: commands.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+fn fence(commands: &[&str]) -> Request {
+    Request::Fence {
+        authority: authority("b"),
+        old_site: "a".parse().unwrap(),
+        commands: commands.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+fn failed(exit_code: Option<i32>) -> Progress {
+    Progress::Failed(vec![HostFailure {
+        host: "i-1".into(),
+        status: "Failed".into(),
+        exit_code,
+        last_line: "the hook failed with exit code 1".into(),
+    }])
+}
+
+async fn run(world: &World, request: Request) -> Result<Response, Fault> {
+    handle(request, &ports(world)).await
+}
+
+fn unfenced(response: Response) -> String {
+    match response {
+        Response::Unfenced { reason } => reason,
+        Response::Done { .. } | Response::InProgress { .. } => panic!("{response:?}"),
+    }
+}
+
+#[tokio::test]
+async fn activating_twice_is_activating_once_more_with_the_same_result() {
+    let world = World::default();
+    let first = run(&world, activate(&[])).await.unwrap();
+    let second = run(&world, activate(&[])).await.unwrap();
+    assert_eq!(first, Response::Done { hosts: 1 });
+    assert_eq!(first, second);
+    let sent = world.sent();
+    assert_eq!(sent[0], sent[1]);
+    assert_eq!(sent[0].0, "us-west-2");
+    let parameters = sent[0].1.parameters();
+    let expected = [
+        ("Action", "activate"),
+        ("App", "queue"),
+        ("Site", "b"),
+        ("Epoch", "2"),
+        ("DatabaseHost", "127.0.2.20"),
+        ("DatabasePort", "5432"),
+        ("DatabaseName", "queue"),
+    ];
+    assert_eq!(parameters, expected.map(|(name, value)| (name, value.to_owned())));
+}
+
+#[tokio::test]
+async fn a_failure_at_any_call_leaves_a_request_that_succeeds_later() {
+    for request in [activate(&[]), activate(&["command-1"])] {
+        for place in 0.. {
+            let world = World { fail_at: Some(place), ..World::default() };
+            match run(&world, request.clone()).await {
+                Err(fault) => assert_eq!(fault.name, ErrorName::Transient, "call {place}"),
+                // Past the last call.
+                Ok(_) => break,
+            }
+            assert_eq!(run(&world, request.clone()).await, Ok(Response::Done { hosts: 1 }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn fencing_never_fails_for_the_reason_that_a_call_did() {
+    for request in [fence(&[]), fence(&["command-1"])] {
+        for place in 0.. {
+            let world = World { fail_at: Some(place), ..World::default() };
+            match run(&world, request.clone()).await.unwrap() {
+                Response::Unfenced { reason } => assert_eq!(reason, "a reset"),
+                // The command had left: it is asked about again.
+                Response::InProgress { commands } => assert_eq!(commands, ["command-1"]),
+                // Past the last call.
+                Response::Done { .. } => break,
+            }
+            assert_eq!(run(&world, request.clone()).await, Ok(Response::Done { hosts: 1 }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_goes_on_is_asked_about_and_not_sent_again() {
+    let world = World { progress: Some(Progress::Pending), ..World::default() };
+    for request in [activate(&[]), activate(&["command-1"])] {
+        let response = run(&world, request).await.unwrap();
+        assert_eq!(response, Response::InProgress { commands: vec!["command-1".into()] });
+    }
+    assert_eq!(world.sent().len(), 1);
+    let response = run(&world, fence(&["command-1"])).await.unwrap();
+    assert_eq!(response, Response::InProgress { commands: vec!["command-1".into()] });
+    assert_eq!(world.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_that_knows_a_newer_epoch_stops_the_recovery() {
+    for request in [activate(&[]), fence(&[])] {
+        let world = World { progress: Some(failed(Some(3))), ..World::default() };
+        let fault = run(&world, request).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::StaleEpoch);
+        assert!(fault.message.contains("host i-1"), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_authority() {
+    for request in [activate(&[]), fence(&[])] {
+        let world = World { stale: true, ..World::default() };
+        let fault = run(&world, request).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::StaleEpoch);
+        assert!(world.sent().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_fails_to_activate_needs_a_human_and_says_its_last_words() {
+    let world = World { progress: Some(failed(Some(4))), ..World::default() };
+    let fault = run(&world, activate(&[])).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman);
+    assert!(
+        fault.message.contains("(host i-1: Failed, exit code 4: the hook failed with exit code 1)"),
+        "{fault}"
+    );
+
+    let world = World { progress: Some(failed(Some(4))), ..World::default() };
+    let reason = unfenced(run(&world, fence(&[])).await.unwrap());
+    assert!(reason.contains("exit code 4"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_tag_that_no_host_has_is_told_by_name() {
+    let world = World { progress: Some(Progress::NoHosts), ..World::default() };
+    let fault = run(&world, activate(&[])).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman);
+    assert!(fault.message.contains("no host has tag lifeboat-site=queue-b"), "{fault}");
+
+    let reason = unfenced(run(&world, fence(&[])).await.unwrap());
+    assert_eq!(reason, "no host in us-east-1 has tag lifeboat-site=queue-a");
+}
+
+#[tokio::test]
+async fn a_site_without_hosts_is_activated_by_nothing_and_fenced_by_nobody() {
+    let world = World { no_hosts_in_plan: true, ..World::default() };
+    assert_eq!(run(&world, activate(&[])).await, Ok(Response::Done { hosts: 0 }));
+    let reason = unfenced(run(&world, fence(&[])).await.unwrap());
+    assert_eq!(reason, "the plan names no hosts for site a");
+    assert!(world.sent().is_empty());
+}
+
+#[tokio::test]
+async fn fencing_goes_to_the_old_region_and_leaves_its_database_alone() {
+    let world = World::default();
+    assert_eq!(run(&world, fence(&[])).await, Ok(Response::Done { hosts: 1 }));
+    let sent = world.sent();
+    assert_eq!(sent[0].0, "us-east-1");
+    assert_eq!((sent[0].1.action, sent[0].1.epoch), (Action::Fence, Epoch(2)));
+    assert_eq!(sent[0].1.site.as_str(), "a");
+    assert_eq!(sent[0].1.database, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_that_hangs_costs_no_more_than_the_limit() {
+    let world = World { hang: true, ..World::default() };
+    let begun = tokio::time::Instant::now();
+    let reason = unfenced(run(&world, fence(&[])).await.unwrap());
+    assert_eq!(reason, "sending the command to us-east-1: no answer within 1500 ms");
+    assert!(begun.elapsed() <= FENCE_LIMIT + std::time::Duration::from_millis(1));
+}
+
+#[tokio::test]
+async fn requests_that_do_not_fit_the_plan_are_invalid() {
+    let world = World::default();
+    let wrong = [
+        Request::Fence {
+            authority: authority("b"),
+            old_site: "b".parse().unwrap(),
+            commands: Vec::new(),
+        },
+        Request::Fence {
+            authority: authority("b"),
+            old_site: "c".parse().unwrap(),
+            commands: Vec::new(),
+        },
+        Request::Activate {
+            authority: authority("a"),
+            database: DatabaseAddress { host: "h".into(), port: 1, name: "n".into() },
+            commands: Vec::new(),
+        },
+    ];
+    for request in wrong {
+        let fault = run(&world, request).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
+    }
+    assert!(world.sent().is_empty());
+}
+
+#[test]
+fn the_worst_of_several_commands_counts() {
+    let done = Progress::Succeeded { hosts: 2 };
+    assert_eq!(done.clone().and(Progress::Succeeded { hosts: 1 }), done);
+    assert_eq!(done.clone().and(Progress::Pending), Progress::Pending);
+    assert_eq!(Progress::Pending.and(Progress::NoHosts), Progress::NoHosts);
+    assert_eq!(Progress::NoHosts.and(failed(None)), failed(None));
+}
+
+#[test]
+fn every_event_is_a_request() {
+    for text in [
+        include_str!("../../../events/site-control/activate.json"),
+        include_str!("../../../events/site-control/activate-poll.json"),
+        include_str!("../../../events/site-control/fence.json"),
+        include_str!("../../../events/site-control/fence-poll.json"),
+    ] {
+        serde_json::from_str::<Request>(text).unwrap();
+    }
+}
