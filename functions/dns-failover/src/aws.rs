@@ -1,0 +1,102 @@
+//! The ports on AWS: Parameter Store, the ledger, the switch bucket.
+
+use aws_sdk_s3::{Client, primitives::ByteStream};
+use lifeboat_core::{AppName, Epoch, Fault, Region, contract::Authority, plan_file::AppPlan};
+use lifeboat_ledger::Ledger;
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::{aws, env};
+
+use dns_failover::{Authorizer, Held, Mark, Marks, Place, Plans};
+
+/// Everything that the function needs of the world.
+pub(crate) struct Aws {
+    parameters: Parameters,
+    ledger: Ledger,
+    s3: Client,
+    bucket: String,
+    pub(crate) route53: aws_sdk_route53::Client,
+    pub(crate) http: reqwest::Client,
+}
+
+/// The place and the ports of this deployment.
+pub(crate) async fn ports() -> Result<(Place, Aws), Fault> {
+    let region = Region::new(env::required("AWS_REGION")?)
+        .map_err(|error| Fault::needs_human(error.to_string()))?;
+    let bucket = env::required("SWITCH_BUCKET")?;
+    let prefix = env::required("LEDGER_BUCKET_PREFIX")?;
+    let config = aws::config().await;
+    let aws = Aws {
+        parameters: Parameters::new(&config),
+        // Authority is read from this region's record alone.
+        ledger: Ledger::new(&config, prefix, region.clone(), Vec::new()),
+        s3: Client::new(&config),
+        bucket: bucket.clone(),
+        route53: aws_sdk_route53::Client::new(&config),
+        http: crate::network::http()?,
+    };
+    Ok((Place { region, bucket }, aws))
+}
+
+impl Plans for Aws {
+    async fn plan(&self, app: &AppName) -> Result<AppPlan, Fault> {
+        self.parameters.plan(app).await
+    }
+}
+
+impl Authorizer for Aws {
+    async fn authorize(&self, authority: &Authority) -> Result<(), Fault> {
+        self.ledger.authorize(authority).await.map(|_| ())
+    }
+}
+
+impl Marks for Aws {
+    async fn read(&self, key: &str) -> Result<Option<Held>, Fault> {
+        let found = match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(found) => found,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => {
+                return Ok(None);
+            }
+            Err(error) => {
+                let doing = format!("read s3://{}/{key}", self.bucket);
+                return Err(aws::fault(&doing, error));
+            }
+        };
+        let told = |name: &str| found.metadata().and_then(|all| all.get(name)).cloned();
+        Ok(Some(Held {
+            epoch: Epoch(told("epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default()),
+            change: told("change"),
+            version: found.e_tag().unwrap_or_default().to_owned(),
+        }))
+    }
+
+    async fn write(&self, key: &str, mark: &Mark, over: Option<&Held>) -> Result<(), Fault> {
+        let mut request = self
+            .s3
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("text/plain")
+            // A health check must never be answered from a cache.
+            .cache_control("no-store")
+            .metadata("epoch", mark.epoch.to_string())
+            .metadata("incident", mark.incident.to_string())
+            .body(ByteStream::from(mark.text().into_bytes()));
+        if let Some(change) = &mark.change {
+            request = request.metadata("change", change);
+        }
+        request = match over {
+            Some(held) => request.if_match(&held.version),
+            None => request.if_none_match("*"),
+        };
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.raw_response().is_some_and(|r| r.status().as_u16() == 412) => {
+                Err(Fault::transient(format!(
+                    "s3://{}/{key} changed meanwhile; it is read again",
+                    self.bucket
+                )))
+            }
+            Err(error) => Err(aws::fault(&format!("write s3://{}/{key}", self.bucket), error)),
+        }
+    }
+}
