@@ -75,3 +75,6 @@ impl View {
         Ok(Self { plan, region: region.clone() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,3 +92,6 @@ fn one_line(bytes: &[u8]) -> impl fmt::Display {
         .collect();
     text.trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests;
