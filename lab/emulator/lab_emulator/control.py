@@ -16,7 +16,8 @@ from . import authorize, workers
 from .lab import Lab
 from .regions import KILL
 
-_STARTS_WORK = ("AWSStepFunctions.StartExecution", "AWSStepFunctions.StartSyncExecution")
+_STARTS_WORK = tuple(f"AWSStepFunctions.{name}Execution" for name in ("Start", "StartSync", "Redrive"))
+_INVOCATIONS = ("/invocations", "/response-streaming-invocations")
 
 
 class Control:
@@ -39,7 +40,7 @@ class Control:
     async def _may_pass(self, scope) -> bool:
         """Hold or refuse what would start work in a dark region; reads stay possible for the lab."""
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        starts_work = headers.get("x-amz-target", "") in _STARTS_WORK or scope["path"].endswith("/invocations")
+        starts_work = headers.get("x-amz-target", "") in _STARTS_WORK or scope["path"].endswith(_INVOCATIONS)
         if not starts_work:
             return True
         region = extract_region(headers)

@@ -21,6 +21,7 @@ from .lab import Lab
 from .regions import KILL
 
 _PR_SET_PDEATHSIG = 1
+_COLLECT_SECONDS = 0.5
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")
 _spawning = threading.local()
 
@@ -102,16 +103,19 @@ def function_environment(lab: Lab, config: dict, given: dict) -> dict:
 
 def listing() -> list[dict]:
     """Every live worker as `{pid, function, region}`."""
-    found = []
+    return [{"pid": process.pid, "function": function, "region": region} for process, function, region in _live()]
+
+
+def _live() -> list[tuple]:
+    """`(process, function, region)` of every worker that has not ended."""
     with lambda_runtime._lock:
-        pools = [(key, list(workers)) for key, workers in lambda_runtime._workers.items()]
-    for key, workers in pools:
-        _account, region, function, _qualifier = key.split(":")
-        for worker in workers:
-            process = worker._proc
-            if process is not None and process.poll() is None:
-                found.append({"pid": process.pid, "function": function, "region": region})
-    return found
+        pools = [(key, [worker._proc for worker in pool]) for key, pool in lambda_runtime._workers.items()]
+    return [
+        (process, key.split(":")[2], key.split(":")[1])
+        for key, processes in pools
+        for process in processes
+        if process is not None and process.poll() is None
+    ]
 
 
 def stop_region(region: str, mode: str) -> None:
@@ -125,19 +129,18 @@ def continue_region(region: str) -> None:
 
 
 def kill_all() -> None:
-    """Kill every worker, frozen ones too."""
-    for worker in listing():
-        _send(worker["pid"], signal.SIGKILL)
+    """Kill every worker, frozen ones too, and collect them."""
+    live = [process for process, _function, _region in _live()]
+    for process in live:
+        process.kill()
+    for process in live:
+        try:
+            process.wait(timeout=_COLLECT_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass  # it is the kernel's now
 
 
 def _signal_region(region: str, number: int) -> None:
-    for worker in listing():
-        if worker["region"] == region:
-            _send(worker["pid"], number)
-
-
-def _send(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass
+    for process, _function, of_region in _live():
+        if of_region == region:
+            process.send_signal(number)

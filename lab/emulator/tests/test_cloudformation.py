@@ -75,8 +75,16 @@ Resources:
       InlineCode: "def handler(event, context): return 1"
       ReservedConcurrentExecutions: 2
       DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt Letters.Arn}
+  Log: {Type: AWS::Logs::LogGroup}
+  Machine:
+    Type: AWS::Serverless::StateMachine
+    Properties:
+      Name: cfn-machine
+      Definition: {StartAt: End, States: {End: {Type: Succeed}}}
+      Logging: {Level: ERROR, Destinations: [{CloudWatchLogsLogGroup: {LogGroupArn: !GetAtt Log.Arn}}]}
 Outputs:
   Check: {Value: !Ref Check}
+  Machine: {Value: !Ref Machine}
 """
 
 
@@ -143,11 +151,14 @@ class CloudFormation(unittest.TestCase):
 
     def test_life_of_a_stack(self):
         stack = self.deploy("life", TEMPLATE)
-        check = stack["Outputs"][0]["OutputValue"]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        check = outputs["Check"]
         self.check_systems_manager()
         self.check_route53(check)
         self.check_buckets()
         self.check_function()
+        machine = client("stepfunctions", WEST).describe_state_machine(stateMachineArn=outputs["Machine"])
+        self.assertEqual(machine["loggingConfiguration"]["level"], "ERROR")
         alarms = client("cloudwatch", WEST).describe_alarms(AlarmTypes=["CompositeAlarm"])["CompositeAlarms"]
         self.assertEqual([alarm["AlarmName"] for alarm in alarms], ["cfn-composite"])
         topic = alarms[0]["AlarmActions"][0]

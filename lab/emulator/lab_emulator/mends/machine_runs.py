@@ -193,10 +193,17 @@ def _fail_region(region: str, mode: str) -> None:
     if mode != KILL:
         return
     for execution in list(stepfunctions._executions._data.values()):
-        if execution["status"] == "RUNNING" and execution["executionArn"].split(":")[3] == region:
-            execution.update(
-                status="FAILED", error="Lab.RegionDark", cause="the region went dark", stopDate=now_iso()
-            )
+        if _region(execution) == region:
+            _lose(execution)
+
+
+def _lose(execution: dict) -> None:
+    if execution["status"] == "RUNNING":
+        execution.update(status="FAILED", error="Lab.RegionDark", cause="the region went dark", stopDate=now_iso())
+
+
+def _region(execution: dict) -> str:
+    return execution["executionArn"].split(":")[3]
 
 
 def _only_while_running(original):
@@ -213,7 +220,8 @@ def _gate(lab: Lab) -> None:
     execution = _execution.get()
     if execution is None:
         return  # StartSyncExecution and TestState run on the caller's behalf
-    lab.regions.pass_or_wait(execution["executionArn"].split(":")[3])
+    if not lab.regions.pass_or_wait(_region(execution)):
+        _lose(execution)
     if execution["status"] != "RUNNING" or any(event.is_set() for event in _abandoned.get()):
         raise Halted
 

@@ -6,7 +6,16 @@ and passes an unresolved reference on as its name.
 """
 
 from ...lab import Lab
-from . import alarm_types, bucket_properties, documents, function_properties, references, route53_types, topic_properties
+from . import (
+    alarm_types,
+    bucket_properties,
+    documents,
+    function_properties,
+    machine_properties,
+    references,
+    route53_types,
+    topic_properties,
+)
 
 
 def install(lab: Lab) -> None:
@@ -15,6 +24,7 @@ def install(lab: Lab) -> None:
         bucket_properties,
         documents,
         function_properties,
+        machine_properties,
         references,
         route53_types,
         topic_properties,

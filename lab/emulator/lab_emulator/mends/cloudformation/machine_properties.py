@@ -1,0 +1,29 @@
+"""AWS::StepFunctions::StateMachine: the logging and tracing configuration is kept.
+
+It is described, and that is all: ministack writes no execution logs.
+"""
+
+from ministack.services import stepfunctions
+
+from ...lab import Lab
+from . import registry
+
+
+def install(lab: Lab) -> None:
+    registry.after("AWS::StepFunctions::StateMachine", _apply)
+
+
+def _apply(arn, properties, old):
+    machine = stepfunctions._state_machines[arn]
+    for name in ("LoggingConfiguration", "TracingConfiguration"):
+        if properties.get(name) or (old or {}).get(name):
+            machine[name[0].lower() + name[1:]] = _lower(properties.get(name) or {})
+
+
+def _lower(value):
+    """The template's names as the API's, which begin in lower case."""
+    if isinstance(value, list):
+        return [_lower(item) for item in value]
+    if isinstance(value, dict):
+        return {name[0].lower() + name[1:]: _lower(item) for name, item in value.items()}
+    return value
