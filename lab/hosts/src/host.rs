@@ -40,6 +40,24 @@ pub struct HostSpec {
     pub legacy_agent: bool,
 }
 
+impl HostSpec {
+    /// A host with no tags, no services and a current agent.
+    #[must_use]
+    pub fn new(instance_id: &str, name: &str, region: &str, home: &Path) -> Self {
+        Self {
+            instance_id: instance_id.to_owned(),
+            name: name.to_owned(),
+            region: region.to_owned(),
+            tags: BTreeMap::new(),
+            home: home.to_owned(),
+            env: BTreeMap::new(),
+            services: Vec::new(),
+            boot_hook: None,
+            legacy_agent: false,
+        }
+    }
+}
+
 /// What a host is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostState {
@@ -70,7 +88,7 @@ pub(crate) struct Host {
     pub(crate) registered: Timestamp,
     /// The value of [`MARK`] of its processes: the host and the server's own number, so that two labs never meet.
     mark: String,
-    service_url: SocketAddr,
+    pub(crate) service_url: SocketAddr,
     state: watch::Sender<HostState>,
     /// Held while a process is being started and while the state changes, so that nothing starts on a host being killed.
     gate: tokio::sync::Mutex<()>,
@@ -207,7 +225,15 @@ impl Host {
         let roots = locked(&self.roots).clone();
         let survivors = processes::kill_all(&self.mark, &roots).await;
         locked(&self.roots).clear();
+        // A boot that follows at once must not take the dead for the living.
+        self.services.values().for_each(Service::forget);
         self.survivors("SIGKILL", survivors)
+    }
+
+    /// Kills what runs now, for a lab that is dropped and cannot wait.
+    pub(crate) fn kill_now(&self) {
+        self.state.send_replace(HostState::Off);
+        processes::kill_now(&self.mark, &locked(&self.roots));
     }
 
     pub(crate) async fn freeze(&self) -> Result<(), HostsError> {
@@ -276,34 +302,5 @@ impl Host {
             count: pids.len(),
             pids,
         })
-    }
-
-    /// Writes `bin/service`, with which a hook starts and stops what the lab runs for the host, as with systemctl.
-    fn write_service_script(&self) -> Result<(), HostsError> {
-        use std::os::unix::fs::PermissionsExt as _;
-        let path = self.spec.home.join("bin/service");
-        let script = format!(
-            r#"#!/bin/bash
-# The service manager of this lab host. Usage: service start|stop|restart|status NAME
-# Prints one line of JSON. Exit code: 0 done (status: running), 3 not running, 1 failed, 2 wrong usage.
-case "$1" in start|stop|restart|status) ;; *) echo "usage: service start|stop|restart|status NAME" >&2; exit 2 ;; esac
-case "$2" in ''|*[!a-zA-Z0-9_.-]*) echo "usage: service start|stop|restart|status NAME" >&2; exit 2 ;; esac
-exec 3<>/dev/tcp/{address}/{port} || {{ echo "the lab's service manager does not answer" >&2; exit 1; }}
-printf 'POST /lab/hosts/{id}/services/%s/%s HTTP/1.0\r\nHost: lab\r\nContent-Length: 0\r\n\r\n' "$2" "$1" >&3
-IFS=' ' read -r _ code _ <&3
-while IFS= read -r line <&3; do [ "${{line%$'\r'}}" = "" ] && break; done
-body=$(cat <&3)
-case "$code" in
-  200) echo "$body"; case "$1:$body" in status:*'"running"'*|start:*|stop:*|restart:*) exit 0 ;; *) exit 3 ;; esac ;;
-  *) echo "$body" >&2; exit 1 ;;
-esac
-"#,
-            address = self.service_url.ip(),
-            port = self.service_url.port(),
-            id = self.spec.instance_id,
-        );
-        let prepare = |source| HostsError::Prepare { path: path.clone(), source };
-        std::fs::write(&path, script).map_err(prepare)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).map_err(prepare)
     }
 }

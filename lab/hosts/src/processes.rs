@@ -117,6 +117,11 @@ fn read_entry(pid: u32) -> Option<Entry> {
     Some(Entry { state, parent: number()?, group: number()?, session: number()? })
 }
 
+/// Whether a process runs: it is there and has not ended.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    read_entry(pid).is_some_and(|entry| !matches!(entry.state, 'Z' | 'X'))
+}
+
 fn carries_mark(pid: u32, mark: &str) -> bool {
     let wanted = format!("{MARK}={mark}");
     std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
@@ -177,6 +182,17 @@ fn signal(pid: u32, signal: Signal) {
 /// Sends a signal to one process.
 pub(crate) fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
+}
+
+/// Kills every process of a host without waiting, for a lab that is dropped. A few looks catch what forks meanwhile.
+pub(crate) fn kill_now(mark: &str, roots: &BTreeSet<u32>) {
+    for _ in 0..20 {
+        let left = pids(mark, roots);
+        if left.is_empty() {
+            break;
+        }
+        left.into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    }
 }
 
 /// Kills every process of a host; returns those that would not end.

@@ -10,12 +10,16 @@ use std::time::Duration;
 
 use crate::clock::now;
 use crate::command::{Command, Invocation, Status};
+use crate::error::HostsError;
 use crate::host::{Host, HostState};
 use crate::interpolation::{environment, interpolate};
 use crate::lock::locked;
 
 /// How long a step may run when its document does not say: AWS's default of `timeoutSeconds`.
 const STEP_SECONDS: u64 = 3600;
+
+/// How much of an output is read: more than the characters that AWS returns can take.
+const MOST_OUTPUT_BYTES: u64 = 128 * 1024;
 
 /// How a step ended.
 enum End {
@@ -174,30 +178,40 @@ impl Run {
         timeout_seconds: Option<u64>,
         variables: &BTreeMap<String, String>,
     ) -> End {
-        let files = match write_script(directory, script) {
-            Ok(files) => files,
-            Err(error) => {
-                return End::Refused(format!(
-                    "write the script to {}: {error}",
-                    directory.display()
-                ));
-            }
-        };
         let mut variables = variables.clone();
         variables.insert("AWS_SSM_INSTANCE_ID".to_owned(), self.host.spec.instance_id.clone());
         variables.insert("AWS_SSM_REGION_NAME".to_owned(), self.host.spec.region.clone());
         variables.insert("AWS_SSM_PLATFORM_NAME".to_owned(), "Lifeboat Lab Linux".to_owned());
         let losses = self.host.losses();
         let work = working_directory.map_or_else(|| self.host.spec.home.clone(), PathBuf::from);
-        let arguments = ["-c".to_owned(), files.script.display().to_string()];
-        let spawned = self
-            .host
-            .spawn("sh", &arguments, &variables, &work, (files.stdout, files.stderr))
-            .await;
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(_) if self.host.losses() != losses => return End::Lost,
-            Err(error) => return End::Refused(error.to_string()),
+        let mut child = loop {
+            let files = match write_script(directory, script) {
+                Ok(files) => files,
+                Err(error) => {
+                    return End::Refused(format!(
+                        "write the script to {}: {error}",
+                        directory.display()
+                    ));
+                }
+            };
+            let arguments = ["-c".to_owned(), files.script.display().to_string()];
+            match self
+                .host
+                .spawn("sh", &arguments, &variables, &work, (files.stdout, files.stderr))
+                .await
+            {
+                Ok(child) => break child,
+                Err(_) if self.host.losses() != losses => return End::Lost,
+                Err(HostsError::NotRunning { .. }) => {
+                    // Frozen before the step: its agent goes on when the host does, and never if it dies.
+                    let mut state = self.host.watch();
+                    tokio::select! {
+                        _ = state.wait_for(|state| *state != HostState::Frozen) => {}
+                        () = self.cancelled() => return End::Cancelled,
+                    }
+                }
+                Err(error) => return End::Refused(error.to_string()),
+            }
         };
         let pid = child.id();
         let limit = Duration::from_secs(timeout_seconds.unwrap_or(STEP_SECONDS));
@@ -216,11 +230,7 @@ impl Run {
         } else if let Some(pid) = pid {
             self.host.forget(pid);
         }
-        let read = |name: &str| {
-            std::fs::read(directory.join(name))
-                .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-                .unwrap_or_default()
-        };
+        let read = |name: &str| read_output(&directory.join(name));
         let (stdout, stderr) = (read("stdout"), read("stderr"));
         match ended {
             // A script that a signal ended has no exit code; AWS shows -1 for it.
@@ -235,6 +245,17 @@ impl Run {
             self.host.kill_group(pid).await;
         }
     }
+}
+
+/// What a script wrote, as far as anybody can ask for it.
+fn read_output(path: &Path) -> String {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(path) {
+        // A file that cannot be read to its end is shown as far as it goes.
+        let _ = file.take(MOST_OUTPUT_BYTES).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 struct Files {

@@ -4,19 +4,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::api::{Request, SharedCommand};
+use crate::api::SharedCommand;
 use crate::clock::now;
 use crate::error::{ApiError, HostsError};
 use crate::host::{Host, HostSpec, HostState};
+use crate::http::router;
 use crate::lock::locked;
 use crate::processes::Spawner;
 use crate::run::Run;
@@ -68,7 +63,8 @@ impl Lab {
         locked(&self.hosts).get(id).filter(|host| host.spec.region == region).cloned()
     }
 
-    fn host(&self, id: &str) -> Result<Arc<Host>, HostsError> {
+    /// A host of any region.
+    pub(crate) fn host(&self, id: &str) -> Result<Arc<Host>, HostsError> {
         locked(&self.hosts).get(id).cloned().ok_or_else(|| HostsError::UnknownHost(id.to_owned()))
     }
 
@@ -85,6 +81,11 @@ impl Lab {
         )
     }
 
+    /// Every host.
+    pub(crate) fn all_hosts(&self) -> Vec<Arc<Host>> {
+        locked(&self.hosts).values().cloned().collect()
+    }
+
     /// Runs a command on a host until its end, or until the server stops.
     pub(crate) fn run(&self, run: Run) {
         let mut tasks = locked(&self.tasks);
@@ -95,8 +96,8 @@ impl Lab {
 
 /// The lab's SSM and its hosts.
 ///
-/// [`HostsServer::stop`] ends every process of every host and waits for that. A drop without it, or the end of this
-/// program, kills services and running commands, but not what those started themselves.
+/// [`HostsServer::stop`] ends every process of every host and waits for that; a drop ends them without waiting. When this
+/// program is killed, the kernel kills services and running commands, but not what those started themselves.
 #[derive(Debug)]
 pub struct HostsServer {
     lab: Arc<Lab>,
@@ -124,12 +125,7 @@ impl HostsServer {
             sequence: Mutex::default(),
             tasks: Mutex::default(),
         });
-        let router = Router::new()
-            .route("/", post(aws))
-            .route("/lab/hosts", get(list_hosts))
-            .route("/lab/hosts/{host}/{action}", post(host_action))
-            .route("/lab/hosts/{host}/services/{service}/{action}", post(service_action))
-            .with_state(Arc::clone(&lab));
+        let router = router(Arc::clone(&lab));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the lab's SSM stopped");
@@ -247,6 +243,15 @@ impl HostsServer {
         Ok(self.lab.host(id)?.state())
     }
 
+    /// Writes an app's hooks `start`, `stop`, `restart` and `status`, which start these services in this order and stop
+    /// them in the reverse order; `status` is that of the first. An operator's own hooks take their place on a real host.
+    ///
+    /// # Errors
+    /// [`HostsError::UnknownHost`], [`HostsError::UnknownService`] or [`HostsError::Prepare`].
+    pub fn write_hooks(&self, id: &str, app: &str, services: &[&str]) -> Result<(), HostsError> {
+        self.lab.host(id)?.write_hooks(app, services)
+    }
+
     /// The process ids of everything that runs on a host.
     ///
     /// # Errors
@@ -262,9 +267,8 @@ impl HostsServer {
     pub async fn stop(&mut self) -> Result<(), HostsError> {
         self.server.abort();
         locked(&self.lab.tasks).abort_all();
-        let hosts: Vec<_> = locked(&self.lab.hosts).values().cloned().collect();
         let mut result = Ok(());
-        for host in hosts {
+        for host in self.lab.all_hosts() {
             result = result.and(host.kill().await);
         }
         self.spawner.close();
@@ -276,152 +280,8 @@ impl Drop for HostsServer {
     fn drop(&mut self) {
         self.server.abort();
         locked(&self.lab.tasks).abort_all();
-        // The thread that started the processes ends, and the kernel kills them.
+        // A process that has not yet asked for the signal of its parent's end would miss it, so that is not enough.
         self.spawner.close();
-    }
-}
-
-/// The region of a request: the third part of the credential in its SigV4 signature.
-fn region(headers: &HeaderMap) -> Option<String> {
-    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let credential = authorization.split_once("Credential=")?.1.split(',').next()?;
-    credential.split('/').nth(2).map(str::to_owned)
-}
-
-/// AWS's JSON 1.1: the operation is in a header, errors are a name and a message.
-async fn aws(State(lab): State<Arc<Lab>>, headers: HeaderMap, body: Bytes) -> Response {
-    let answer = || {
-        let region = region(&headers).ok_or_else(|| {
-            ApiError::new(
-                "MissingAuthenticationTokenException",
-                "the request has no SigV4 signature",
-            )
-        })?;
-        let target =
-            headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let operation = target.strip_prefix("AmazonSSM.").ok_or_else(|| {
-            ApiError::new(
-                "UnknownOperationException",
-                format!("{target:?} is not an operation of SSM"),
-            )
-        })?;
-        let input: Value = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body })
-            .map_err(|error| ApiError::new("SerializationException", error.to_string()))?;
-        let input = input
-            .as_object()
-            .ok_or_else(|| ApiError::new("SerializationException", "the body is not an object"))?;
-        Request { lab: &lab, region: &region, input }.answer(operation)
-    };
-    let (status, body) = match answer() {
-        Ok(body) => (StatusCode::OK, body),
-        Err(error) => {
-            (StatusCode::BAD_REQUEST, json!({ "__type": error.code, "message": error.message }))
-        }
-    };
-    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body.to_string())
-        .into_response()
-}
-
-/// An error and its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-fn reply(result: Result<Value, HostsError>) -> Response {
-    let (status, body) = match result {
-        Ok(body) => (StatusCode::OK, body),
-        Err(error @ (HostsError::UnknownHost(_) | HostsError::UnknownService { .. })) => {
-            (StatusCode::NOT_FOUND, json!({ "error": chain(&error) }))
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": chain(&error) })),
-    };
-    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
-}
-
-fn describe(host: &Host) -> Value {
-    let services: BTreeMap<&String, Value> = host
-        .services
-        .iter()
-        .map(|(name, service)| match service.state() {
-            ServiceState::Running(pid) => (name, json!({ "state": "running", "pid": pid })),
-            ServiceState::Stopped => (name, json!({ "state": "stopped" })),
-        })
-        .collect();
-    json!({
-        "instance_id": host.spec.instance_id,
-        "name": host.spec.name,
-        "region": host.spec.region,
-        "home": host.spec.home,
-        "state": host.state().as_str(),
-        "services": services,
-        "pids": host.pids(),
-    })
-}
-
-async fn list_hosts(State(lab): State<Arc<Lab>>) -> Response {
-    let hosts: Vec<_> = locked(&lab.hosts).values().cloned().collect();
-    reply(Ok(hosts.iter().map(|host| describe(host)).collect()))
-}
-
-async fn host_action(
-    State(lab): State<Arc<Lab>>,
-    Path((id, action)): Path<(String, String)>,
-) -> Response {
-    let act = async {
-        let host = lab.host(&id)?;
-        match action.as_str() {
-            "boot" => host.boot().await?,
-            "kill" => host.kill().await?,
-            "freeze" => host.freeze().await?,
-            "thaw" => host.thaw().await,
-            _ => return Ok(None),
-        }
-        Ok(Some(describe(&host)))
-    };
-    match act.await {
-        Ok(None) => (StatusCode::NOT_FOUND, "actions: boot, kill, freeze, thaw\n").into_response(),
-        Ok(Some(body)) => reply(Ok(body)),
-        Err(error) => reply(Err(error)),
-    }
-}
-
-async fn service_action(
-    State(lab): State<Arc<Lab>>,
-    Path((id, name, action)): Path<(String, String, String)>,
-) -> Response {
-    let act = async {
-        let host = lab.host(&id)?;
-        match action.as_str() {
-            "start" => {
-                host.start_service(&name).await?;
-            }
-            "stop" => host.stop_service(&name).await?,
-            "restart" => {
-                host.stop_service(&name).await?;
-                host.start_service(&name).await?;
-            }
-            "status" => {}
-            _ => return Ok(None),
-        }
-        Ok(Some(match host.service(&name)?.state() {
-            ServiceState::Running(pid) => {
-                json!({ "service": name, "state": "running", "pid": pid })
-            }
-            ServiceState::Stopped => json!({ "service": name, "state": "stopped" }),
-        }))
-    };
-    match act.await {
-        Ok(None) => {
-            (StatusCode::NOT_FOUND, "actions: start, stop, restart, status\n").into_response()
-        }
-        Ok(Some(body)) => reply(Ok(body)),
-        Err(error) => reply(Err(error)),
+        self.lab.all_hosts().iter().for_each(|host| host.kill_now());
     }
 }

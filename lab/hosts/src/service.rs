@@ -64,8 +64,32 @@ impl Service {
         Self { spec, state: watch::Sender::new(None), change: tokio::sync::Mutex::new(()) }
     }
 
+    /// What the service is doing. A process that has ended and was not collected yet does not run.
     pub(crate) fn state(&self) -> ServiceState {
-        self.state.borrow().map_or(ServiceState::Stopped, ServiceState::Running)
+        match *self.state.borrow() {
+            Some(pid) if processes::is_alive(pid) => ServiceState::Running(pid),
+            Some(_) | None => ServiceState::Stopped,
+        }
+    }
+
+    /// Forgets the process: the host was killed.
+    pub(crate) fn forget(&self) {
+        self.state.send_replace(None);
+    }
+}
+
+impl ServiceSpec {
+    /// A service that starts when it is told to, with no arguments.
+    #[must_use]
+    pub fn new(name: &str, program: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            start_at_boot: false,
+            ready: None,
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 #![expect(clippy::expect_used, reason = "a helper of a test fails the test")]
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,43 +17,12 @@ fn repository() -> PathBuf {
 }
 
 fn service(name: &str, script: &str) -> ServiceSpec {
-    ServiceSpec {
-        name: name.to_owned(),
-        program: "sh".to_owned(),
-        args: vec!["-c".to_owned(), script.to_owned()],
-        env: BTreeMap::new(),
-        start_at_boot: false,
-        ready: None,
-    }
+    ServiceSpec { args: vec!["-c".to_owned(), script.to_owned()], ..ServiceSpec::new(name, "sh") }
 }
 
 fn host(home: &Path, services: Vec<ServiceSpec>) -> HostSpec {
-    HostSpec {
-        instance_id: HOST.to_owned(),
-        name: "app-b".to_owned(),
-        region: "us-west-2".to_owned(),
-        tags: BTreeMap::from([("lifeboat:site".to_owned(), "b".to_owned())]),
-        home: home.to_owned(),
-        env: BTreeMap::new(),
-        services,
-        boot_hook: None,
-        legacy_agent: false,
-    }
-}
-
-fn executable(path: &Path, text: &str) {
-    std::fs::create_dir_all(path.parent().expect("it has a directory"))
-        .expect("the directory can be made");
-    std::fs::write(path, text).expect("the file can be written");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
-        .expect("it can be made executable");
-}
-
-fn hooks(home: &Path) {
-    for action in ["start", "stop", "restart", "status"] {
-        let text = format!("#!/bin/sh\nexec \"$LIFEBOAT_HOME/bin/service\" {action} app\n");
-        executable(&home.join("queue/hooks").join(action), &text);
-    }
+    let tags = BTreeMap::from([("lifeboat:site".to_owned(), "b".to_owned())]);
+    HostSpec { tags, services, ..HostSpec::new(HOST, "app-b", "us-west-2", home) }
 }
 
 async fn server() -> HostsServer {
@@ -170,12 +138,12 @@ async fn until_status(server: &HostsServer, command: &str, wanted: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn run_command_is_that_of_aws() {
     let (_directory, home) = temporary();
-    hooks(&home);
     let mut server = server().await;
     server
         .add_host(host(&home, vec![service("app", "exec sleep 1000")]))
         .expect("the host is added");
     server.boot_host(HOST).await.expect("the host boots");
+    server.write_hooks(HOST, "queue", &["app"]).expect("the hooks are written");
     let output = tokio::process::Command::new(repository().join("target/tools/venv/bin/python"))
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run_command.py"))
         .arg(format!("http://{}", server.address()))
@@ -192,12 +160,12 @@ async fn run_command_is_that_of_aws() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_document_is_the_same_on_an_old_agent() {
     let (_directory, home) = temporary();
-    hooks(&home);
     let mut server = server().await;
     let spec =
         HostSpec { legacy_agent: true, ..host(&home, vec![service("app", "exec sleep 1000")]) };
     server.add_host(spec).expect("the host is added");
     server.boot_host(HOST).await.expect("the host boots");
+    server.write_hooks(HOST, "queue", &["app"]).expect("the hooks are written");
     let document = std::fs::read_to_string(repository().join("infra/documents/site-control.yaml"))
         .expect("it is there");
     server.install_document("us-west-2", "lifeboat-site-control", &document).expect("it is good");
@@ -250,8 +218,12 @@ async fn a_killed_host_runs_nothing_and_a_booted_one_takes_its_commands() {
     assert_eq!(status(&server, &running).await, "InProgress InProgress");
 
     server.boot_host(HOST).await.expect("the host boots again");
+    server.kill_host(HOST).await.expect("everything ends");
+    server.boot_host(HOST).await.expect("a boot right after a kill starts everything");
     server.boot_host(HOST).await.expect("a host that is on stays on");
-    assert!(matches!(server.service_state(HOST, "app"), Ok(ServiceState::Running(_))));
+    assert!(
+        matches!(server.service_state(HOST, "app"), Ok(ServiceState::Running(pid)) if alive(pid))
+    );
     let pids = server.pids(HOST).expect("the host is known");
     server.stop().await.expect("everything ends");
     server.stop().await.expect("twice is once");
