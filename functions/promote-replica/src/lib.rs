@@ -167,3 +167,6 @@ fn database(plan: &AppPlan, site: &Site, region: &Region) -> Database {
         password_secret: plan.database.password_secret.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;
