@@ -102,7 +102,7 @@ refused("InvocationDoesNotExist", ssm.get_command_invocation,
 database = dict(DatabaseHost="127.0.2.20", DatabasePort="5432", DatabaseName="queue")
 site_json = home / "queue" / "site.json"
 code, line, _ = control(Action="status")
-assert line["epoch"] == 0 and line["site_json"] is None and line["service"] == "stopped", line
+assert line["epoch"] == 0 and line["seen_epoch"] is None and line["site_json"] is None and line["service"] == "stopped", line
 for changed in (True, False):
     code, line, whole = control(Action="activate", Epoch="7", **database)
     assert (code, line["outcome"], line["hook"], line["changed"]) == (0, "done", 0, changed), whole
@@ -114,7 +114,7 @@ assert line["service"] == "running" and line["site_json"]["epoch"] == 7 and line
 before = site_json.read_text()
 for action in ("activate", "deactivate", "fence", "restart"):
     code, line, whole = control("Failed", Action=action, Epoch="6", **database)
-    assert (code, line["outcome"], line["role"]) == (3, "stale_epoch", "active"), whole
+    assert (code, line["outcome"], line["role"], line["seen_epoch"]) == (3, "stale_epoch", "active", 7), whole
     assert "stale epoch" in whole["StandardErrorContent"], whole
 assert site_json.read_text() == before
 code, line, whole = control("Failed", Action="fence", Epoch="8", Site="a")
@@ -129,6 +129,13 @@ for changed in (True, False):
     assert json.loads(site_json.read_text())["database"]["host"] == "127.0.2.20"
 code, line, _ = control(Action="status")
 assert line["service"] == "stopped" and line["role"] == "standby" and line["epoch"] == 8, line
+
+# A file that somebody wrote in another form counts the same.
+site_json.write_text(json.dumps(json.loads(site_json.read_text()), separators=(",", ":")))
+code, line, whole = control("Failed", Action="restart", Epoch="7")
+assert (code, line["seen_epoch"]) == (3, 8), whole
+code, line, whole = control(Action="fence", Epoch="8")
+assert line["changed"] and json.loads(site_json.read_text())["database"]["host"] == "127.0.2.20", whole
 
 # A hook that fails is named, and the role is written first.
 stop = home / "queue" / "hooks" / "stop"

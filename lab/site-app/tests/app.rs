@@ -77,6 +77,12 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMu
     }
 }
 
+/// Waits: a permit ends by the clock, and nothing else tells when.
+#[expect(clippy::disallowed_methods, reason = "a permit is valid in real time")]
+async fn after(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 async fn accepts(address: &str) -> Option<()> {
     tokio::net::TcpStream::connect(address).await.ok().map(|_| ())
 }
@@ -274,7 +280,54 @@ async fn the_app_serves_and_never_writes_without_a_permit() {
     assert!(asked.elapsed() >= Duration::from_millis(700));
     std::fs::remove_file(site.path("slow")).expect("it is there");
 
-    // A database that hangs between the check and the statement inserts nothing when it goes on after the permit's end.
+    // A statement that reaches its turn after the permit's end inserts nothing, although the check before it was good.
+    let (holder, connection) = tokio_postgres::connect(
+        &format!("host={PRIMARY} user=app password=secret dbname=postgres"),
+        tokio_postgres::NoTls,
+    )
+    .await
+    .expect("the database answers");
+    let connection = tokio::spawn(connection);
+    holder
+        .batch_execute("BEGIN; LOCK TABLE tickets IN EXCLUSIVE MODE")
+        .await
+        .expect("the lock is free");
+    site.permit(4, Duration::from_millis(800));
+    let over = after(Duration::from_millis(850));
+    let (refusal, ()) = tokio::join!(site.take("held"), async {
+        over.await;
+        holder.batch_execute("COMMIT").await.expect("the lock is given back");
+    });
+    assert_eq!((refusal.0, &refusal.1["reason"]), (503, &json!("too_late")), "{}", refusal.1);
+    let held = holder
+        .query("SELECT 1 FROM tickets WHERE id = 'held'", &[])
+        .await
+        .expect("the database answers");
+    assert!(held.is_empty(), "a ticket was written after the permit's end");
+    drop(holder);
+    connection.abort();
+
+    // Many at once have positions of their own.
+    site.permit(4, Duration::from_secs(600));
+    let many: Vec<_> = (0..40)
+        .map(|number| {
+            let request = site
+                .http
+                .post(format!("http://{APP}/tickets"))
+                .body(json!({"id": format!("m{number}")}).to_string());
+            tokio::spawn(async move {
+                request.send().await.expect("the app answers").json::<Value>().await
+            })
+        })
+        .collect();
+    let mut positions = std::collections::BTreeSet::new();
+    for one in many {
+        let ticket = one.await.expect("the task ends").expect("it is JSON");
+        positions.insert(ticket["position"].as_i64().expect("a position"));
+    }
+    assert_eq!(positions.len(), 40);
+
+    // A database that hangs is given up, and the write that it never saw is not there when it goes on.
     let postgres = freeze(&primary);
     site.permit(4, Duration::from_millis(700));
     let late = site.take("late").await;
@@ -288,7 +341,7 @@ async fn the_app_serves_and_never_writes_without_a_permit() {
     });
     assert_eq!(asked.await.1, json!({"missing": ["late"]}));
 
-    // A frozen app whose requests were sent before and are read after: nothing is written.
+    // A frozen app that reads a request after its permit's end refuses it.
     site.permit(4, Duration::from_millis(1500));
     app.signal("STOP");
     let sent = tokio::spawn({
@@ -298,13 +351,7 @@ async fn the_app_serves_and_never_writes_without_a_permit() {
             .body(json!({"id": "frozen"}).to_string());
         async move { request.send().await }
     });
-    #[expect(clippy::disallowed_methods, reason = "the permit ends in real time")]
-    let until_over = jiff::Timestamp::now() + Duration::from_millis(1600);
-    until("the permit is over", || async {
-        #[expect(clippy::disallowed_methods, reason = "the permit ends in real time")]
-        (jiff::Timestamp::now() > until_over).then_some(())
-    })
-    .await;
+    after(Duration::from_millis(1600)).await;
     app.signal("CONT");
     let answer = sent.await.expect("the task ends").expect("the app answers");
     assert_eq!(answer.status().as_u16(), 503);
