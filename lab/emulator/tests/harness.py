@@ -99,6 +99,7 @@ def port() -> int:
         environment = {
             "LIFEBOAT_LAB_SSM_URL": f"http://127.0.0.1:{Shared.ssm_port}",
             "LIFEBOAT_LAB_GATEWAYS": json.dumps({WEST: f"http://localhost:{own}"}),
+            "LIFEBOAT_LAB_LOG": "CRITICAL",
             "A_HOST_SECRET": "s3cret",
         }
         process, Shared.port = start(environment=environment, port=own)

@@ -4,7 +4,7 @@ import json
 import time
 import unittest
 
-from harness import ALL, EAST, client, finished, machine, role, wait_for
+from harness import ALL, EAST, client, finished, function, machine, role, wait_for
 
 PASS = {"StartAt": "Keep", "States": {"Keep": {"Type": "Pass", "End": True}}}
 
@@ -30,7 +30,7 @@ class AlarmChain(unittest.TestCase):
         every = alarms["MetricAlarms"] + alarms["CompositeAlarms"]
         return {alarm["AlarmName"]: alarm["StateValue"] for alarm in every}
 
-    def put(self, site, value, ages):
+    def put(self, site, value, ages, resolution=1):
         now = time.time()
         client("cloudwatch").put_metric_data(
             Namespace="Chain",
@@ -40,6 +40,7 @@ class AlarmChain(unittest.TestCase):
                     "Dimensions": [{"Name": "site", "Value": site}],
                     "Timestamp": now - age,
                     "Value": value,
+                    "StorageResolution": resolution,
                 }
                 for age in ages
             ],
@@ -59,8 +60,10 @@ class AlarmChain(unittest.TestCase):
 
         self.put("a", 1, (12, 32))  # two of the last three or four closed periods
         self.put("b", 0, (12, 22, 32, 42))
+        self.put("coarse", 1, (12, 22, 32, 42), resolution=60)
         self.alarm("chain-a", "a", EvaluationPeriods=4, DatapointsToAlarm=2, TreatMissingData="notBreaching")
         self.alarm("chain-b", "b", EvaluationPeriods=4, DatapointsToAlarm=2, TreatMissingData="notBreaching")
+        self.alarm("chain-coarse", "coarse", EvaluationPeriods=4, DatapointsToAlarm=3, TreatMissingData="notBreaching")
         self.alarm("chain-silent", "nobody", EvaluationPeriods=1, TreatMissingData="breaching")
         client("cloudwatch").put_composite_alarm(
             AlarmName="chain-both", AlarmRule='ALARM("chain-a") AND ALARM("chain-silent")'
@@ -69,7 +72,13 @@ class AlarmChain(unittest.TestCase):
         wait_for(lambda: self.states()["chain-both"] == "ALARM", 13, "the composite alarm")
         self.assertEqual(
             self.states(),
-            {"chain-a": "ALARM", "chain-b": "OK", "chain-silent": "ALARM", "chain-both": "ALARM"},
+            {
+                "chain-a": "ALARM",
+                "chain-b": "OK",
+                "chain-coarse": "OK",
+                "chain-silent": "ALARM",
+                "chain-both": "ALARM",
+            },
         )
         started = wait_for(lambda: states.list_executions(stateMachineArn=arn)["executions"], 5, "the execution")
         self.assertEqual(len(started), 1)
@@ -82,6 +91,38 @@ class AlarmChain(unittest.TestCase):
         metric = detail["configuration"]["metrics"][0]["metricStat"]["metric"]
         self.assertEqual(metric, {"namespace": "Chain", "name": "Failures", "dimensions": {"site": "a"}})
 
+    def test_change_reaches_a_function_and_says_what_was_before(self):
+        queue = client("sqs").create_queue(QueueName="alarm-events")["QueueUrl"]
+        send = [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}]
+        arn = function("alarmed", FORWARD % queue, role_arn=role("alarmed", send))
+        client("lambda").add_permission(
+            FunctionName="alarmed",
+            StatementId="alarm",
+            Action="lambda:InvokeFunction",
+            Principal="lambda.alarms.cloudwatch.amazonaws.com",
+        )
+        self.alarm("chain-function", "nobody", EvaluationPeriods=1, AlarmActions=[arn], OKActions=[arn])
+        for state in ("ALARM", "OK"):
+            client("cloudwatch").set_alarm_state(AlarmName="chain-function", StateValue=state, StateReason=f"to {state}")
+        events = []
+
+        def both():
+            answer = client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+            events.extend(json.loads(message["Body"])["alarmData"] for message in answer.get("Messages", []))
+            return len(events) == 2
+
+        wait_for(both, 10, "two invocations")
+        events.sort(key=lambda event: event["state"]["value"])
+        self.assertEqual(events[1]["state"]["reason"], "to OK")
+        self.assertEqual(events[1]["previousState"]["reason"], "to ALARM")
+        client("cloudwatch").delete_alarms(AlarmNames=["chain-function"])
+
+
+FORWARD = """
+import boto3
+def handle(event):
+    boto3.client("sqs").send_message(QueueUrl="%s", MessageBody=json.dumps(event))
+"""
 
 if __name__ == "__main__":
     unittest.main()

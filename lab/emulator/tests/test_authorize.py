@@ -1,6 +1,5 @@
 """The IAM question that the gateway asks, and the roles that functions act under."""
 
-import json
 import unittest
 
 from harness import WEST, client, function, invoke, lab, port, role

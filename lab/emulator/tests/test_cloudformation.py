@@ -25,7 +25,8 @@ Resources:
   Check:
     Type: AWS::Route53::HealthCheck
     Properties:
-      HealthCheckConfig: {Type: HTTP, FullyQualifiedDomainName: !Ref Host, Port: 8080, ResourcePath: /health, Inverted: true}
+      HealthCheckConfig:
+        {Type: HTTP, FullyQualifiedDomainName: !Ref Host, Port: 8080, ResourcePath: /health, Inverted: true}
   Any:
     Type: AWS::Route53::HealthCheck
     Properties:
@@ -36,12 +37,31 @@ Resources:
     Properties:
       HostedZoneId: !Ref Zone
       RecordSets:
-        - {Name: app.example.test, Type: A, TTL: "10", SetIdentifier: a, Failover: PRIMARY, HealthCheckId: !Ref Check, ResourceRecords: [127.0.1.10]}
-        - {Name: app.example.test, Type: A, TTL: "10", SetIdentifier: b, Failover: SECONDARY, ResourceRecords: [127.0.2.10]}
+        - Name: app.example.test
+          Type: A
+          TTL: "10"
+          SetIdentifier: a
+          Failover: PRIMARY
+          HealthCheckId: !Ref Check
+          ResourceRecords: [127.0.1.10]
+        - Name: app.example.test
+          Type: A
+          TTL: "10"
+          SetIdentifier: b
+          Failover: SECONDARY
+          ResourceRecords: [127.0.2.10]
   Topic: {Type: AWS::SNS::Topic, Properties: {KmsMasterKeyId: alias/aws/sns}}
   Down:
     Type: AWS::CloudWatch::Alarm
-    Properties: {AlarmName: cfn-down, Namespace: Cfn, MetricName: M, Period: 10, Statistic: Sum, EvaluationPeriods: 1, Threshold: 1, ComparisonOperator: LessThanThreshold}
+    Properties:
+      AlarmName: cfn-down
+      Namespace: Cfn
+      MetricName: M
+      Period: 10
+      Statistic: Sum
+      EvaluationPeriods: 1
+      Threshold: 1
+      ComparisonOperator: LessThanThreshold
   Composite:
     Type: AWS::CloudWatch::CompositeAlarm
     DependsOn: Down
@@ -59,12 +79,24 @@ Resources:
       VersioningConfiguration: {Status: Enabled}
       ObjectLockConfiguration: {ObjectLockEnabled: Enabled, Rule: {DefaultRetention: {Mode: GOVERNANCE, Days: 7}}}
       BucketEncryption:
-        ServerSideEncryptionConfiguration: [{ServerSideEncryptionByDefault: {SSEAlgorithm: aws:kms}, BucketKeyEnabled: true}]
+        ServerSideEncryptionConfiguration:
+          - {ServerSideEncryptionByDefault: {SSEAlgorithm: aws:kms}, BucketKeyEnabled: true}
       LifecycleConfiguration:
-        Rules: [{Id: old, Status: Enabled, Prefix: wal/, ExpirationInDays: 30, NoncurrentVersionExpiration: {NoncurrentDays: 3}}]
+        Rules:
+          - Id: old
+            Status: Enabled
+            Prefix: wal/
+            ExpirationInDays: 30
+            NoncurrentVersionExpiration: {NoncurrentDays: 3}
       ReplicationConfiguration:
         Role: !Sub arn:aws:iam::${AWS::AccountId}:role/replication
-        Rules: [{Id: all, Status: Enabled, Priority: 1, Filter: {Prefix: ""}, DeleteMarkerReplication: {Status: Enabled}, Destination: {Bucket: !GetAtt Replica.Arn}}]
+        Rules:
+          - Id: all
+            Status: Enabled
+            Priority: 1
+            Filter: {Prefix: ""}
+            DeleteMarkerReplication: {Status: Enabled}
+            Destination: {Bucket: !GetAtt Replica.Arn}
       Tags: [{Key: app, Value: queue}]
   Function:
     Type: AWS::Serverless::Function
@@ -134,7 +166,7 @@ class CloudFormation(unittest.TestCase):
             return stack if not stack["StackStatus"].endswith("_IN_PROGRESS") else None
 
         stack = wait_for(look, 15, f"stack {name}")
-        if not stack["StackStatus"].endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")) or "ROLLBACK" in stack["StackStatus"]:
+        if stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             events = self.stacks.describe_stack_events(StackName=name)["StackEvents"]
             reasons = [event.get("ResourceStatusReason") for event in events if "FAILED" in event["ResourceStatus"]]
             self.fail(f"{stack['StackStatus']}: {reasons}")
@@ -216,6 +248,14 @@ class CloudFormation(unittest.TestCase):
         with self.assertRaises(self.stacks.exceptions.ClientError) as refused:
             self.deploy("nobody", template)
         self.assertIn("Unresolved resource dependencies [Nobody]", str(refused.exception))
+
+    def test_faulty_machine_fails_the_stack(self):
+        faulty = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nope"}}}
+        properties = {"RoleArn": "arn:aws:iam::000000000000:role/x", "Definition": faulty}
+        machine = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+        with self.assertRaisesRegex(AssertionError, "MISSING_TRANSITION_TARGET"):
+            self.deploy("faulty", json.dumps({"Resources": {"M": machine}}))
+        self.assertEqual(client("stepfunctions", WEST).list_state_machines()["stateMachines"], [])
 
     def test_stale_health_check_version_is_refused(self):
         route53 = client("route53")

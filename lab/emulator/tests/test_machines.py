@@ -66,6 +66,20 @@ class Errors(unittest.TestCase):
         self.assertLess(time.monotonic() - began, 4)
 
 
+class Definitions(unittest.TestCase):
+    def test_missing_target_is_refused(self):
+        states = client("stepfunctions")
+        for definition in (
+            {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nope"}}},
+            {"StartAt": "Nope", "States": {"A": {"Type": "Pass", "End": True}}},
+            {"StartAt": "A", "States": {"A": {"Type": "Parallel", "End": True, "Branches": [{"StartAt": "B"}]}}},
+        ):
+            with self.assertRaises(states.exceptions.InvalidDefinition):
+                states.create_state_machine(
+                    name="faulty", definition=json.dumps(definition), roleArn="arn:aws:iam::000000000000:role/x"
+                )
+
+
 class Ends(unittest.TestCase):
     def wait_machine(self, name, seconds, **more):
         return machine(
@@ -123,16 +137,17 @@ class Ends(unittest.TestCase):
             {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "Refused"}}},
             {"StartAt": "Hold", "States": {"Hold": {"Type": "Wait", "Seconds": 30, "End": True}}},
         ]
-        arn = machine("siblings", {"StartAt": "Both", "States": {"Both": {"Type": "Parallel", "Branches": branches, "End": True}}})
+        both = {"Type": "Parallel", "Branches": branches, "End": True}
+        arn = machine("siblings", {"StartAt": "Both", "States": {"Both": both}})
         self.assertEqual(run(arn, seconds=3)["error"], "Refused")
 
     def test_redrive_continues_at_the_failed_state(self):
-        function("count", COUNTING)
+        counting = function("count", COUNTING)
         definition = {
             "StartAt": "Before",
             "States": {
                 "Before": {"Type": "Pass", "Result": {"kept": 1}, "Next": "Call"},
-                "Call": {"Type": "Task", "Resource": "arn:aws:lambda:us-east-1:000000000000:function:count", "Next": "After"},
+                "Call": {"Type": "Task", "Resource": counting, "Next": "After"},
                 "After": {"Type": "Pass", "End": True},
             },
         }

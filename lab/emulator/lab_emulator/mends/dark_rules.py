@@ -31,7 +31,12 @@ def install(lab: Lab) -> None:
         return invoke
 
     pin.replace(eventbridge, "_invoke_target", "target event rule view", gated)
-    pin.replace(eventbridge, "_dispatch_to_lambda", "arn payload", lambda original: lambda arn, payload: _invoke_asynchronously(arn, payload))
+    pin.replace(
+        eventbridge,
+        "_dispatch_to_lambda",
+        "arn payload",
+        lambda original: lambda arn, payload: _invoke_asynchronously(arn, payload),
+    )
 
 
 def _invoke_asynchronously(arn: str, payload: str) -> None:

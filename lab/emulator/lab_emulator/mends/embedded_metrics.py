@@ -15,6 +15,7 @@ from ministack.services import cloudwatch
 
 from .. import pin
 from ..lab import Lab
+from .metric_resolution import stored_at
 
 _log = logging.getLogger("lab.embedded_metrics")
 
@@ -87,7 +88,7 @@ def data_of(document: dict) -> list[tuple]:
                         directive["Namespace"],
                         metric["Name"],
                         dimensions,
-                        at,
+                        stored_at(at, metric.get("StorageResolution")),
                         metric.get("Unit", "None"),
                         None if many is not None else value,
                         many,

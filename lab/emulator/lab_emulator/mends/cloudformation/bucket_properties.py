@@ -112,7 +112,8 @@ def _replication(value: dict) -> dict:
 
 
 def _replication_rule(rule: dict) -> dict:
-    translated = {name: rule[name] for name in ("Status", "Prefix", "Destination", "DeleteMarkerReplication") if name in rule}
+    kept = ("Status", "Prefix", "Destination", "DeleteMarkerReplication", "SourceSelectionCriteria")
+    translated = {name: rule[name] for name in kept if name in rule}
     if rule.get("Id"):
         translated["ID"] = rule["Id"]
     if "Priority" in rule:
@@ -125,8 +126,6 @@ def _replication_rule(rule: dict) -> dict:
         else:
             names = {"Prefix": "Prefix", "TagFilter": "Tag"}
             translated["Filter"] = {names[name]: given[name] for name in names if name in given}
-    if "SourceSelectionCriteria" in rule:
-        translated["SourceSelectionCriteria"] = rule["SourceSelectionCriteria"]
     destination = dict(translated["Destination"])
     for name in ("ReplicationTime", "Metrics"):
         if name in destination:

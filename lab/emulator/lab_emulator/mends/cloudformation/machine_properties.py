@@ -1,11 +1,13 @@
-"""AWS::StepFunctions::StateMachine: the logging and tracing configuration is kept.
+"""AWS::StepFunctions::StateMachine: definitions are checked, logging and tracing are kept.
 
-It is described, and that is all: ministack writes no execution logs.
+The logging configuration is described, and that is all: ministack writes no
+execution logs.
 """
 
 from ministack.services import stepfunctions
 
 from ...lab import Lab
+from .. import machine_definitions
 from . import registry
 
 
@@ -15,6 +17,11 @@ def install(lab: Lab) -> None:
 
 def _apply(arn, properties, old):
     machine = stepfunctions._state_machines[arn]
+    fault = machine_definitions.fault(machine["definition"])
+    if fault:
+        if old is None:
+            del stepfunctions._state_machines[arn]
+        raise ValueError(fault)
     for name in ("LoggingConfiguration", "TracingConfiguration"):
         if properties.get(name) or (old or {}).get(name):
             machine[name[0].lower() + name[1:]] = _lower(properties.get(name) or {})
