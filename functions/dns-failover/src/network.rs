@@ -141,3 +141,6 @@ fn addresses(answer: &Message) -> Result<Vec<IpAddr>, String> {
         .collect();
     Ok(addresses)
 }
+
+#[cfg(test)]
+mod tests;

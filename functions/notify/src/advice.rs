@@ -29,7 +29,9 @@ impl Advice {
 pub(crate) fn advice(request: &Request, region: &Region) -> Vec<Advice> {
     match request.stage {
         Stage::Started => {
-            vec![Advice::say("Nothing: the recovery works by itself and tells how it ends.")]
+            vec![Advice::say(
+                "Nothing yet: the recovery works by itself, asks when it needs a person, and tells how it ends.",
+            )]
         }
         Stage::ApprovalNeeded => match &request.task_token {
             Some(token) => approval(token, request.plan.as_ref(), region),
