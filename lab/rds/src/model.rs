@@ -148,6 +148,8 @@ pub(crate) struct Snapshot {
     pub(crate) tags: Vec<Tag>,
     /// The instance as it was.
     pub(crate) instance: Instance,
+    /// The snapshot that this one is a copy of.
+    pub(crate) copied_from: Option<Key>,
 }
 
 /// One DB parameter group.

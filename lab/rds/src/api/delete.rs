@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Call, replica};
+use super::{Answer, Call, replica, snapshots};
 use crate::model::{Instance, Key, Status};
 use crate::postgres::PgError;
 use crate::query::ApiError;
@@ -23,8 +23,9 @@ pub(super) fn delete(call: &Call) -> Answer {
     let key = call.instance_key()?;
     let skip = params.flag("SkipFinalSnapshot")?.unwrap_or(false);
     let snapshot = params.get("FinalDBSnapshotIdentifier");
-    match (skip, snapshot) {
-        (true, None) => {}
+    let snapshot = match (skip, snapshot) {
+        (true, None) => None,
+        (false, Some(_)) => Some(snapshots::new_key(call, "FinalDBSnapshotIdentifier")?),
         (true, Some(_)) => {
             return Err(ApiError::combination(
                 "FinalDBSnapshotIdentifier can not be specified when SkipFinalSnapshot is true.",
@@ -35,12 +36,7 @@ pub(super) fn delete(call: &Call) -> Answer {
                 "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.",
             ));
         }
-        (false, Some(_)) => {
-            return Err(ApiError::combination(
-                "Final snapshots are not supported by this lab: set SkipFinalSnapshot.",
-            ));
-        }
-    }
+    };
     let orphans: Vec<Key> = call.service.store.change(|state| {
         let instance = state.instance_mut(&key)?;
         if instance.deletion_protection {
@@ -49,7 +45,14 @@ pub(super) fn delete(call: &Call) -> Answer {
         if instance.status == Status::Deleting {
             return Err(ApiError::state(format!("Instance {} is already being deleted.", key.id)));
         }
-        instance.status = Status::Deleting;
+        if let Some(snapshot) = &snapshot {
+            if instance.source.is_some() {
+                return Err(ApiError::combination("A final snapshot cannot be taken of a read replica: set SkipFinalSnapshot."));
+            }
+            let instance = instance.clone();
+            snapshots::insert(state, snapshot, instance, Vec::new(), None)?;
+        }
+        state.instance_mut(&key)?.status = Status::Deleting;
         let near = |replica: &&Instance| {
             replica.key.region == key.region && replica.status == Status::Available
         };
@@ -67,12 +70,15 @@ pub(super) fn delete(call: &Call) -> Answer {
     call.service.give_up(&key);
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
     call.service.begin(&key, "deletion", Some(Status::Failed), async move {
-        remove(&service, &work_key).await
+        remove(&service, &work_key, snapshot.as_ref()).await
     });
     answer
 }
 
-async fn remove(service: &Service, key: &Key) -> Result<(), PgError> {
+async fn remove(service: &Service, key: &Key, snapshot: Option<&Key>) -> Result<(), PgError> {
+    if let Some(snapshot) = snapshot {
+        snapshots::take(service, key, snapshot).await?;
+    }
     service.halt(key).await?;
     let path = service.directory(key);
     match std::fs::remove_dir_all(&path) {

@@ -104,6 +104,11 @@ fn begin_start(service: &Arc<Service>, key: &Key) {
 /// Brings the instances of an earlier run back: those that ran start again, work that was cut off failed
 /// unless it can simply be done again.
 pub(crate) fn start_existing(service: &Arc<Service>) {
+    service.store.change(|state| {
+        let unfinished =
+            state.snapshots.values_mut().filter(|snapshot| snapshot.status == "creating");
+        unfinished.for_each(|snapshot| "failed".clone_into(&mut snapshot.status));
+    });
     let keys: Vec<(Key, Status)> =
         service.store.read(|s| s.instances.values().map(|i| (i.key.clone(), i.status)).collect());
     for (key, status) in keys {

@@ -9,6 +9,7 @@ mod lifecycle;
 mod modify;
 mod render;
 mod replica;
+mod snapshots;
 mod tags;
 
 pub(crate) use lifecycle::start_existing;
@@ -77,14 +78,18 @@ const HARMLESS: [&str; 20] = [
 pub(crate) fn dispatch(action: &str, call: &Call) -> Answer {
     match action {
         "AddTagsToResource" => tags::add(call),
+        "CopyDBSnapshot" => snapshots::copy(call),
         "CreateDBInstance" => create::create(call),
         "CreateDBInstanceReadReplica" => replica::create(call),
         "CreateDBParameterGroup" => groups::create(call),
+        "CreateDBSnapshot" => snapshots::create(call),
         "DeleteDBInstance" => delete::delete(call),
         "DeleteDBParameterGroup" => groups::delete(call),
+        "DeleteDBSnapshot" => snapshots::delete(call),
         "DescribeDBInstances" => describe::instances(call),
         "DescribeDBParameterGroups" => groups::describe(call),
         "DescribeDBParameters" => groups::describe_parameters(call),
+        "DescribeDBSnapshots" => snapshots::describe(call),
         "DescribeEvents" => events::describe(call),
         "ListTagsForResource" => tags::list(call),
         "ModifyDBInstance" => modify::modify(call),
@@ -92,6 +97,7 @@ pub(crate) fn dispatch(action: &str, call: &Call) -> Answer {
         "PromoteReadReplica" => replica::promote(call),
         "RebootDBInstance" => lifecycle::reboot(call),
         "RemoveTagsFromResource" => tags::remove(call),
+        "RestoreDBInstanceFromDBSnapshot" => snapshots::restore(call),
         "StartDBInstance" => lifecycle::start(call),
         "StopDBInstance" => lifecycle::stop(call),
         _ => Err(ApiError::new(

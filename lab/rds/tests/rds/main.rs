@@ -8,4 +8,6 @@ mod operations;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod support;

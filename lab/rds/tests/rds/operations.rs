@@ -1,6 +1,8 @@
 //! Each operation with boto3: states in between, refusals, effects on the real server.
 
 use crate::support::{Boto, EAST, WEST, config, connect, count, create, wait_count, wait_until};
+use std::time::{Duration, Instant};
+
 use lifeboat_lab_rds::RdsServer;
 use serde_json::{Value, json};
 
@@ -318,8 +320,15 @@ async fn a_source_that_is_deleted_frees_its_replicas() {
     let far = aws.instance(WEST, "far");
     assert_eq!(far["StatusInfos"][0]["Status"], "terminated");
     assert_eq!(far["StatusInfos"][0]["Normal"], false);
+    // Its stream now runs into something that takes connections and never answers.
+    let silent = tokio::net::TcpListener::bind(("127.77.96.20", 5432)).await.unwrap();
+    let held =
+        tokio::time::timeout(Duration::from_secs(10), silent.accept()).await.unwrap().unwrap();
+    let begin = Instant::now();
     aws.ok(WEST, "promote_read_replica", &named("far"));
     aws.wait(WEST, "far", &["modifying"], "available").await;
+    assert!(begin.elapsed() < Duration::from_secs(3), "promotion took {:?}", begin.elapsed());
+    drop(held);
     on_far.execute("INSERT INTO ticket VALUES (3)", &[]).await.unwrap();
     handle.stop().await;
 }
