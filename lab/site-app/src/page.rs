@@ -48,7 +48,8 @@ pub(crate) fn page(health: &Health, summary: Result<(i64, i64), String>) -> Stri
 body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 0 auto; padding: 1.25rem; }}
 h1 {{ font-size: 1.25rem; margin: 0; }} .big {{ font-size: 3.5rem; line-height: 1.1; font-variant-numeric: tabular-nums; margin: 1rem 0 0; }}
 table {{ border-collapse: collapse; width: 100%; margin: 1.5rem 0; }}
-th, td {{ text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }}
+th, td {{ text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-bottom: 1px solid var(--line); }}
+th, td[class] {{ white-space: nowrap; }} td:last-child {{ overflow-wrap: anywhere; }}
 .ok {{ color: var(--ok); }} .warn {{ color: var(--warn); }} .down {{ color: var(--down); }} td[class] {{ font-weight: 600; }}
 button {{ font: inherit; padding: .6rem 1.2rem; border: 1px solid var(--line); border-radius: .5rem; cursor: pointer; }}
 </style></head><body>
