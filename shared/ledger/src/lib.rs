@@ -56,6 +56,15 @@ pub struct Seen {
     pub unreachable: Vec<(Region, String)>,
 }
 
+/// What [`Ledger::reachable`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reachable {
+    /// The records that could be read, of any region.
+    pub records: Vec<ControlRecord>,
+    /// The regions that did not answer, the own one perhaps among them.
+    pub unreachable: Vec<Region>,
+}
+
 impl Ledger<S3Store> {
     /// The ledger in the buckets `<prefix>-<region>`, for a function that runs in `own`.
     #[must_use]
@@ -104,6 +113,28 @@ impl<S: Store> Ledger<S> {
             }
         }
         Ok(Seen { newest: ledger::newest(&records).cloned(), own, unreachable })
+    }
+
+    /// The records of every region that answers within [`PEER_DEADLINE`], the own region treated as
+    /// any other: what a host asks, which must go on judging when its own region is dark.
+    pub async fn reachable(&self, app: &AppName) -> Reachable {
+        let mut reads = JoinSet::new();
+        for region in self.peers.iter().chain([&self.own]) {
+            let (store, bucket, key) =
+                (Arc::clone(&self.store), self.bucket(region), control_key(app));
+            reads.spawn(async move {
+                let read = within_deadline(read_record(store.as_ref(), &bucket, &key)).await;
+                (bucket.region, read)
+            });
+        }
+        let (mut records, mut unreachable) = (Vec::new(), Vec::new());
+        for (region, read) in finished(reads).await {
+            match read {
+                Ok(found) => records.extend(found.map(|(record, _)| record)),
+                Err(_) => unreachable.push(region),
+            }
+        }
+        Reachable { records, unreachable }
     }
 
     /// Writes the record in the own region, on the condition that the record there is still the one

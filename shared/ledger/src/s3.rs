@@ -125,3 +125,6 @@ fn refused<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
     matches!(code, Some("PreconditionFailed" | "NoSuchKey"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::{
     pin::pin,
     sync::atomic::{AtomicBool, Ordering},
     task::Poll,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -16,6 +17,10 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use crate::{clock, env, logs};
+
+/// How long before the Lambda service would stop the process a handler is stopped instead, so that
+/// the caller gets a named fault and the log gets its line: a fault takes a few milliseconds.
+const MARGIN: Duration = Duration::from_millis(300);
 
 /// What the Lambda service says of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +35,8 @@ pub struct Invocation {
 ///
 /// Each request is read as `Req`, with unknown fields refused by the contract; a [`Fault`] reaches
 /// the state machine as its name and its message. A handler that panics is a fault that needs a
-/// human, like any other defect.
+/// human, like any other defect, and one that outlives the invocation's time is `Transient`: what
+/// it was doing may have taken effect, and every request may be made again.
 ///
 /// # Errors
 /// When the Lambda runtime API cannot be reached or speaks another protocol.
@@ -76,9 +82,10 @@ where
     Fut: Future<Output = Result<Resp, Fault>>,
 {
     let span = logs::span(service, &invocation.request_id, &payload, cold_start);
+    let deadline = invocation.deadline;
     let work = async {
         let request = read(payload)?;
-        let response = handler(request, invocation).await?;
+        let response = in_time(deadline, handler(request, invocation)).await?;
         serde_json::to_value(&response)
             .map_err(|error| Fault::needs_human(format!("the answer is not JSON: {error}")))
     };
@@ -116,6 +123,22 @@ fn deadline(milliseconds: u64) -> Timestamp {
         .ok()
         .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok())
         .unwrap_or_else(clock::now)
+}
+
+/// The outcome of `work`, or a fault shortly before `deadline`. A deadline that has passed already
+/// is a clock that disagrees with the service's, and limits nothing.
+async fn in_time<T>(
+    deadline: Timestamp,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let left = Duration::try_from(deadline.duration_since(clock::now())).unwrap_or_default();
+    let Some(limit) = left.checked_sub(MARGIN) else { return work.await };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Fault::transient(format!(
+            "the function had {:.1} s and was not done; make the same request again",
+            limit.as_secs_f64()
+        )))
+    })
 }
 
 /// The outcome of `work`, with a panic in it turned into a fault. What it panicked with stays out

@@ -124,3 +124,13 @@ fn the_span_looks_into_the_authority_first() {
     assert_eq!((&span["incident"], &span["epoch"]), (&json!("i-1"), &json!(2)));
     assert_eq!((&span["action"], &span["app"]), (&json!("claim"), &json!("queue")));
 }
+
+#[tokio::test]
+async fn a_handler_is_stopped_before_the_service_would_stop_the_process() {
+    let deadline = clock::now() + jiff::SignedDuration::from_millis(350);
+    let fault = in_time(deadline, std::future::pending::<Result<(), Fault>>()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Transient);
+    assert!(clock::now() < deadline);
+    // A clock that is wrong must not stop everything.
+    assert_eq!(in_time(Timestamp::UNIX_EPOCH, async { Ok(1) }).await, Ok(1));
+}
