@@ -2,7 +2,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "a helper of a test fails the test"
+    reason = "a function of a test fails the test"
 )]
 
 use std::path::{Path, PathBuf};
