@@ -17,6 +17,7 @@ use crate::config::{POSTGRES_PORT, RdsConfig};
 use crate::error::StartError;
 use crate::launcher::Launcher;
 use crate::monitor;
+use crate::postgres::tls::Authority;
 use crate::postgres::{Install, catalogue};
 use crate::processes;
 use crate::query::{ApiError, NAMESPACE, Params, VERSION, signed_region};
@@ -50,7 +51,15 @@ impl RdsServer {
         let catalogue = catalogue::load(&install, &launcher).await;
         let catalogue =
             catalogue.map_err(|error| StartError::Launch { reason: error.to_string() })?;
-        let service = Arc::new(Service::new(config, install, catalogue, launcher, store));
+        let authority = match Authority::open(&launcher, &config.data_dir).await {
+            Ok(authority) => Some(authority),
+            Err(error) => {
+                tracing::warn!(%error, "no TLS for databases: is openssl 3 installed?");
+                None
+            }
+        };
+        let service =
+            Arc::new(Service::new(config, install, catalogue, authority, launcher, store));
         api::start_existing(&service);
         let app = Router::new().fallback(answer).with_state(Arc::clone(&service));
         let http = tokio::spawn(async move {
@@ -78,6 +87,12 @@ impl RdsHandle {
     /// Where the API listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate (PEM) that signs those of all instances, for clients that verify them;
+    /// `None` when the lab serves without TLS. Clients may connect without TLS too.
+    pub fn ca_certificate(&self) -> Option<&Path> {
+        self.service.authority.as_ref().map(Authority::certificate)
     }
 
     /// Stops answering, ends all work, and stops all PostgreSQL servers: fast shutdown, SIGKILL

@@ -19,6 +19,7 @@ use crate::postgres::catalogue::Catalogue;
 use crate::postgres::running::Running;
 use crate::postgres::settings::{self, Upstream};
 use crate::postgres::sql::Session;
+use crate::postgres::tls::{Authority, ServerCertificate};
 use crate::postgres::{Install, PgError};
 use crate::query::ApiError;
 use crate::store::Store;
@@ -39,6 +40,7 @@ pub(crate) struct Service {
     pub(crate) config: RdsConfig,
     pub(crate) install: Install,
     pub(crate) catalogue: Catalogue,
+    pub(crate) authority: Option<Authority>,
     pub(crate) launcher: Launcher,
     pub(crate) store: Store,
     running: Mutex<BTreeMap<Key, Running>>,
@@ -55,20 +57,13 @@ impl Service {
         config: RdsConfig,
         install: Install,
         catalogue: Catalogue,
+        authority: Option<Authority>,
         launcher: Launcher,
         store: Store,
     ) -> Self {
         let (running, work) = (Mutex::default(), Mutex::default());
-        Self {
-            config,
-            install,
-            catalogue,
-            launcher,
-            store,
-            running,
-            work,
-            closed: AtomicBool::new(false),
-        }
+        let closed = AtomicBool::new(false);
+        Self { config, install, catalogue, authority, launcher, store, running, work, closed }
     }
 
     pub(crate) fn arn(&self, kind: &str, key: &Key) -> String {
@@ -153,11 +148,13 @@ impl Service {
         let pgdata = self.pgdata(key);
         self.notice_promotion(key, &pgdata);
         let instance = self.instance(key)?;
+        let tls = self.certificate(&instance).await;
         settings::write(
             &pgdata,
             instance.address,
             &self.parameters(&instance),
             self.upstream(&instance).as_ref(),
+            tls.as_ref(),
         )?;
         let log = self.directory(key).join("postgres.log");
         let running = Running::start(&self.install, &self.launcher, &pgdata, &log).await?;
@@ -173,6 +170,19 @@ impl Service {
             }
         });
         Ok(session)
+    }
+
+    /// The instance's certificate; without one it serves without TLS.
+    async fn certificate(&self, instance: &Instance) -> Option<ServerCertificate> {
+        let authority = self.authority.as_ref()?;
+        let directory = self.directory(&instance.key);
+        match authority.issue(&self.launcher, &directory, instance.address).await {
+            Ok(certificate) => Some(certificate),
+            Err(error) => {
+                tracing::warn!(instance = instance.key.id, %error, "no TLS for this instance");
+                None
+            }
+        }
     }
 
     /// A server that was killed just after it was promoted is no replica, whatever we remember: a

@@ -53,6 +53,13 @@ pub(super) fn delete(call: &Call) -> Answer {
             snapshots::insert(state, snapshot, instance, Vec::new(), None)?;
         }
         state.instance_mut(&key)?.status = Status::Deleting;
+        // A backup that is given up for the deletion never becomes available.
+        for other in state.snapshots.values_mut() {
+            let last = snapshot.as_ref() == Some(&other.key);
+            if other.instance.key == key && other.status == "creating" && !last {
+                "failed".clone_into(&mut other.status);
+            }
+        }
         let near = |replica: &&Instance| {
             replica.key.region == key.region && replica.status == Status::Available
         };

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod running;
 pub(crate) mod settings;
 pub(crate) mod sql;
+pub(crate) mod tls;
 
 use std::io;
 use std::path::{Path, PathBuf};

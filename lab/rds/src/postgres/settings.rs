@@ -10,11 +10,12 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use super::tls::ServerCertificate;
 use super::{ADMIN, PgError, REPLICATOR};
 use crate::config::POSTGRES_PORT;
 
 /// Parameters that belong to the lab: a group that sets one is refused, as RDS refuses to modify them.
-pub(crate) const RESERVED: [&str; 14] = [
+pub(crate) const RESERVED: [&str; 17] = [
     "config_file",
     "data_directory",
     "dynamic_shared_memory_type",
@@ -27,6 +28,9 @@ pub(crate) const RESERVED: [&str; 14] = [
     "primary_conninfo",
     "primary_slot_name",
     "shared_memory_type",
+    "ssl",
+    "ssl_cert_file",
+    "ssl_key_file",
     "unix_socket_directories",
     "wal_level",
 ];
@@ -48,6 +52,7 @@ pub(crate) fn write(
     address: Ipv4Addr,
     parameters: &BTreeMap<String, String>,
     upstream: Option<&Upstream>,
+    tls: Option<&ServerCertificate>,
 ) -> Result<(), PgError> {
     let main = format!(
         "# Written by the lab's RDS server at every start of the instance.\n\
@@ -73,7 +78,12 @@ pub(crate) fn write(
          # A server that is killed leaves nothing outside of its directory.\n\
          dynamic_shared_memory_type = 'mmap'\n"
     );
-    secret_file(&pgdata.join("postgresql.conf"), &main)?;
+    let tls = tls.map_or_else(String::new, |tls| {
+        let path = |path: &Path| quoted(&path.to_string_lossy());
+        let (certificate, key) = (path(&tls.certificate), path(&tls.key));
+        format!("ssl = on\nssl_cert_file = {certificate}\nssl_key_file = {key}\n")
+    });
+    secret_file(&pgdata.join("postgresql.conf"), &(main + &tls))?;
     write_parameters(pgdata, parameters)?;
     write_upstream(pgdata, upstream)?;
     // The first matching line decides.
@@ -159,7 +169,7 @@ mod tests {
             password: "p".to_owned(),
             slot: "lab_b".to_owned(),
         };
-        write(dir.path(), Ipv4Addr::LOCALHOST, &BTreeMap::new(), Some(&upstream)).unwrap();
+        write(dir.path(), Ipv4Addr::LOCALHOST, &BTreeMap::new(), Some(&upstream), None).unwrap();
         assert!(dir.path().join("standby.signal").exists());
         write_upstream(dir.path(), None).unwrap();
         write_upstream(dir.path(), None).unwrap();

@@ -229,6 +229,19 @@ async fn an_instance_is_modified_stopped_started_and_described() {
         aws.ok(EAST, "list_tags_for_resource", &json!({ "ResourceName": arn }))["TagList"].take();
     assert_eq!(tags, json!([{ "Key": "tier", "Value": "1" }]));
 
+    // TLS that a client can verify.
+    let authority = handle.ca_certificate().expect("openssl is installed").display().to_string();
+    let conninfo = format!(
+        "host=127.77.94.20 user=postgres dbname=queue sslmode=verify-full sslrootcert={authority}"
+    );
+    let output = std::process::Command::new("psql")
+        .args([&conninfo, "-Atc", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"])
+        .env("PGPASSWORD", "another-one")
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "t", "{error}");
+
     // Stop and start.
     assert_eq!(
         aws.ok(EAST, "stop_db_instance", &named("queue-a"))["DBInstance"]["DBInstanceStatus"],
