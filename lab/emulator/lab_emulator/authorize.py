@@ -20,9 +20,11 @@ def install() -> None:
     pin.expect(ministack_app, "_request_account_scope", "access_key_id")
 
 
-def authorize(access_key_id: str, action: str, resource: str, region: str) -> dict:
+def authorize(access_key_id: str, action: str, resource: str, region: str, context: dict) -> dict:
     """`{allowed, principal, code, message}` for one action on one resource.
 
+    `context` holds the condition keys of the call beside the global ones, such
+    as `ssm:resourceTag/lifeboat-site`.
     `code` is the AWS error code to answer with when it is not allowed. The
     signature is not checked here: only the key decides who asks. The root key
     `test` may do everything.
@@ -34,7 +36,9 @@ def authorize(access_key_id: str, action: str, resource: str, region: str) -> di
         principal = iam_evaluator.resolve_principal(access_key_id, account)
         if isinstance(principal, iam_evaluator.AuthError):
             return {"allowed": False, "principal": "", "code": principal.code, "message": principal.message}
-        denied = iam_evaluator.enforce(access_key_id, action, service, region, resource_arn=resource or "*")
+        denied = iam_evaluator.enforce(
+            access_key_id, action, service, region, resource_arn=resource or "*", service_context=context
+        )
     if denied is None:
         return {"allowed": True, "principal": principal.arn, "code": "", "message": ""}
     if isinstance(denied, iam_evaluator.AuthError):

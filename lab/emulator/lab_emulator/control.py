@@ -3,7 +3,7 @@
 GET  /_lab/health     {"status": "ok", "regions": {...dark ones}}
 GET  /_lab/workers    [{"pid", "function", "region"}]
 POST /_lab/region     {"region", "state": "dark"|"lit", "mode": "kill"|"hang"}
-POST /_lab/authorize  {"access_key_id", "action", "resource", "region"}
+POST /_lab/authorize  {"access_key_id", "action", "resource", "region", "context"}
 """
 
 import asyncio
@@ -68,6 +68,7 @@ class Control:
                     request["action"],
                     request.get("resource", "*"),
                     request.get("region", "us-east-1"),
+                    request.get("context") or {},
                 )
                 await _send_json(send, 200, verdict)
             else:

@@ -8,8 +8,9 @@ ALLOW = [{"Effect": "Allow", "Action": "rds:PromoteReadReplica", "Resource": "ar
 QUEUE = "arn:aws:rds:us-west-2:000000000000:db:queue"
 
 
-def ask(key, action, resource):
-    return lab("POST", "authorize", {"access_key_id": key, "action": action, "resource": resource, "region": "us-west-2"})
+def ask(key, action, resource, **context):
+    request = {"access_key_id": key, "action": action, "resource": resource, "region": WEST, "context": context}
+    return lab("POST", "authorize", request)
 
 
 class Authorize(unittest.TestCase):
@@ -26,6 +27,33 @@ class Authorize(unittest.TestCase):
             denied = ask(session, action, resource)
             self.assertFalse(denied["allowed"])
             self.assertIn(f"is not authorized to perform: {action} on resource: {resource}", denied["message"])
+
+    def test_condition_keys(self):
+        tagged = {
+            "Effect": "Allow",
+            "Action": "ssm:SendCommand",
+            "Resource": "*",
+            "Condition": {"StringLike": {"ssm:resourceTag/lifeboat-site": "a*"}},
+        }
+        metrics = {
+            "Effect": "Allow",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"cloudwatch:namespace": "Ours"}},
+        }
+        arn = role("conditions", [tagged, metrics])
+        given = client("sts").assume_role(RoleArn=arn, RoleSessionName="operator")["Credentials"]
+        key = given["AccessKeyId"]
+        host = "arn:aws:ec2:us-west-2:000000000000:instance/i-1"
+        self.assertTrue(ask(key, "ssm:SendCommand", host, **{"ssm:resourceTag/lifeboat-site": "a1"})["allowed"])
+        self.assertFalse(ask(key, "ssm:SendCommand", host, **{"ssm:resourceTag/lifeboat-site": "b"})["allowed"])
+        self.assertFalse(ask(key, "ssm:SendCommand", host)["allowed"])
+
+        cloudwatch = client("cloudwatch", key=key, secret=given["SecretAccessKey"], token=given["SessionToken"])
+        datum = [{"MetricName": "m", "Value": 1}]
+        cloudwatch.put_metric_data(Namespace="Ours", MetricData=datum)
+        with self.assertRaises(cloudwatch.exceptions.ClientError):
+            cloudwatch.put_metric_data(Namespace="Theirs", MetricData=datum)
 
     def test_unknown_key(self):
         denied = ask("AKIANOBODY", "rds:DescribeDBInstances", "*")

@@ -32,6 +32,21 @@ class Errors(unittest.TestCase):
         failed = run(arn, {"name": "StaleEpoch"})
         self.assertEqual((failed["status"], failed["error"]), ("FAILED", "StaleEpoch"))
 
+    def test_a_function_that_fails_fails_its_callback_task(self):
+        definition = {
+            "StartAt": "Ask",
+            "States": {
+                "Ask": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+                    "Parameters": {"FunctionName": self.arn, "Payload": {"name": "Refused", "t.$": "$$.Task.Token"}},
+                    "TimeoutSeconds": 30,
+                    "End": True,
+                }
+            },
+        }
+        self.assertEqual(run(machine("callback", definition), seconds=5)["error"], "Refused")
+
     def test_throttle_has_its_name(self):
         function("none", "def handle(event): return {}", role_arn="arn:aws:iam::000000000000:role/function-fail-us-east-1")
         client("lambda").put_function_concurrency(FunctionName="none", ReservedConcurrentExecutions=0)
@@ -78,6 +93,40 @@ class Definitions(unittest.TestCase):
                 states.create_state_machine(
                     name="faulty", definition=json.dumps(definition), roleArn="arn:aws:iam::000000000000:role/x"
                 )
+
+
+class Jsonata(unittest.TestCase):
+    def test_assign_parallel_and_succeed(self):
+        def branch(name):
+            states = {
+                name: {"Type": "Pass", "Assign": {"a": name}, "Next": f"{name}Wait"},
+                f"{name}Wait": {"Type": "Wait", "Seconds": 0, "Next": f"{name}End"},
+                f"{name}End": {"Type": "Succeed", "Output": "{% $states.context.State.Name & $states.input.x & $a %}"},
+            }
+            return {"StartAt": name, "States": states}
+
+        definition = {
+            "QueryLanguage": "JSONata",
+            "StartAt": "Set",
+            "States": {
+                "Set": {"Type": "Pass", "Assign": {"a": 1, "b": 2}, "Next": "Swap"},
+                "Swap": {"Type": "Pass", "Assign": {"a": "{% $b %}", "b": "{% $a %}"}, "Next": "Both"},
+                "Both": {
+                    "Type": "Parallel",
+                    "Arguments": {"x": "-"},
+                    "Branches": [branch("L"), branch("R")],
+                    "Assign": {"both": "{% $states.result %}"},
+                    "Output": "{% $states.result[0] %}",
+                    "Next": "Done",
+                },
+                "Done": {
+                    "Type": "Succeed",
+                    "Output": {"a": "{% $a %}", "b": "{% $b %}", "both": "{% $both %}", "in": "{% $states.input %}"},
+                },
+            },
+        }
+        output = json.loads(run(machine("jsonata", definition))["output"])
+        self.assertEqual(output, {"a": 2, "b": 1, "both": ["LEnd-L", "REnd-R"], "in": "LEnd-L"})
 
 
 class Ends(unittest.TestCase):

@@ -1,9 +1,11 @@
-"""Tasks: heartbeats, events to functions, and the name of a throttle.
+"""Tasks: heartbeats, functions that fail before they use their token, events, throttles.
 
 AWS: a task token that sends no heartbeat for HeartbeatSeconds fails with
-States.HeartbeatTimeout; `lambda:invoke` with InvocationType Event does not wait;
-a throttled function fails the task with Lambda.TooManyRequestsException.
-ministack: ignores heartbeats, always waits, and names a throttle Lambda.Unknown.
+States.HeartbeatTimeout; when the function that got the token fails, the task
+fails; `lambda:invoke` with InvocationType Event does not wait; a throttled
+function fails the task with Lambda.TooManyRequestsException.
+ministack: ignores heartbeats and the function's failure, so that the task waits
+for ever; always waits for the function; names a throttle Lambda.Unknown.
 """
 
 import contextvars
@@ -17,10 +19,14 @@ from ..lab import Lab
 
 _POLL_SECONDS = 0.1
 
+# The token of the callback task that this thread is starting.
+_token: contextvars.ContextVar[str | None] = contextvars.ContextVar("lab_task_token", default=None)
+
 
 def install(lab: Lab) -> None:
     pin.replace(stepfunctions, "_send_task_heartbeat", "data", _timed)
     pin.replace(stepfunctions, "_invoke_with_callback", "resource input_data token state_def", _with_heartbeat)
+    pin.replace(stepfunctions, "_call_lambda", "func_ref event", _failing_its_task)
     pin.replace(stepfunctions, "_invoke_resource", "resource input_data", _with_events)
     pin.replace(lambda_svc, "_throttle_response", "reason_code msg retry_after", _with_error_type)
     pin.expect(stepfunctions, "_resolve_lambda_function_ref", "value optimized")
@@ -42,7 +48,25 @@ def _with_heartbeat(invoke):
         if isinstance(seconds, (int, float)):
             context = contextvars.copy_context()
             threading.Thread(target=context.run, args=(_watch, token, seconds), daemon=True).start()
-        return invoke(resource, input_data, token, state_def)
+        reset = _token.set(token)
+        try:
+            return invoke(resource, input_data, token, state_def)
+        finally:
+            _token.reset(reset)
+
+    return wrapped
+
+
+def _failing_its_task(call):
+    def wrapped(func_ref, event):
+        try:
+            return call(func_ref, event)
+        except stepfunctions._ExecutionError as error:
+            info = stepfunctions._task_tokens.get(_token.get())
+            if info:
+                info["error"] = {"Error": error.error, "Cause": error.cause}
+                info["event"].set()
+            raise
 
     return wrapped
 
