@@ -21,6 +21,9 @@ const PROTOCOL: u32 = 196_608;
 /// SQLSTATE `cannot_connect_now`: starting up, shutting down, in recovery without hot standby.
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
+/// `AuthenticationOk`: no password is asked for, and a session begins.
+const LET_IN: [u8; 4] = [0; 4];
+
 /// An error message of a greeting is a few hundred bytes.
 const MESSAGE_LIMIT: usize = 16 * 1024;
 
@@ -35,10 +38,11 @@ pub(super) async fn check(probe: &Probe) -> Result<Seen, String> {
     let [kind, length @ ..] = head;
     let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     match kind {
-        // Authentication is asked for, or was not needed.
-        b'R' => {
-            let let_in = stream.read_u32().await.map_err(|_| closed())? == 0;
-            if let_in {
+        b'R' if (8..MESSAGE_LIMIT).contains(&length) => {
+            // All of it is read: a server whose words are thrown away logs a reset connection.
+            let mut body = vec![0; length - 4];
+            stream.read_exact(&mut body).await.map_err(|_| closed())?;
+            if body.starts_with(&LET_IN) {
                 leave(stream).await;
             }
             Ok(Seen::new("takes connections"))
