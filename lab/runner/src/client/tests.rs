@@ -1,0 +1,1 @@
+//! Against a small DNS server and small apps on the loopback interface.

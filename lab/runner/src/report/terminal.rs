@@ -1,0 +1,146 @@
+//! The drill on a terminal: a line a step while it happens, and the verdict.
+
+use std::{fmt::Write as _, io::IsTerminal};
+
+use jiff::SignedDuration;
+
+use super::{DrillReport, Verdict};
+
+/// Colours, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Palette {
+    /// ANSI colours.
+    Colour,
+    /// Text only.
+    Plain,
+}
+
+impl Palette {
+    /// Colours when a person looks: standard output is a terminal, and `NO_COLOR` is not set
+    /// (<https://no-color.org>: any value but an empty one turns colours off).
+    #[must_use]
+    pub fn detect() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if std::io::stdout().is_terminal() && !refused { Self::Colour } else { Self::Plain }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Colour => format!("\x1b[{code}m{text}\x1b[0m"),
+            Self::Plain => text.to_owned(),
+        }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+}
+
+/// One line of the drill while it happens: `+12.345 s  PromoteReplica  promoted (0.8 s)`.
+/// `since_struck` is negative before the disaster; `took` is left out for what has no length.
+#[must_use]
+pub fn live_line(
+    palette: Palette,
+    since_struck: SignedDuration,
+    name: &str,
+    outcome: &str,
+    took: Option<SignedDuration>,
+) -> String {
+    let elapsed = format!("{:+10.3} s", since_struck.as_secs_f64());
+    let mut line = format!("{}  {}", palette.dim(&elapsed), palette.bold(&format!("{name:<18}")));
+    let failed = outcome.starts_with("failed");
+    let _ = write!(line, "  {}", if failed { palette.bad(outcome) } else { outcome.to_owned() });
+    if let Some(took) = took {
+        let _ = write!(line, " {}", palette.dim(&format!("({:.1} s)", took.as_secs_f64())));
+    }
+    line.trim_end().to_owned()
+}
+
+/// The result in a table of lines, for the end of a drill.
+#[must_use]
+pub fn summary(palette: Palette, report: &DrillReport) -> String {
+    let mut text = String::new();
+    let mut line = |content: String| {
+        text.push_str(content.trim_end());
+        text.push('\n');
+    };
+    line(String::new());
+    line(format!("  {:<22}{:>12}{:>12}", "", "target", "achieved"));
+    for (name, target, achieved) in [
+        ("RTO", report.rto_target_seconds, report.achieved_rto_seconds),
+        ("RPO", report.rpo_target_seconds, report.achieved_rpo_seconds),
+    ] {
+        let mark = match (target, achieved) {
+            (Some(target), Some(achieved)) if achieved <= target => palette.good("✓"),
+            (Some(_), _) => palette.bad("✗"),
+            (None, _) => String::new(),
+        };
+        line(format!("  {name:<22}{:>12}{:>12}  {mark}", words(target), words(achieved)));
+    }
+    if !report.parts.0.is_empty() {
+        line(String::new());
+        line(palette.bold("  parts of the RTO"));
+        for part in &report.parts.0 {
+            line(format!(
+                "    {:<20}{:>24}",
+                part.name.replace('_', " "),
+                words(Some(part.seconds))
+            ));
+        }
+    }
+    line(String::new());
+    line(palette.bold("  writes"));
+    for (name, count, bad) in [
+        ("acknowledged", report.writes_acknowledged, false),
+        ("lost", report.writes_lost, false),
+        ("after the recovery", report.writes_after_recovery, false),
+        ("accepted while stale", report.stale_writes_accepted, report.stale_writes_accepted > 0),
+    ] {
+        let count = format!("{count:>24}");
+        line(format!("    {name:<20}{}", if bad { palette.bad(&count) } else { count }));
+    }
+    line(format!(
+        "    {:<20}{:>24}",
+        "epoch",
+        format!("{} → {}", report.epoch_before, report.epoch_after)
+    ));
+    if !report.invariants.is_empty() {
+        line(String::new());
+        line(palette.bold("  invariants"));
+    }
+    for invariant in &report.invariants {
+        let mark = if invariant.held { palette.good("✓") } else { palette.bad("✗") };
+        line(format!("    {mark} {:<28}{}", invariant.id, palette.dim(&invariant.evidence)));
+    }
+    if !report.notifications.is_empty() {
+        line(String::new());
+        line(palette.bold("  notifications"));
+    }
+    for told in &report.notifications {
+        let mark = if told.delivered { palette.good("✓") } else { palette.bad("✗") };
+        line(format!("    {mark} {:<10}{}", told.channel, told.stage));
+    }
+    line(String::new());
+    let verdict = match report.verdict {
+        Verdict::Pass => palette.good("PASS"),
+        Verdict::Fail => palette.bad("FAIL"),
+    };
+    line(format!("  {verdict}  {}", report.reason));
+    text
+}
+
+fn words(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.3} s"))
+}
