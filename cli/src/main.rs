@@ -1,2 +1,43 @@
-//! lifeboat
-fn main() {}
+//! `lifeboat`: the operator's command.
+
+mod alarms;
+mod args;
+mod cloud;
+mod guard;
+mod output;
+mod plan;
+mod recover;
+mod secret;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command, PlanCommand};
+use output::Failure;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        Command::Plan(PlanCommand::Check { file }) => plan::check(&file, args.json),
+        Command::Plan(PlanCommand::Apply { file, dry_run }) => {
+            plan::apply(&file, dry_run, args.json).await
+        }
+        Command::Plan(PlanCommand::Show { app, region }) => {
+            plan::show(&app, region.as_deref(), args.json).await
+        }
+        Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
+        Command::Recover(request) => recover::start(request, args.json).await,
+        Command::Guard(options) => guard::run(options).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { lines, code }) => {
+            for line in lines {
+                output::complain(&line);
+            }
+            ExitCode::from(code)
+        }
+    }
+}

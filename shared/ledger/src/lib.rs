@@ -33,8 +33,13 @@ use tokio::task::JoinSet;
 pub use s3::S3Store;
 pub use store::{Bucket, Condition, ETag, Object, Put, Store};
 
-/// How long a peer may take: ten times a round trip between the regions that lie farthest apart.
+/// How long a peer may take to be read: four round trips (TCP, two for TLS, the request) between
+/// regions that are 200 ms apart.
 pub const PEER_DEADLINE: Duration = Duration::from_millis(800);
+/// How long a peer may take to be told: a read and a write on the connection that the read at the
+/// opening left behind, or a new one between regions that are 100 ms apart. A recovery waits for
+/// it, so that it is shorter than the read.
+pub const PUBLISH_DEADLINE: Duration = Duration::from_millis(700);
 
 /// The ledger as one region sees it.
 #[derive(Debug)]
@@ -98,7 +103,7 @@ impl<S: Store> Ledger<S> {
             let (store, bucket, key) =
                 (Arc::clone(&self.store), self.bucket(peer), control_key(app));
             reads.spawn(async move {
-                let read = within_deadline(read_record(store.as_ref(), &bucket, &key)).await;
+                let read = within(PEER_DEADLINE, read_record(store.as_ref(), &bucket, &key)).await;
                 (bucket.region, read)
             });
         }
@@ -123,7 +128,7 @@ impl<S: Store> Ledger<S> {
             let (store, bucket, key) =
                 (Arc::clone(&self.store), self.bucket(region), control_key(app));
             reads.spawn(async move {
-                let read = within_deadline(read_record(store.as_ref(), &bucket, &key)).await;
+                let read = within(PEER_DEADLINE, read_record(store.as_ref(), &bucket, &key)).await;
                 (bucket.region, read)
             });
         }
@@ -154,7 +159,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Copies the record to every peer whose own is older, all at the same time, for at most
-    /// [`PEER_DEADLINE`]. Best effort: a peer that is dark learns of the record when it reads its
+    /// [`PUBLISH_DEADLINE`]. Best effort: a peer that is dark learns of the record when it reads its
     /// peers itself.
     pub async fn publish(&self, record: &ControlRecord) -> Vec<(Region, Result<(), String>)> {
         let mut writes = JoinSet::new();
@@ -162,7 +167,8 @@ impl<S: Store> Ledger<S> {
             let (store, bucket, record) =
                 (Arc::clone(&self.store), self.bucket(peer), record.clone());
             writes.spawn(async move {
-                let copy = within_deadline(copy_record(store.as_ref(), &bucket, &record)).await;
+                let copy =
+                    within(PUBLISH_DEADLINE, copy_record(store.as_ref(), &bucket, &record)).await;
                 (bucket.region, copy.map_err(|fault| fault.message))
             });
         }
@@ -289,10 +295,13 @@ async fn copy_record<S: Store>(
     write_record(store, bucket, record, expected.as_ref()).await.map(|_| ())
 }
 
-async fn within_deadline<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    tokio::time::timeout(PEER_DEADLINE, work).await.unwrap_or_else(|_| {
-        let limit = PEER_DEADLINE.as_millis();
-        Err(Fault::new(ErrorName::Transient, format!("no answer within {limit} ms")))
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        let message = format!("no answer within {} ms", limit.as_millis());
+        Err(Fault::new(ErrorName::Transient, message))
     })
 }
 

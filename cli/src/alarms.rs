@@ -1,0 +1,100 @@
+//! The alarms of a plan: pure data, set by `lifeboat plan apply`.
+
+use lifeboat_core::{
+    Region, SiteName,
+    plan_file::{AppPlan, Detection},
+};
+use serde::Serialize;
+
+/// How many periods without a usable vote page a person: three minutes.
+const SILENT_PERIODS: i32 = 3;
+
+/// What to watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Watch {
+    /// A site is proven down: starts the recovery, through the rule on this name.
+    SiteDown,
+    /// The observer is blind or silent: pages a person, and is never a reason to fail over.
+    ObserverUnwell,
+}
+
+/// One alarm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Alarm {
+    /// Its name; the recovery rule matches the prefix of [`Watch::SiteDown`].
+    pub(crate) name: String,
+    /// Its region: that of the observer.
+    pub(crate) region: Region,
+    /// The site that is watched, or whose region observes.
+    pub(crate) site: SiteName,
+    /// What it watches.
+    pub(crate) watch: Watch,
+    /// Seconds in a period.
+    pub(crate) period_seconds: i32,
+    /// N of the M of N.
+    pub(crate) evaluation_periods: i32,
+    /// M of the M of N.
+    pub(crate) datapoints_to_alarm: i32,
+    /// The threshold; the alarm goes off at or above it.
+    pub(crate) threshold: u32,
+}
+
+/// Every alarm of a plan. Each site is watched from the other's region.
+pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
+    let app = &plan.app;
+    let mut all = Vec::new();
+    for (site, here) in &plan.sites {
+        if let Some((_, observer)) = plan.other_than(site) {
+            all.push(Alarm {
+                name: format!("lifeboat-site-down-{app}-{site}"),
+                region: observer.region.clone(),
+                site: site.clone(),
+                watch: Watch::SiteDown,
+                period_seconds: i32::try_from(Detection::ALARM_PERIOD_SECONDS).unwrap_or(10),
+                // The M of N over rounds is taken inside a period (the threshold on their sum);
+                // over periods it is 1 of 2, because two full periods would take longer than the
+                // 20 s in which an outage has to be detected.
+                evaluation_periods: 2,
+                datapoints_to_alarm: 1,
+                threshold: plan.detection.rounds_to_alarm,
+            });
+        }
+        all.push(Alarm {
+            name: format!("lifeboat-observer-unwell-{app}-{site}"),
+            region: here.region.clone(),
+            site: site.clone(),
+            watch: Watch::ObserverUnwell,
+            period_seconds: 60,
+            evaluation_periods: SILENT_PERIODS,
+            datapoints_to_alarm: SILENT_PERIODS,
+            threshold: 1,
+        });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_site_is_watched_from_the_other_region() {
+        let plan = lifeboat_core::plan_file::read(include_str!("../../events/plan/queue.toml"));
+        let alarms = alarms(&plan.unwrap());
+        let down: Vec<_> = alarms
+            .iter()
+            .filter(|alarm| alarm.watch == Watch::SiteDown)
+            .map(|alarm| (alarm.name.as_str(), alarm.region.as_str(), alarm.threshold))
+            .collect();
+        assert_eq!(
+            down,
+            [
+                ("lifeboat-site-down-queue-a", "us-west-2", 3),
+                ("lifeboat-site-down-queue-b", "us-east-1", 3)
+            ]
+        );
+        let template = include_str!("../../infra/template.yaml");
+        assert!(template.contains("prefix: lifeboat-site-down-"), "the rule matches the name");
+    }
+}

@@ -1,0 +1,123 @@
+//! What can be asked of the command, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use lifeboat_core::{AppName, IncidentId, Region, SiteName};
+
+/// Disaster recovery for a web system that lives in one region and must survive losing it.
+///
+/// A plan file says what to protect; `plan check` finds its mistakes, `plan apply` stores it in
+/// every region and sets the alarms. From then on recovery starts by itself; `recover` starts it by
+/// hand. AWS credentials and endpoints come from the usual environment variables and profiles.
+#[derive(Debug, Parser)]
+#[command(name = "lifeboat", version, about, long_about)]
+pub(crate) struct Args {
+    /// Print JSON for machines instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check, apply or show a plan file.
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Store a secret that the plan names, in every region of the plan. The value is read from
+    /// standard input, so that it appears in no history and no process list.
+    ///
+    /// Example: printf %s "$WEBHOOK" | lifeboat secret queue.toml slack-webhook
+    Secret {
+        /// The plan file that names the secret.
+        file: PathBuf,
+        /// The secret's name in the plan.
+        name: String,
+    },
+    /// Start a recovery by hand, in the region of the site to activate.
+    ///
+    /// It is the same machine that the alarm starts, with the same guards: a second recovery stands
+    /// down while one is open, and a healthy active site is left alone unless `--override-votes`
+    /// asks a person to approve.
+    Recover(RecoverArgs),
+    /// Keep a site's write permit up to date on a host; run it as a service beside the app.
+    ///
+    /// Each second it reads the control records of this region and of the others, and writes the
+    /// permit that the app checks before each write. A host that returns from an outage gets no
+    /// permit before another region has confirmed that its epoch is still the newest.
+    Guard(GuardArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Find every mistake in a plan file and say where it is. Touches nothing.
+    Check {
+        /// The plan file (TOML).
+        file: PathBuf,
+    },
+    /// Store the plan in each of its regions, set its alarms, and write the first control record.
+    ///
+    /// Safe to repeat. A plan with a mistake is refused before anything is written.
+    Apply {
+        /// The plan file (TOML).
+        file: PathBuf,
+        /// Say what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show the stored plan, and the epoch and active site that the ledger holds.
+    Show {
+        /// The app.
+        #[arg(long)]
+        app: AppName,
+        /// The region to ask; without it, the region of the environment.
+        #[arg(long)]
+        region: Option<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecoverArgs {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The region of the site to activate.
+    #[arg(long)]
+    pub(crate) region: Region,
+    /// Who asks; it stays in the log.
+    #[arg(long)]
+    pub(crate) who: String,
+    /// The recovery's id. Without it, one that stays the same until the active site has changed, so
+    /// that starting twice is once.
+    #[arg(long)]
+    pub(crate) incident: Option<IncidentId>,
+    /// Act although the votes do not prove the active site lost. A person must approve.
+    #[arg(long)]
+    pub(crate) override_votes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GuardArgs {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The site of this host.
+    #[arg(long)]
+    pub(crate) site: SiteName,
+    /// The region of this host.
+    #[arg(long)]
+    pub(crate) region: Region,
+    /// Another region that keeps a ledger; repeat for each.
+    #[arg(long = "peer", required = true)]
+    pub(crate) peers: Vec<Region>,
+    /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
+    #[arg(long)]
+    pub(crate) ledger_prefix: String,
+    /// The site's configuration, whose `epoch` is held against the ledger's.
+    #[arg(long)]
+    pub(crate) site_file: PathBuf,
+    /// Where the permit is written.
+    #[arg(long)]
+    pub(crate) permit_file: PathBuf,
+}

@@ -1,0 +1,111 @@
+//! The AWS calls that only the operator's command makes.
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StandardUnit, Statistic};
+use lifeboat_core::{AppName, Fault};
+use lifeboat_runtime::aws;
+
+use crate::alarms::{Alarm, Watch};
+
+/// The recover machine of a region.
+pub(crate) async fn recover_machine(config: &SdkConfig, region: &str) -> Result<Machine, Fault> {
+    let client = aws_sdk_sfn::Client::new(&aws::in_region(config, region));
+    let mut pages = client.list_state_machines().into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page =
+            page.map_err(|error| aws::fault(&format!("list machines in {region}"), error))?;
+        if let Some(found) = page.state_machines.iter().find(|m| m.name == "lifeboat-recover") {
+            let arn = found.state_machine_arn.clone();
+            let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
+            return Ok(Machine { arn, account, client });
+        }
+    }
+    Err(Fault::invalid(format!(
+        "region {region} has no machine lifeboat-recover: deploy infra/template.yaml there first"
+    )))
+}
+
+/// The recover machine of a region.
+pub(crate) struct Machine {
+    /// Its ARN.
+    pub(crate) arn: String,
+    /// The account that it is in.
+    pub(crate) account: String,
+    client: aws_sdk_sfn::Client,
+}
+
+impl Machine {
+    /// Starts an execution; the flag says whether it is new. The same name is the same execution.
+    pub(crate) async fn start(&self, name: &str, input: &str) -> Result<(String, bool), Fault> {
+        let sent = self
+            .client
+            .start_execution()
+            .state_machine_arn(&self.arn)
+            .name(name)
+            .input(input)
+            .send()
+            .await;
+        match sent {
+            Ok(started) => Ok((started.execution_arn, true)),
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_sfn::operation::start_execution::StartExecutionError::is_execution_already_exists,
+                ) =>
+            {
+                let arn = self.arn.replace(":stateMachine:", ":execution:");
+                Ok((format!("{arn}:{name}"), false))
+            }
+            Err(error) => Err(aws::fault("start the recovery", error)),
+        }
+    }
+}
+
+/// Sets an alarm; setting it again changes nothing.
+pub(crate) async fn put_alarm(
+    config: &SdkConfig,
+    app: &AppName,
+    account: &str,
+    alarm: &Alarm,
+) -> Result<(), Fault> {
+    let region = alarm.region.as_str();
+    let client = aws_sdk_cloudwatch::Client::new(&aws::in_region(config, region));
+    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+    let request = client
+        .put_metric_alarm()
+        .alarm_name(&alarm.name)
+        .namespace("Lifeboat")
+        .dimensions(dimension("app", app.as_str()))
+        .dimensions(dimension("site", alarm.site.as_str()))
+        .period(alarm.period_seconds)
+        .evaluation_periods(alarm.evaluation_periods)
+        .datapoints_to_alarm(alarm.datapoints_to_alarm)
+        .threshold(f64::from(alarm.threshold))
+        .unit(StandardUnit::Count)
+        .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold);
+    let request = match alarm.watch {
+        Watch::SiteDown => request
+            .metric_name("SiteDown")
+            .statistic(Statistic::Sum)
+            // Missing data is neither healthy nor down.
+            .treat_missing_data("missing")
+            .alarm_description(format!(
+                "Site {} of {app} is proven down, as seen from {region}. Starts lifeboat-recover.",
+                alarm.site
+            )),
+        Watch::ObserverUnwell => request
+            .metric_name("SightBlind")
+            .statistic(Statistic::Maximum)
+            // An observer that says nothing is as unwell as one that sees nothing.
+            .treat_missing_data("breaching")
+            .alarm_actions(format!("arn:aws:sns:{region}:{account}:lifeboat-notifications"))
+            .alarm_description(format!(
+                "The probes of {app} in {region} are blind or silent: no outage would be noticed. \
+                 Look at the executions of lifeboat-observe."
+            )),
+    };
+    request
+        .send()
+        .await
+        .map(|_| ())
+        .map_err(|error| aws::fault(&format!("set alarm {} in {region}", alarm.name), error))
+}

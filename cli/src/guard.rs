@@ -1,0 +1,136 @@
+//! `lifeboat guard`: the write permit of a site, kept up to date on its host.
+//!
+//! The judgement is `lifeboat_core::permit`; this reads, writes and paces.
+
+use std::{path::Path, time::Duration};
+
+use jiff::SignedDuration;
+use lifeboat_core::{
+    Epoch,
+    permit::{Memory, Permit, Reading, decide},
+};
+use lifeboat_ledger::Ledger;
+use lifeboat_runtime::{aws, clock};
+use serde::Deserialize;
+
+use crate::{
+    args::GuardArgs,
+    output::{Failure, complain, say},
+};
+
+/// Between two ticks.
+const TICK: SignedDuration = SignedDuration::from_secs(1);
+/// For all reads of a tick: less than a tick, so that a hanging region does not slow the permit.
+const READ_LIMIT: Duration = Duration::from_millis(900);
+
+/// What the guard needs of the site's configuration; the rest is the app's.
+#[derive(Debug, Deserialize)]
+struct SiteFile {
+    epoch: Epoch,
+}
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
+    let config = aws::in_region(&aws::config().await, options.region.as_str());
+    let config = aws::with_limits(&config, READ_LIMIT, READ_LIMIT, 1);
+    let ledger = Ledger::new(
+        &config,
+        options.ledger_prefix.clone(),
+        options.region.clone(),
+        options.peers.clone(),
+    );
+    let mut stop = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(|error| Failure::work(format!("listen for SIGTERM: {error}")))?;
+    let mut memory = Memory::default();
+    let mut said = String::new();
+    loop {
+        let began_at = clock::now();
+        let (permit, next) = tick(&options, &ledger, memory).await;
+        memory = next;
+        write(&options.permit_file, &permit)?;
+        if permit.reason != said {
+            say(&format!("epoch {}: {}", permit.epoch, permit.reason));
+            said.clone_from(&permit.reason);
+        }
+        tokio::select! {
+            () = clock::pause_until(began_at + TICK) => {}
+            _ = stop.recv() => return withdraw(&options.permit_file, permit),
+            _ = tokio::signal::ctrl_c() => return withdraw(&options.permit_file, permit),
+        }
+    }
+}
+
+async fn tick(options: &GuardArgs, ledger: &Ledger, memory: Memory) -> (Permit, Memory) {
+    let epoch = match site_epoch(&options.site_file) {
+        Ok(epoch) => epoch,
+        Err(reason) => {
+            complain(&reason);
+            Epoch(0)
+        }
+    };
+    let began_at = clock::now();
+    let seen = ledger.reachable(&options.app).await;
+    let reading = Reading {
+        began_at,
+        records: seen.records.iter().collect(),
+        // The own region is no witness: it may have been cut off together with this host.
+        unreachable: seen.unreachable.into_iter().filter(|r| *r != options.region).collect(),
+    };
+    decide(memory, &options.app, &options.site, epoch, &reading)
+}
+
+/// The epoch that the site is configured with.
+fn site_epoch(file: &Path) -> Result<Epoch, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let site: SiteFile =
+        serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(site.epoch)
+}
+
+/// A clean stop leaves no permit behind.
+fn withdraw(file: &Path, permit: Permit) -> Result<(), Failure> {
+    let valid_until = clock::now();
+    write(file, &Permit { valid_until, reason: "the guard was stopped".into(), ..permit })
+}
+
+/// Replaces the permit at once or not at all.
+fn write(file: &Path, permit: &Permit) -> Result<(), Failure> {
+    let fail = |error: std::io::Error| Failure::work(format!("{}: {error}", file.display()));
+    let text = serde_json::to_vec(permit).map_err(std::io::Error::from).map_err(fail)?;
+    let draft = file.with_extension("draft");
+    std::fs::write(&draft, text).map_err(fail)?;
+    std::fs::rename(&draft, file).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_is_replaced_whole_and_withdrawn_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("permit.json");
+        let permit = Permit {
+            app: "queue".parse().unwrap(),
+            site: "a".parse().unwrap(),
+            epoch: Epoch(1),
+            valid_until: clock::now() + SignedDuration::from_secs(60),
+            reason: "active".into(),
+        };
+        write(&file, &permit).unwrap();
+        withdraw(&file, permit).unwrap();
+        let read: Permit = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(read.valid_until <= clock::now());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_epoch_comes_from_the_sites_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("site.json");
+        std::fs::write(&file, r#"{"app":"queue","epoch":7,"role":"active"}"#).unwrap();
+        assert_eq!(site_epoch(&file), Ok(Epoch(7)));
+        std::fs::write(&file, "{").unwrap();
+        assert!(site_epoch(&file).unwrap_err().contains("site.json"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The one place that prints.
+
+use lifeboat_core::Fault;
+use serde::Serialize;
+
+/// Why the command ends with a non-zero exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// For people, one line each.
+    pub(crate) lines: Vec<String>,
+    /// 1: what was asked for failed; 2: what was given is wrong, and nothing was touched.
+    pub(crate) code: u8,
+}
+
+impl Failure {
+    /// What was given is wrong.
+    pub(crate) fn input(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], code: 2 }
+    }
+
+    /// What was asked for failed.
+    pub(crate) fn work(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], code: 1 }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::work(fault.message)
+    }
+}
+
+/// A line for people.
+#[expect(clippy::print_stdout, reason = "the output of a command")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// A line of what went wrong.
+#[expect(clippy::print_stderr, reason = "the errors of a command")]
+pub(crate) fn complain(line: &str) {
+    eprintln!("lifeboat: {line}");
+}
+
+/// A value for machines.
+pub(crate) fn say_json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => say(&text),
+        Err(error) => complain(&format!("the answer cannot be written as JSON: {error}")),
+    }
+}

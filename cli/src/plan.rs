@@ -1,0 +1,204 @@
+//! `lifeboat plan`: check, apply, show.
+
+use std::path::Path;
+
+use aws_config::SdkConfig;
+use lifeboat_core::{
+    AppName, Region,
+    ledger::ControlRecord,
+    plan_file::{self, AppPlan},
+};
+use lifeboat_ledger::Ledger;
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::{aws, clock};
+use serde_json::json;
+
+use crate::{
+    alarms::alarms,
+    cloud::{Machine, put_alarm, recover_machine},
+    output::{Failure, say, say_json},
+};
+
+/// Reads and checks a plan file.
+pub(crate) fn read_file(file: &Path) -> Result<AppPlan, Failure> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::input(format!("{name}: {error}")))?;
+    plan_file::read(&text).map_err(|mistakes| {
+        let mut lines: Vec<String> =
+            mistakes.iter().map(|mistake| format!("{name}:{mistake}")).collect();
+        lines.push(match mistakes.len() {
+            1 => "1 mistake; nothing was written".to_owned(),
+            count => format!("{count} mistakes; nothing was written"),
+        });
+        Failure { lines, code: 2 }
+    })
+}
+
+/// `lifeboat plan check`.
+pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
+    let plan = read_file(file)?;
+    if as_json {
+        say_json(&plan);
+    } else {
+        describe(&plan);
+        say("no mistakes found");
+    }
+    Ok(())
+}
+
+/// `lifeboat plan apply`.
+pub(crate) async fn apply(file: &Path, dry_run: bool, as_json: bool) -> Result<(), Failure> {
+    let plan = read_file(file)?;
+    let config = aws::config().await;
+    // Every region is asked before any is written: a plan that is in one region only is worse than
+    // none.
+    let mut regions = Vec::new();
+    for site in plan.sites.values() {
+        let machine = recover_machine(&config, site.region.as_str()).await?;
+        let stored = Parameters::new(&aws::in_region(&config, site.region.as_str()))
+            .plan(&plan.app)
+            .await
+            .ok();
+        regions.push((site.region.clone(), machine, stored));
+    }
+    let mut done = Vec::new();
+    for (region, machine, stored) in &regions {
+        let changes = apply_in(&config, &plan, region, machine, stored.as_ref(), dry_run).await?;
+        for change in changes {
+            if !as_json {
+                say(&format!("{region}: {change}"));
+            }
+            done.push(json!({ "region": region, "change": change }));
+        }
+    }
+    if as_json {
+        say_json(&json!({ "app": plan.app, "dry_run": dry_run, "changes": done }));
+    } else if dry_run {
+        say("dry run: nothing was written");
+    }
+    Ok(())
+}
+
+async fn apply_in(
+    config: &SdkConfig,
+    plan: &AppPlan,
+    region: &Region,
+    machine: &Machine,
+    stored: Option<&AppPlan>,
+    dry_run: bool,
+) -> Result<Vec<String>, Failure> {
+    let config = aws::in_region(config, region.as_str());
+    let mut changes = Vec::new();
+    match stored {
+        Some(stored) if stored == plan => changes.push("plan unchanged".to_owned()),
+        before => {
+            if !dry_run {
+                Parameters::new(&config).put_plan(plan).await?;
+            }
+            let verb = if before.is_some() { "replaced" } else { "stored" };
+            changes.push(format!("{verb} plan /lifeboat/plans/{}", plan.app));
+        }
+    }
+    let ledger = Ledger::new(
+        &config,
+        format!("lifeboat-ledger-{}", machine.account),
+        region.clone(),
+        plan.sites.values().map(|site| site.region.clone()).filter(|peer| peer != region).collect(),
+    );
+    let seen = ledger.newest(&plan.app).await?;
+    if seen.own.is_some() {
+        changes.push("control record is there already".to_owned());
+    } else {
+        // A region that joins late learns what the others know, never less.
+        let record = seen.newest.unwrap_or_else(|| {
+            ControlRecord::first(plan.app.clone(), plan.initially_active.clone(), clock::now())
+        });
+        if !dry_run {
+            ledger.write(&record, None).await?;
+        }
+        changes.push(format!(
+            "wrote control record: epoch {}, site {} active",
+            record.epoch, record.active_site
+        ));
+    }
+    // Alarms come last: they may fire at once, and must then find everything in place.
+    for alarm in alarms(plan).iter().filter(|alarm| alarm.region == *region) {
+        if !dry_run {
+            put_alarm(&config, &plan.app, &machine.account, alarm).await?;
+        }
+        changes.push(format!("set alarm {}", alarm.name));
+    }
+    Ok(changes)
+}
+
+/// `lifeboat plan show`.
+pub(crate) async fn show(
+    app: &AppName,
+    region: Option<&str>,
+    as_json: bool,
+) -> Result<(), Failure> {
+    let config = aws::config().await;
+    let region = match (region, config.region()) {
+        (Some(region), _) => region.to_owned(),
+        (None, Some(region)) => region.to_string(),
+        (None, None) => {
+            return Err(Failure::input("no region: give --region, or set AWS_REGION"));
+        }
+    };
+    let here: Region =
+        region.parse().map_err(|error| Failure::input(format!("--region: {error}")))?;
+    let config = aws::in_region(&config, &region);
+    let plan = Parameters::new(&config).plan(app).await?;
+    let machine = recover_machine(&config, &region).await?;
+    let peers: Vec<Region> =
+        plan.sites.values().map(|site| site.region.clone()).filter(|peer| *peer != here).collect();
+    let prefix = format!("lifeboat-ledger-{}", machine.account);
+    let seen = Ledger::new(&config, prefix, here, peers).newest(app).await?;
+    if as_json {
+        let unreachable: Vec<_> = seen.unreachable.iter().map(|(region, _)| region).collect();
+        say_json(&json!({ "plan": plan, "control": seen.newest, "unreachable": unreachable }));
+        return Ok(());
+    }
+    describe(&plan);
+    match &seen.newest {
+        Some(record) => {
+            say(&format!("ledger     epoch {}, site {} active", record.epoch, record.active_site));
+            if let Some(holder) = &record.recovery {
+                say(&format!(
+                    "recovery   {} since {} ({:?}), activating site {}",
+                    holder.incident, holder.opened_at, holder.state, holder.target
+                ));
+            }
+        }
+        None => say("ledger     no control record: run `lifeboat plan apply`"),
+    }
+    for (region, why) in &seen.unreachable {
+        say(&format!("warning    the ledger in {region} cannot be read: {why}"));
+    }
+    Ok(())
+}
+
+fn describe(plan: &AppPlan) {
+    say(&format!("app        {}", plan.app));
+    for (name, site) in &plan.sites {
+        let role = if *name == plan.initially_active { "active at first" } else { "standby" };
+        say(&format!(
+            "site {name:<6}{}  {}  database {}  ({role})",
+            site.region, site.address, site.database.identifier
+        ));
+    }
+    say(&format!(
+        "dns        {}  ttl {} s  switched by {:?}",
+        plan.dns.name, plan.dns.ttl_seconds, plan.dns.switch
+    ));
+    for (scenario, policy) in &plan.scenarios {
+        say(&format!(
+            "objective  {}  RTO {} s  RPO {} s  approval {:?}",
+            scenario.as_str(),
+            policy.rto_seconds,
+            policy.rpo_seconds,
+            policy.approval
+        ));
+    }
+}

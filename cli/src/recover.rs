@@ -1,0 +1,68 @@
+//! `lifeboat recover`: start the machine by hand.
+
+use lifeboat_core::{Region, situation::Trigger};
+use lifeboat_ledger::Ledger;
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::aws;
+use serde_json::json;
+
+use crate::{
+    args::RecoverArgs,
+    cloud::recover_machine,
+    output::{Failure, say, say_json},
+};
+
+/// Starts the recovery, or finds it started.
+pub(crate) async fn start(request: RecoverArgs, as_json: bool) -> Result<(), Failure> {
+    let RecoverArgs { app, region, who, incident, override_votes } = request;
+    let config = aws::in_region(&aws::config().await, region.as_str());
+    let machine = recover_machine(&config, region.as_str()).await?;
+    let plan = Parameters::new(&config).plan(&app).await?;
+    let Some((target, _)) = plan.site_in(region.as_str()) else {
+        return Err(Failure::input(format!("the plan of {app} has no site in {region}")));
+    };
+    let incident = match incident {
+        Some(incident) => incident.to_string(),
+        None => {
+            let prefix = format!("lifeboat-ledger-{}", machine.account);
+            let peers: Vec<Region> = plan
+                .sites
+                .values()
+                .map(|site| site.region.clone())
+                .filter(|peer| *peer != region)
+                .collect();
+            let ledger = Ledger::new(&config, prefix, region.clone(), peers);
+            let seen = ledger.newest(&app).await?;
+            let Some(record) = seen.newest else {
+                return Err(Failure::input(format!(
+                    "{app} has no control record: run `lifeboat plan apply` first"
+                )));
+            };
+            // The same until the active site changes: starting twice is once.
+            format!("{app}-leaves-epoch-{}", record.epoch)
+        }
+    };
+    let input = json!({
+        "app": app,
+        "scenario": "region-outage",
+        "trigger": Trigger::Operator { who, override_votes },
+    });
+    let (execution, new) = machine.start(&incident, &input.to_string()).await?;
+    if as_json {
+        say_json(&json!({ "incident": incident, "execution": execution, "started": new }));
+        return Ok(());
+    }
+    if new {
+        say(&format!("started recovery {incident}: site {target} of {app} is being activated"));
+    } else {
+        say(&format!(
+            "recovery {incident} was started before; if it failed, redrive it, or start another \
+             with --incident"
+        ));
+    }
+    say(&format!("  execution  {execution}"));
+    say(&format!(
+        "  watch it   aws stepfunctions get-execution-history --region {region} --execution-arn {execution}"
+    ));
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! `lifeboat secret`: store a secret that the plan names.
+
+use std::{io::Read, path::Path};
+
+use lifeboat_parameters::{Parameters, Secret};
+use lifeboat_runtime::aws;
+use serde_json::json;
+
+use crate::{
+    output::{Failure, say, say_json},
+    plan::read_file,
+};
+
+/// The most that a standard parameter holds, in bytes (Parameter Store's quota).
+const LONGEST: u64 = 4096;
+
+/// Stores the value on standard input in every region of the plan.
+pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
+    let plan = read_file(file)?;
+    let named =
+        [Some(&plan.database.password_secret), plan.notifications.slack_webhook_secret.as_ref()];
+    if !named.into_iter().flatten().any(|known| known == name) {
+        let known: Vec<&str> = named.into_iter().flatten().map(String::as_str).collect();
+        return Err(Failure::input(format!(
+            "the plan names no secret `{name}`; it names {}",
+            known.join(", ")
+        )));
+    }
+    let mut value = String::new();
+    std::io::stdin()
+        .take(LONGEST + 1)
+        .read_to_string(&mut value)
+        .map_err(|error| Failure::input(format!("standard input: {error}")))?;
+    let value = value.trim_end_matches(['\n', '\r']);
+    if value.is_empty() || value.len() as u64 > LONGEST {
+        return Err(Failure::input(format!(
+            "give the secret's value on standard input, 1 to {LONGEST} bytes"
+        )));
+    }
+    let value = Secret::new(value);
+    let config = aws::config().await;
+    let mut regions = Vec::new();
+    for site in plan.sites.values() {
+        let parameters = Parameters::new(&aws::in_region(&config, site.region.as_str()));
+        parameters.put_secret(&plan.app, name, &value).await?;
+        if !as_json {
+            say(&format!("{}: stored /lifeboat/secrets/{}/{name}", site.region, plan.app));
+        }
+        regions.push(site.region.clone());
+    }
+    if as_json {
+        say_json(&json!({ "app": plan.app, "secret": name, "regions": regions }));
+    }
+    Ok(())
+}
