@@ -63,7 +63,9 @@ pub async fn handle<P: Ports>(
     match request {
         Request::Switch { authority } => {
             let plan = authorized_plan(&authority, ports).await?;
-            switch::switch(&authority, &plan, place, ports).await
+            let response = switch::switch(&authority, &plan, place, ports).await?;
+            tracing::info!(event = "traffic_switched", site = %authority.site, ?response);
+            Ok(response)
         }
         Request::Confirm { authority } => {
             let plan = authorized_plan(&authority, ports).await?;

@@ -36,7 +36,7 @@ pub(crate) async fn ports() -> Result<Ports<PlanStore, LedgerKeeper, RunCommand>
         plans: PlanStore(Parameters::new(&config)),
         // Authority is read from this region's record alone.
         authorizer: LedgerKeeper(Ledger::new(&config, prefix, region.clone(), Vec::new())),
-        hosts: RunCommand { near: Client::new(&config), own: region.clone(), config },
+        hosts: RunCommand::new(config, region.clone()),
         region,
     })
 }
@@ -67,6 +67,10 @@ pub(crate) struct RunCommand {
 }
 
 impl RunCommand {
+    pub(crate) fn new(config: aws_config::SdkConfig, own: Region) -> Self {
+        Self { near: Client::new(&config), own, config }
+    }
+
     fn in_region(&self, region: &Region) -> Client {
         if *region == self.own {
             return self.near.clone();
@@ -193,3 +197,6 @@ fn last_line(text: &str) -> String {
         .take(300)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,11 +32,15 @@ where
         )));
     }
     let until = Instant::now() + FENCE_LIMIT;
-    match attempt(authority, old_site, commands, ports, until).await {
-        Ok(response) => Ok(response),
-        Err(fault) if stops_the_recovery(&fault) => Err(fault),
-        Err(fault) => Ok(Response::Unfenced { reason: fault.message }),
+    let response = match attempt(authority, old_site, commands, ports, until).await {
+        Ok(response) => response,
+        Err(fault) if stops_the_recovery(&fault) => return Err(fault),
+        Err(fault) => Response::Unfenced { reason: fault.message },
+    };
+    if let Response::Unfenced { reason } = &response {
+        tracing::info!(event = "site_unfenced", site = %old_site, reason);
     }
+    Ok(response)
 }
 
 /// Whether a failure says that the recovery itself is wrong, rather than that the site is gone.
