@@ -110,6 +110,16 @@ async fn record<S: Store>(
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
+    match kind {
+        EntryKind::Planned | EntryKind::Approval | EntryKind::Step => {}
+        // What is answered to a call that is made again rests on these.
+        EntryKind::Opened | EntryKind::Claimed | EntryKind::Closed => {
+            return Err(Fault::invalid(format!(
+                "an entry of kind {kind:?} is written by the action that it tells of; record \
+                 planned, approval or step"
+            )));
+        }
+    }
     ledger.authorize(&authority).await?;
     let entry = ledger.append(fact(&authority, kind, body), now).await?;
     Ok(Response::Recorded { sequence: entry.sequence })

@@ -98,15 +98,7 @@ impl<S: Store> Ledger<S> {
     /// # Errors
     /// When the own region does not answer, or holds a record that cannot be read.
     pub async fn newest(&self, app: &AppName) -> Result<Seen, Fault> {
-        let mut reads = JoinSet::new();
-        for peer in &self.peers {
-            let (store, bucket, key) =
-                (Arc::clone(&self.store), self.bucket(peer), control_key(app));
-            reads.spawn(async move {
-                let read = within(PEER_DEADLINE, read_record(store.as_ref(), &bucket, &key)).await;
-                (bucket.region, read)
-            });
-        }
+        let reads = self.read_each(self.peers.iter(), app);
         let own = self.own_record(app).await?;
         let mut records: Vec<ControlRecord> =
             own.iter().map(|(record, _)| record.clone()).collect();
@@ -123,15 +115,7 @@ impl<S: Store> Ledger<S> {
     /// The records of every region that answers within [`PEER_DEADLINE`], the own region treated as
     /// any other: what a host asks, which must go on judging when its own region is dark.
     pub async fn reachable(&self, app: &AppName) -> Reachable {
-        let mut reads = JoinSet::new();
-        for region in self.peers.iter().chain([&self.own]) {
-            let (store, bucket, key) =
-                (Arc::clone(&self.store), self.bucket(region), control_key(app));
-            reads.spawn(async move {
-                let read = within(PEER_DEADLINE, read_record(store.as_ref(), &bucket, &key)).await;
-                (bucket.region, read)
-            });
-        }
+        let reads = self.read_each(self.peers.iter().chain([&self.own]), app);
         let (mut records, mut unreachable) = (Vec::new(), Vec::new());
         for (region, read) in finished(reads).await {
             match read {
@@ -210,6 +194,24 @@ impl<S: Store> Ledger<S> {
     /// `InvalidInput` when it does not; otherwise the failure of the read.
     pub async fn require(&self, app: &AppName) -> Result<(ControlRecord, ETag), Fault> {
         self.own_record(app).await?.ok_or_else(|| no_record(app))
+    }
+
+    /// Begins to read the records of these regions, each for at most [`PEER_DEADLINE`].
+    fn read_each<'a>(
+        &self,
+        regions: impl Iterator<Item = &'a Region>,
+        app: &AppName,
+    ) -> JoinSet<(Region, Result<Option<(ControlRecord, ETag)>, Fault>)> {
+        let mut reads = JoinSet::new();
+        for region in regions {
+            let (store, bucket, key) =
+                (Arc::clone(&self.store), self.bucket(region), control_key(app));
+            reads.spawn(async move {
+                let read = within(PEER_DEADLINE, read_record(store.as_ref(), &bucket, &key)).await;
+                (bucket.region, read)
+            });
+        }
+        reads
     }
 
     async fn own_record(&self, app: &AppName) -> Result<Option<(ControlRecord, ETag)>, Fault> {

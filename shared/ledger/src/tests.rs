@@ -100,6 +100,17 @@ async fn a_dark_peer_is_named_within_its_deadline_and_fails_nothing() {
 }
 
 #[tokio::test]
+async fn a_host_goes_on_judging_when_its_own_region_is_dark() {
+    let store = store();
+    let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..first() };
+    store.seed(EAST, &newer);
+    store.darken(&region("us-west-2"));
+    let seen = west(&store).reachable(&app()).await;
+    assert_eq!(seen.records, [newer]);
+    assert_eq!(seen.unreachable, [region("us-west-2")]);
+}
+
+#[tokio::test]
 async fn the_own_region_must_answer() {
     let store = store();
     for place in 0..2 {

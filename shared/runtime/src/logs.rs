@@ -56,6 +56,12 @@ pub(crate) fn span(service: &str, request_id: &str, request: &Value, cold_start:
     span
 }
 
+/// Logs where a panic happened. Not what it said: that may hold anything, a secret included.
+pub(crate) fn panicked(location: Option<&std::panic::Location<'_>>) {
+    let location = location.map(ToString::to_string).unwrap_or_default();
+    tracing::error!(location, "panicked");
+}
+
 /// Logs a fault once, at the level that its name deserves.
 pub(crate) fn fault(fault: &Fault) {
     let error = fault.name.as_str();

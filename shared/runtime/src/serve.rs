@@ -52,6 +52,7 @@ where
 {
     let subscriber = logs::subscriber(env::optional("LOG_LEVEL").as_deref(), std::io::stdout);
     tracing::subscriber::set_global_default(subscriber)?;
+    std::panic::set_hook(Box::new(|panic| logs::panicked(panic.location())));
     let cold = AtomicBool::new(true);
     let (handler, cold) = (&handler, &cold);
     Runtime::new(service_fn(move |event: LambdaEvent<Value>| async move {

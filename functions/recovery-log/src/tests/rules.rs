@@ -147,3 +147,12 @@ async fn only_a_success_is_measured() {
         assert_eq!(log(&world).await.last().unwrap().kind, EntryKind::Closed);
     }
 }
+
+#[tokio::test]
+async fn what_the_other_actions_write_cannot_be_recorded() {
+    let world = after(&[open("e-1")]).await;
+    for kind in [EntryKind::Opened, EntryKind::Claimed, EntryKind::Closed] {
+        let request = Request::Record { authority: authority(), kind, body: json!({}) };
+        assert_eq!(refused(&world, request).await.name, ErrorName::InvalidInput);
+    }
+}

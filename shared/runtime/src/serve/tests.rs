@@ -104,6 +104,17 @@ fn a_panic_is_a_fault_that_needs_a_human() {
 }
 
 #[test]
+fn a_panic_is_logged_by_its_place() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = logs::subscriber(None, move || writer.clone());
+    let here = std::panic::Location::caller();
+    tracing::subscriber::with_default(subscriber, || logs::panicked(Some(here)));
+    assert_eq!(lines.read()[0]["location"], here.to_string());
+    assert_eq!(lines.read()[0]["level"], "ERROR");
+}
+
+#[test]
 fn the_span_looks_into_the_authority_first() {
     let lines = Lines::default();
     let writer = lines.clone();
