@@ -132,3 +132,6 @@ fn missing(database: &Database) -> Fault {
         database.identifier
     ))
 }
+
+#[cfg(test)]
+mod tests;
