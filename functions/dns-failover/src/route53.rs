@@ -12,6 +12,13 @@ use crate::aws::Aws;
 impl Records for Aws {
     async fn standing(&self, zone: &str, name: &str) -> Result<Standing, Fault> {
         let address = self.record(zone, name, RrType::A).await?;
+        if address.as_ref().is_some_and(|set| set.set_identifier().is_some()) {
+            // Route 53 takes no simple record beside them.
+            return Err(Fault::invalid(format!(
+                "{name} has failover or weighted records; set dns.switch to \"health-check\", or \
+                 replace them by one simple A record"
+            )));
+        }
         let guard = self.record(zone, &guard_name(name), RrType::Txt).await?;
         Ok(Standing {
             addresses: address

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_core::{
-    Fault, SiteName,
+    Fault,
     contract::{Authority, dns_failover::Response},
     guard::may_receive_traffic,
     plan_file::{AppPlan, Site, Switch},
@@ -70,7 +70,7 @@ async fn by_health_check<P: Ports>(
     place: &Place,
     ports: &P,
 ) -> Result<Response, Fault> {
-    reachable_by_object(authority, plan)?;
+    reachable_by_object(authority, plan, place)?;
     let key = active_key(&authority.app, &authority.site);
     let held = ports.read(&key).await?;
     if let Some(held) = &held
@@ -95,21 +95,22 @@ async fn by_health_check<P: Ports>(
 
 /// The PRIMARY of the failover records is the site that was active first: an object cannot send
 /// clients there, only the deletion of the other site's object can.
-fn reachable_by_object(authority: &Authority, plan: &AppPlan) -> Result<(), Fault> {
+fn reachable_by_object(authority: &Authority, plan: &AppPlan, place: &Place) -> Result<(), Fault> {
     if authority.site != plan.initially_active {
         return Ok(());
     }
-    let other: Option<(&SiteName, &Site)> = plan.other_than(&authority.site);
-    let how = other.map_or_else(String::new, |(name, site)| {
+    let how = plan.other_than(&authority.site).map_or_else(String::new, |(name, other)| {
+        // Every region's bucket has the same name but for the region at its end.
+        let prefix = place.bucket.trim_end_matches(place.region.as_str());
         format!(
-            ": delete {} from the switch bucket in {}, when site {} may serve again",
-            active_key(&authority.app, name),
-            site.region,
-            authority.site
+            "; once site {name} has stopped serving: aws s3 rm s3://{prefix}{region}/{key} \
+             --region {region}",
+            region = other.region,
+            key = active_key(&authority.app, name),
         )
     });
     Err(Fault::refused(format!(
-        "site {} is the PRIMARY of the failover records; clients return to it when the other \
+        "site {} is the PRIMARY of the failover records: clients return to it when the other \
          site's object goes{how}",
         authority.site
     )))
