@@ -6,7 +6,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import harness
-from harness import WEST, client, wait_for
+from harness import EAST, WEST, client, wait_for
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -248,6 +248,23 @@ class CloudFormation(unittest.TestCase):
         with self.assertRaises(self.stacks.exceptions.ClientError) as refused:
             self.deploy("nobody", template)
         self.assertIn("Unresolved resource dependencies [Nobody]", str(refused.exception))
+
+    def test_same_stack_in_two_regions_shares_no_role(self):
+        trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "*"}, "Action": "sts:AssumeRole"}]}
+        resources = {"Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}}}
+        names = set()
+        for region in (EAST, WEST):
+            stacks = client("cloudformation", region)
+            stacks.create_stack(
+                StackName="twin", TemplateBody=json.dumps({"Resources": resources}), Capabilities=["CAPABILITY_IAM"]
+            )
+
+            def made():
+                found = stacks.describe_stack_resources(StackName="twin")["StackResources"]
+                return found and found[0]["ResourceStatus"] == "CREATE_COMPLETE" and found[0]["PhysicalResourceId"]
+
+            names.add(wait_for(made, 10, "the role"))
+        self.assertEqual(len(names), 2)
 
     def test_faulty_machine_fails_the_stack(self):
         faulty = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nope"}}}
