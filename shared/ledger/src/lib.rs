@@ -15,6 +15,7 @@
 //! `s3:ListBucket`, without which S3 answers `AccessDenied` where it means that there is no object.
 
 mod log;
+mod record;
 mod s3;
 mod store;
 #[doc(hidden)]
@@ -29,6 +30,8 @@ use lifeboat_core::{
     ledger::{self, ControlRecord, Holder},
 };
 use tokio::task::JoinSet;
+
+use record::{Found, control_key, copy_record, read_record, write_record};
 
 pub use s3::S3Store;
 pub use store::{Bucket, Condition, ETag, Object, Put, Store};
@@ -201,7 +204,7 @@ impl<S: Store> Ledger<S> {
         &self,
         regions: impl Iterator<Item = &'a Region>,
         app: &AppName,
-    ) -> JoinSet<(Region, Result<Option<(ControlRecord, ETag)>, Fault>)> {
+    ) -> JoinSet<(Region, Result<Found, Fault>)> {
         let mut reads = JoinSet::new();
         for region in regions {
             let (store, bucket, key) =
@@ -214,7 +217,7 @@ impl<S: Store> Ledger<S> {
         reads
     }
 
-    async fn own_record(&self, app: &AppName) -> Result<Option<(ControlRecord, ETag)>, Fault> {
+    async fn own_record(&self, app: &AppName) -> Result<Found, Fault> {
         read_record(self.store.as_ref(), &self.bucket(&self.own), &control_key(app)).await
     }
 
@@ -230,71 +233,6 @@ pub fn no_record(app: &AppName) -> Fault {
         "app {app} has no control record in this region; run `lifeboat plan apply`, which writes \
          the first one"
     ))
-}
-
-fn control_key(app: &AppName) -> String {
-    format!("control/{app}.json")
-}
-
-async fn read_record<S: Store>(
-    store: &S,
-    bucket: &Bucket,
-    key: &str,
-) -> Result<Option<(ControlRecord, ETag)>, Fault> {
-    let Some(object) = store.get(bucket, key).await? else { return Ok(None) };
-    let record = serde_json::from_slice(&object.body).map_err(|error| {
-        Fault::needs_human(format!(
-            "the control record s3://{}/{key} cannot be read ({error}); restore an earlier version \
-             of the object",
-            bucket.name
-        ))
-    })?;
-    Ok(Some((record, object.etag)))
-}
-
-async fn write_record<S: Store>(
-    store: &S,
-    bucket: &Bucket,
-    record: &ControlRecord,
-    expected: Option<&ETag>,
-) -> Result<ETag, Fault> {
-    let key = control_key(&record.app);
-    let body = serde_json::to_vec(record)
-        .map_err(|error| Fault::needs_human(format!("the record is not JSON: {error}")))?;
-    let condition = expected.map_or(Condition::Absent, |etag| Condition::Unchanged(etag.clone()));
-    let failure = match store.put(bucket, &key, body, &condition).await {
-        Ok(Put::Written(etag)) => return Ok(etag),
-        Ok(Put::Refused) => Fault::transient(format!(
-            "the ledger of app {} changed meanwhile; read it again",
-            record.app
-        )),
-        Err(fault) => fault,
-    };
-    // A refusal may be that of a retry after an attempt that took effect; a failure may have taken
-    // effect too. What the bucket holds now tells.
-    match read_record(store, bucket, &key).await {
-        Ok(Some((stored, etag))) if stored == *record => Ok(etag),
-        Ok(_) | Err(_) => Err(failure),
-    }
-}
-
-/// Copies `record` over the bucket's own when that one is older.
-async fn copy_record<S: Store>(
-    store: &S,
-    bucket: &Bucket,
-    record: &ControlRecord,
-) -> Result<(), Fault> {
-    let found = read_record(store, bucket, &control_key(&record.app)).await?;
-    let expected = match found {
-        Some((theirs, etag)) => {
-            if ledger::newest([record, &theirs]) == Some(&theirs) {
-                return Ok(());
-            }
-            Some(etag)
-        }
-        None => None,
-    };
-    write_record(store, bucket, record, expected.as_ref()).await.map(|_| ())
 }
 
 async fn within<T>(

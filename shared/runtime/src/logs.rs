@@ -7,7 +7,7 @@ use serde_json::Value;
 use tracing::{Span, field::Empty};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter};
 
-/// The subscriber that [`crate::serve`] installs. `level` is `LOG_LEVEL`; anything that is not a
+/// The subscriber that [`crate::serve()`] installs. `level` is `LOG_LEVEL`; anything that is not a
 /// level is read as `info`.
 ///
 /// Other crates never go below `warn`, whatever the level, because the AWS SDK's and the HTTP
