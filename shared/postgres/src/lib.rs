@@ -20,10 +20,17 @@
 //!
 //! `GRANT EXECUTE` holds in the database that it was given in, so give it in the plan's database.
 //! The last two grants only make promotion faster; see [`Session::promote`].
+//!
+//! # Encryption
+//! As with libpq's default `sslmode=prefer`: a server that speaks TLS is spoken to in TLS, one that
+//! does not in clear, and certificates are not verified. That keeps a listener out and satisfies
+//! `rds.force_ssl`; who stands in the path can still answer for the server, so the path between
+//! the functions and the databases has to be private (a VPC, its peering).
 
 mod error;
 mod lsn;
 mod session;
+mod tls;
 
 pub use error::SqlError;
 pub use lsn::{Lsn, LsnError};

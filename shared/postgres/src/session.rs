@@ -3,9 +3,9 @@
 use std::{fmt, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow, config::SslMode};
 
-use crate::{error::SqlError, lsn::Lsn};
+use crate::{error::SqlError, lsn::Lsn, tls::Tls};
 
 /// Where to log in, and as whom.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Drop for Session {
     }
 }
 
-/// Logs in to a server within `limit`.
+/// Logs in to a server within `limit`, encrypted when the server can be.
 ///
 /// # Errors
 /// [`SqlError`]; [`SqlError::fault`] names it for the caller.
@@ -75,9 +75,11 @@ pub async fn connect(target: &Target<'_>, limit: Duration) -> Result<Session, Sq
         .dbname(target.database)
         .user(target.user)
         .password(target.password)
+        .ssl_mode(SslMode::Prefer)
         .application_name("lifeboat");
+    let tls = Tls::new().map_err(|error| unreadable(format!("TLS cannot be set up: {error}")))?;
     within(limit, async {
-        let (client, connection) = config.connect(NoTls).await?;
+        let (client, connection) = config.connect(tls).await?;
         // An error of the connection reaches whoever asks over it next.
         let connection = tokio::spawn(async move { drop(connection.await) });
         Ok(Session { client, connection })

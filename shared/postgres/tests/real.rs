@@ -104,6 +104,15 @@ async fn a_server_that_hangs_is_given_up_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_server_that_insists_on_tls_is_spoken_to_in_tls() {
+    let at = tempfile::tempdir().unwrap();
+    let primary = Server::primary(at.path());
+    drop(primary.session().await);
+    let primary = primary.insist_on_tls();
+    assert!(primary.session().await.state(LIMIT).await.unwrap().is_writable());
+}
+
+#[tokio::test]
 async fn failures_are_named_by_what_to_do_and_carry_no_password() {
     let at = tempfile::tempdir().unwrap();
     let primary = Server::primary(at.path());

@@ -116,6 +116,27 @@ impl Server {
         run(Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()]));
     }
 
+    /// Restarts it so that it speaks TLS and takes nobody in clear.
+    pub(crate) fn insist_on_tls(mut self) -> Self {
+        let (key, certificate) = (self.data.join("server.key"), self.data.join("server.crt"));
+        run(Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=another name"])
+            .arg("-keyout")
+            .arg(key)
+            .arg("-out")
+            .arg(certificate));
+        let rules = self.data.join("pg_hba.conf");
+        let clear = fs::read_to_string(&rules).unwrap();
+        let encrypted = clear.replace("\nhost ", "\nhostssl ");
+        assert_ne!(clear, encrypted);
+        fs::write(rules, encrypted).unwrap();
+        self.sql("ALTER SYSTEM SET ssl = on");
+        self.signal("INT");
+        self.process.wait().unwrap();
+        Self::start(self.data.clone())
+    }
+
     /// What was set by `ALTER SYSTEM`.
     pub(crate) fn settings(&self) -> String {
         fs::read_to_string(self.data.join("postgresql.auto.conf")).unwrap()
