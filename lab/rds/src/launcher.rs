@@ -18,7 +18,7 @@ type Job = (Command, oneshot::Sender<io::Result<Child>>);
 #[derive(Debug, Clone)]
 pub(crate) struct Launcher {
     jobs: mpsc::Sender<Job>,
-    root: bool,
+    namespaces: &'static [&'static str],
 }
 
 impl Launcher {
@@ -33,23 +33,22 @@ impl Launcher {
                 let _gone = answer.send(command.spawn());
             }
         })?;
-        Ok(Self { jobs, root: rustix::process::geteuid().is_root() })
+        Ok(Self { jobs, namespaces: namespaces() })
     }
 
     /// A command that runs `program` with the death signal set, in its own process group (so that
     /// Ctrl-C reaches only us, and we stop it in order), with nothing inherited but PATH and a locale.
     ///
-    /// PostgreSQL refuses to run as root. For root the program gets a user namespace in which it
-    /// has another uid; files keep their owner. It gets an IPC namespace too, because a killed server
-    /// would otherwise leave a System V segment. `unshare` and `setpriv` both exec, so that the pid stays;
-    /// the signal is set last because a change of credentials clears it.
+    /// `unshare` and `setpriv` both exec, so that the pid stays; the signal is set last because a
+    /// change of credentials clears it.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = if self.root {
-            let mut command = Command::new("unshare");
-            command.args(["--user", "--map-user=1000", "--map-group=1000", "--ipc", "setpriv"]);
-            command
-        } else {
-            Command::new("setpriv")
+        let mut command = match self.namespaces {
+            [] => Command::new("setpriv"),
+            options => {
+                let mut command = Command::new("unshare");
+                command.args(options).arg("setpriv");
+                command
+            }
         };
         command.args(["--pdeathsig", "KILL"]).arg(program);
         command
@@ -68,4 +67,20 @@ impl Launcher {
         self.jobs.send((command, answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
+}
+
+/// What `unshare` is told, or nothing to do without it.
+///
+/// PostgreSQL refuses to run as root: for root a program gets a user namespace in which it has
+/// another uid, and files keep their owner. An IPC namespace comes with it, because a server that is
+/// killed would otherwise leave a System V segment; others get one where the system lets them.
+fn namespaces() -> &'static [&'static str] {
+    const ROOT: &[&str] = &["--user", "--map-user=1000", "--map-group=1000", "--ipc"];
+    const USER: &[&str] = &["--user", "--map-current-user", "--ipc"];
+    if rustix::process::geteuid().is_root() {
+        return ROOT;
+    }
+    let mut probe = std::process::Command::new("unshare");
+    probe.args(USER).arg("true").stdout(Stdio::null()).stderr(Stdio::null());
+    if probe.status().is_ok_and(|status| status.success()) { USER } else { &[] }
 }

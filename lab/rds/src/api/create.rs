@@ -70,7 +70,7 @@ pub(super) fn create(call: &Call) -> Answer {
         let instance = Instance {
             key: key.clone(),
             status: Status::Creating,
-            resource_id: resource_id(),
+            resource_id: resource_id()?,
             address,
             class,
             storage,
@@ -98,7 +98,7 @@ pub(super) fn create(call: &Call) -> Answer {
             pending_storage: None,
             tags: params.tags(),
             source: None,
-            secrets: Secrets { admin: random_hex(24), replication: random_hex(24) },
+            secrets: Secrets { admin: random_hex(24)?, replication: random_hex(24)? },
             replication: Replication::default(),
         };
         state.instances.insert(key.clone(), instance);
@@ -144,8 +144,8 @@ pub(super) fn already_exists() -> ApiError {
 }
 
 /// `db-` and 26 digits and letters in upper case, as RDS forms it.
-pub(super) fn resource_id() -> String {
-    format!("db-{}", random_hex(13).to_uppercase())
+pub(super) fn resource_id() -> Result<String, ApiError> {
+    Ok(format!("db-{}", random_hex(13)?.to_uppercase()))
 }
 
 /// A class such as `db.t4g.micro`; it is recorded only.

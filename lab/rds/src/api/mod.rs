@@ -9,6 +9,7 @@ mod lifecycle;
 mod modify;
 mod render;
 mod replica;
+mod restore;
 mod snapshots;
 mod tags;
 
@@ -97,7 +98,7 @@ pub(crate) fn dispatch(action: &str, call: &Call) -> Answer {
         "PromoteReadReplica" => replica::promote(call),
         "RebootDBInstance" => lifecycle::reboot(call),
         "RemoveTagsFromResource" => tags::remove(call),
-        "RestoreDBInstanceFromDBSnapshot" => snapshots::restore(call),
+        "RestoreDBInstanceFromDBSnapshot" => restore::restore(call),
         "StartDBInstance" => lifecycle::start(call),
         "StopDBInstance" => lifecycle::stop(call),
         _ => Err(ApiError::new(

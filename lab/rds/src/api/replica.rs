@@ -70,7 +70,7 @@ pub(super) fn create(call: &Call) -> Answer {
         let instance = Instance {
             key: key.clone(),
             status: Status::Creating,
-            resource_id: resource_id(),
+            resource_id: resource_id()?,
             address,
             class: class.unwrap_or_else(|| source.class.clone()),
             storage: storage.unwrap_or(source.storage),

@@ -1,14 +1,13 @@
-//! DB snapshots: base backups of an instance, and instances made from them.
+//! DB snapshots: base backups of an instance.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::create::{already_exists, class, fresh_directory, group, port, resource_id};
 use super::describe::page;
-use super::{Answer, Call, HARMLESS, render};
+use super::{Answer, Call, render};
 use crate::clock;
 use crate::config::POSTGRES_PORT;
-use crate::model::{Instance, Key, Replication, Snapshot, State, Status, identifier};
+use crate::model::{Instance, Key, Snapshot, State, Status, identifier};
 use crate::postgres::cluster::{self, Copy};
 use crate::postgres::{PgError, REPLICATOR};
 use crate::query::{ApiError, Filter, Tag};
@@ -106,7 +105,7 @@ fn finish(service: &Service, key: &Key, result: Result<(), PgError>) -> Result<(
     result
 }
 
-fn directory(service: &Service, key: &Key) -> PathBuf {
+pub(super) fn directory(service: &Service, key: &Key) -> PathBuf {
     // Not a place that an instance can have: identifiers of regions and instances hold no dots.
     service.config.data_dir.join(format!("{}.snapshots", key.region)).join(&key.id)
 }
@@ -180,11 +179,11 @@ pub(super) fn copy(call: &Call) -> Answer {
     answer
 }
 
-fn not_found(id: &str) -> ApiError {
+pub(super) fn not_found(id: &str) -> ApiError {
     ApiError::new("DBSnapshotNotFound", 404, format!("DBSnapshot {id} not found."))
 }
 
-fn available<'a>(state: &'a State, key: &Key) -> Result<&'a Snapshot, ApiError> {
+pub(super) fn available<'a>(state: &'a State, key: &Key) -> Result<&'a Snapshot, ApiError> {
     let snapshot = state.snapshots.get(key).ok_or_else(|| not_found(&key.id))?;
     if snapshot.status == AVAILABLE {
         return Ok(snapshot);
@@ -302,88 +301,4 @@ pub(super) fn delete(call: &Call) -> Answer {
     }
     "deleted".clone_into(&mut snapshot.status);
     Ok(Some(Element::new("DeleteDBSnapshotResult").child(element(&call.service, &snapshot))))
-}
-
-const RESTORE: [&str; 14] = [
-    "AllocatedStorage",
-    "AvailabilityZone",
-    "BackupRetentionPeriod",
-    "DBInstanceClass",
-    "DBInstanceIdentifier",
-    "DBParameterGroupName",
-    "DBSnapshotIdentifier",
-    "DeletionProtection",
-    "Engine",
-    "MultiAZ",
-    "Port",
-    "PreferredBackupWindow",
-    "PubliclyAccessible",
-    "Tags",
-];
-
-/// `RestoreDBInstanceFromDBSnapshot`: a new instance with the snapshot's data, users and passwords.
-pub(super) fn restore(call: &Call) -> Answer {
-    let params = &call.params;
-    params.only(&RESTORE, &HARMLESS)?;
-    let key = Key::new(
-        &call.region,
-        identifier("DBInstanceIdentifier", params.need("DBInstanceIdentifier")?, 63)?,
-    );
-    let snapshot_key =
-        call.service.key(&call.region, "snapshot", params.need("DBSnapshotIdentifier")?)?;
-    if snapshot_key.region != call.region {
-        return Err(not_found(&snapshot_key.id));
-    }
-    if let Some(engine) = params.get("Engine").filter(|engine| *engine != "postgres") {
-        return Err(ApiError::value(format!(
-            "A snapshot of postgres cannot be restored as {engine}."
-        )));
-    }
-    port(params)?;
-    let class = params.get("DBInstanceClass").map(class).transpose()?;
-    let storage = params.number("AllocatedStorage", 5, 65_536)?;
-    let retention = params.number("BackupRetentionPeriod", 0, 35)?;
-    let group = group(call, params)?;
-    call.service.store.change(|state| {
-        if state.instances.contains_key(&key) {
-            return Err(already_exists());
-        }
-        let old = available(state, &snapshot_key)?.instance.clone();
-        let instance = Instance {
-            key: key.clone(),
-            status: Status::Creating,
-            resource_id: resource_id(),
-            address: call.service.free_address(state, &call.region)?,
-            class: class.unwrap_or_else(|| old.class.clone()),
-            storage: storage.unwrap_or(old.storage).max(old.storage),
-            created: None,
-            retention: retention.unwrap_or(old.retention),
-            zone: params
-                .get("AvailabilityZone")
-                .map_or_else(|| format!("{}a", call.region), str::to_owned),
-            multi_az: params.flag("MultiAZ")?.unwrap_or(false),
-            public: params.flag("PubliclyAccessible")?.unwrap_or(old.public),
-            deletion_protection: params.flag("DeletionProtection")?.unwrap_or(false),
-            group,
-            group_pending: false,
-            pending_class: None,
-            pending_storage: None,
-            tags: params.tags(),
-            source: None,
-            replication: Replication::default(),
-            ..old
-        };
-        state.instances.insert(key.clone(), instance);
-        Ok(())
-    })?;
-    let (service, work_key) = (Arc::clone(&call.service), key.clone());
-    call.service.begin(&key, "restore", Some(Status::Failed), async move {
-        fresh_directory(&service, &work_key)?;
-        let from = directory(&service, &snapshot_key).join("pgdata");
-        cluster::duplicate(&service.launcher, &from, &service.pgdata(&work_key)).await?;
-        service.boot(&work_key).await?;
-        service.settle(&work_key, Status::Available, "creation", "Restored from snapshot");
-        Ok(())
-    });
-    call.instance_answer("RestoreDBInstanceFromDBSnapshotResult", &key)
 }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{
@@ -82,23 +82,33 @@ async fn serve_until_killed() {
     std::future::pending::<()>().await;
 }
 
+/// A process that does not outlive its test.
+struct Lab(Child);
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_outlives_a_killed_lab() {
     let dir = tempfile::tempdir().unwrap();
-    let mut lab = Command::new(std::env::current_exe().unwrap())
+    let lab = Command::new(std::env::current_exe().unwrap())
         .args(["faults::serve_until_killed", "--exact"])
         .env(DIRECTORY, dir.path())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    let lab = Lab(lab);
     wait_until("the lab serves", async || dir.path().join("ready").exists()).await;
     assert!(servers_below(&dir.path().join("us-east-1/queue-a")).len() > 4);
     match RdsServer::start(config(dir.path(), 110)).await {
         Err(StartError::InUse { .. }) => {}
         other => panic!("a second server in the directory: {other:?}"),
     }
-    lab.kill().unwrap();
-    lab.wait().unwrap();
+    drop(lab);
     wait_until("the servers die with the lab", async || {
         servers_below(&dir.path().join("us-east-1/queue-a")).is_empty()
     })

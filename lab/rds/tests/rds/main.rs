@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod recovery;

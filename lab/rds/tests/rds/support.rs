@@ -113,12 +113,12 @@ impl Boto {
                 tell(id, status, begin);
                 return instance;
             }
-            assert!(
-                over.contains(&now.as_str()),
-                "{id} is {now} on its way over {over:?} to {status}"
-            );
+            if !over.contains(&now.as_str()) {
+                let events = self.ok(region, "describe_events", &json!({}));
+                panic!("{id} is {now} on its way over {over:?} to {status}: {events}");
+            }
             assert!(begin.elapsed() < Duration::from_secs(30), "{id} is still {now}");
-            tick(20).await;
+            tick(40).await;
         }
     }
 
@@ -138,7 +138,7 @@ impl Boto {
                 Ok(answer) => assert_eq!(answer["DBInstances"][0]["DBInstanceStatus"], "deleting"),
             }
             assert!(begin.elapsed() < Duration::from_secs(30), "{id} is still there");
-            tick(20).await;
+            tick(40).await;
         }
     }
 }
@@ -203,7 +203,7 @@ pub(crate) async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool)
     let begin = Instant::now();
     while !is_so().await {
         assert!(begin.elapsed() < Duration::from_secs(20), "not within 20 s: {what}");
-        tick(20).await;
+        tick(40).await;
     }
 }
 
