@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 import tempfile
 
@@ -12,6 +13,10 @@ from .lab import Lab
 def main() -> int:
     """Run until SIGTERM or the parent's end. 2 = refused to start."""
     settings = settings_module.parse(sys.argv[1:], os.environ)
+    # Before anything is prepared: the directory would be the running one's.
+    if _port_is_taken(settings.port):
+        print(f"lab emulator: 127.0.0.1:{settings.port} is in use: stop its owner or choose --port", file=sys.stderr)
+        return 2
     try:
         pin.check_version()
         _prepare(settings)
@@ -23,14 +28,20 @@ def main() -> int:
     except pin.PinError as error:
         print(f"lab emulator: {error}", file=sys.stderr)
         return 2
-    return serve.run(lab)
+    serve.run(lab)
+
+
+def _port_is_taken(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _prepare(settings: settings_module.Settings) -> None:
-    """Empty the scratch directory and leave only the chosen environment."""
+    """Make an empty directory for temporary files and leave only the chosen environment."""
     environment = settings_module.ministack_environment(settings, os.environ)
-    shutil.rmtree(settings.scratch, ignore_errors=True)
-    (settings.scratch / "tmp").mkdir(parents=True)
+    temporary = settings.scratch / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     os.environ.clear()
     os.environ.update(environment)
-    tempfile.tempdir = str(settings.scratch / "tmp")
+    tempfile.tempdir = str(temporary)

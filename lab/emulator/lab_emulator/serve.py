@@ -5,10 +5,10 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import sys
 import threading
 import time
+from typing import NoReturn
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
@@ -21,22 +21,23 @@ from .lab import Lab
 _GRACE_SECONDS = 0.5
 
 
-def run(lab: Lab) -> int:
-    """Serve; returns the exit status."""
-    if _port_is_taken(lab.settings.port):
-        print(f"lab emulator: 127.0.0.1:{lab.settings.port} is in use: stop its owner or choose --port", file=sys.stderr)
-        return 2
+def run(lab: Lab) -> NoReturn:
+    """Serve, then end the process: status 0 after a stop, 1 when it could not serve."""
     logging.getLogger("hypercorn.error").setLevel(lab.settings.log_level)
     _raise_file_limit()
+    status = 1
     try:
         asyncio.run(_serve(lab))
+        status = 0
+    except Exception as error:
+        print(f"lab emulator: {error}", file=sys.stderr)
     finally:
         workers.kill_all()
         shutil.rmtree(lab.settings.scratch / "tmp", ignore_errors=True)
         # Threads of hanging regions and of running executions would hold the
         # interpreter; nothing here needs its exit handlers.
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(status)
 
 
 async def _serve(lab: Lab) -> None:
@@ -57,8 +58,8 @@ async def _serve(lab: Lab) -> None:
     stopping = asyncio.ensure_future(stop.wait())
     await asyncio.wait({server, stopping}, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait({server}, timeout=2 * _GRACE_SECONDS)
-    if server.done() and not server.cancelled() and server.exception():
-        print(f"lab emulator: {server.exception()}", file=sys.stderr)
+    if server.done():
+        server.result()  # raises why it could not serve
 
 
 def _watch_parent(on_end) -> None:
@@ -75,11 +76,6 @@ def _watch_parent(on_end) -> None:
         on_end()
 
     threading.Thread(target=watch, daemon=True, name="lab-parent-watch").start()
-
-
-def _port_is_taken(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _raise_file_limit() -> None:

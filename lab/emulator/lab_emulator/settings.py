@@ -5,7 +5,8 @@ Environment:
   LIFEBOAT_LAB_GATEWAYS       JSON object, region -> endpoint that the region's functions call;
                               a region that is not named calls the emulator directly
   LIFEBOAT_LAB_SSM_URL        where CloudFormation creates AWS::SSM::Document (the lab's SSM API)
-  LIFEBOAT_LAB_EMULATOR_DIR   scratch directory, emptied at start (default target/lab/emulator/<port>)
+  LIFEBOAT_LAB_EMULATOR_DIR   scratch directory, whose tmp/ is emptied at start and at the end
+                              (default target/lab/emulator/<port>)
   LIFEBOAT_LAB_LOG            log level on stderr (default ERROR)
 """
 
