@@ -1,2 +1,140 @@
-//! lab
-fn main() {}
+//! `lifeboat-lab`: the lab, and the drills that run on it.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use lifeboat_lab::{
+    drill::{self, Scenario},
+    lab::{ACTIVE, DNS, Lab, LabError, Mode, Options, SITES},
+    say,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// One machine as two AWS regions: a local cloud with real PostgreSQL, real Redis and real DNS
+/// answers, in which the functions that deploy to AWS recover a dying region.
+#[derive(Debug, Parser)]
+#[command(name = "lifeboat-lab", version)]
+struct Args {
+    /// The checkout.
+    #[arg(long, default_value = ".", global = true)]
+    root: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the lab and leave it up until Ctrl-C.
+    Up,
+    /// Rehearse a disaster: strike, watch the recovery, measure, write target/drill/SCENARIO.json
+    /// and .html, and stop the lab. Exits with 1 when a target was missed or an invariant broke.
+    Drill {
+        /// What happens.
+        #[arg(default_value = "region-outage")]
+        scenario: Scenario,
+        /// How the region dies.
+        #[arg(long, value_enum, default_value_t = Mode::Kill)]
+        mode: Mode,
+        /// Use a synchronous standby: nothing may be lost.
+        #[arg(long)]
+        sync: bool,
+        /// Move traffic by changing records instead of by a health check. Route 53's control plane
+        /// then stays lit, because this way needs it.
+        #[arg(long)]
+        switch_by_record: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::ERROR)
+        .with_target(false)
+        .init();
+    let args = Args::parse();
+    match run(args).await {
+        Ok(code) => code,
+        Err(error) => {
+            say::error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<ExitCode, LabError> {
+    let root = args
+        .root
+        .canonicalize()
+        .map_err(|error| LabError::from_error(&args.root.display().to_string(), &error))?;
+    let mut term = signal(SignalKind::terminate())
+        .map_err(|error| LabError::from_error("listen for SIGTERM", &error))?;
+    let interrupted = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = term.recv() => {}
+        }
+    };
+    match args.command {
+        Command::Up => up(&root, interrupted).await,
+        Command::Drill { scenario, mode, sync, switch_by_record } => {
+            let options = Options { synchronous: sync, switch_by_record };
+            let request = drill::Request { scenario, mode, options };
+            // Dropping the drill ends everything that it started.
+            tokio::select! {
+                outcome = drill::run(&root, request) => outcome,
+                () = interrupted => {
+                    say::line("interrupted: everything is being stopped");
+                    Ok(ExitCode::from(130))
+                }
+            }
+        }
+    }
+}
+
+async fn up(
+    root: &std::path::Path,
+    interrupted: impl Future<Output = ()>,
+) -> Result<ExitCode, LabError> {
+    tokio::pin!(interrupted);
+    let lab = tokio::select! {
+        lab = Lab::start(root, Options::default()) => lab?,
+        () = &mut interrupted => return Ok(ExitCode::from(130)),
+    };
+    let site = ACTIVE.app();
+    say::line("");
+    say::line("The lab is up. Ctrl-C stops all of it.");
+    say::line("");
+    for site in SITES {
+        say::line(&format!(
+            "  site {}   http://{}/   postgres {}   redis {}   {}",
+            site.name,
+            site.app(),
+            site.postgres(),
+            site.redis(),
+            site.region
+        ));
+    }
+    say::line("");
+    say::line("  Try, in another terminal:");
+    say::line(&format!("    curl http://{site}/health"));
+    say::line(&format!("    dig @{} -p {} queue.example.test", DNS.ip(), DNS.port()));
+    say::line(
+        "    export AWS_ENDPOINT_URL=http://127.0.0.1:4600 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
+    );
+    say::line(
+        "    export AWS_REGION=us-west-2 PATH=$PWD/target/tools/venv/bin:$PWD/target/debug:$PATH",
+    );
+    say::line("    aws rds describe-db-instances");
+    say::line("    aws cloudwatch describe-alarms --query 'MetricAlarms[].[AlarmName,StateValue]'");
+    say::line("    aws stepfunctions list-state-machines");
+    say::line("    lifeboat plan show --app queue");
+    say::line(
+        "    curl -X POST http://127.0.0.1:4609/faults -d '{\"match\":{\"service\":\"s3\"},\"action\":{\"kind\":\"delay\",\"ms\":500}}'",
+    );
+    interrupted.await;
+    say::line("stopping");
+    lab.stop().await;
+    say::line("stopped; nothing is left");
+    Ok(ExitCode::SUCCESS)
+}

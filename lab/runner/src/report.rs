@@ -3,9 +3,14 @@
 //!
 //! The JSON's top-level keys are a contract: [`DrillReport`] has exactly them.
 
+mod layout;
 mod model;
 mod page;
 mod terminal;
+#[cfg(test)]
+mod tests;
+mod text;
+mod timeline;
 mod write;
 
 pub use model::{

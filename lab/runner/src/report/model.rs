@@ -44,8 +44,16 @@ pub struct StepResult {
     /// When it was left; none when it never was.
     #[serde(with = "moment::option")]
     pub ended_at: Option<Timestamp>,
-    /// What became of it, in a few words: `promoted`, `unfenced`, `failed: ...`.
+    /// What became of it, in a few words: `promoted`, `unfenced`; `failed: ...` is a failure.
     pub outcome: String,
+}
+
+impl StepResult {
+    /// Whether its outcome says that it failed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.outcome.starts_with("failed")
+    }
 }
 
 /// One message to people.

@@ -1,0 +1,206 @@
+//! The drills: a disaster, the recovery by the real machine, and what was achieved.
+
+mod evidence;
+mod false_alarm;
+mod follow;
+mod outage;
+
+use std::{net::TcpListener, path::Path, process::ExitCode, time::Duration};
+
+use serde::Serialize;
+
+use false_alarm::Trouble;
+
+use crate::{
+    client::{Client, ClientConfig, ClientHandle, SUSTAINED, Write},
+    lab::{ACTIVE, DNS, Lab, LabError, Mode, Options},
+    report::{self, DnsAnswer, DrillEvidence, DrillReport, Palette, Verdict},
+    say,
+};
+
+/// Writes that the client sends each second.
+const WRITES_PER_SECOND: u32 = 20;
+
+/// What happens in a drill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scenario {
+    /// The active region dies; users must be served from the other one.
+    RegionOutage,
+    /// The standby region loses sight of everything: no failover.
+    StandbyBlind,
+    /// The active site answers in 3 s: no failover.
+    SlowPrimary,
+    /// The active region dies, and an operator starts the recovery at the same moment as the alarm,
+    /// twice: one recovery, one epoch.
+    DoubleStart,
+}
+
+impl Scenario {
+    /// The name of the drill and of its files.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RegionOutage => "region-outage",
+            Self::StandbyBlind => "standby-blind",
+            Self::SlowPrimary => "slow-primary",
+            Self::DoubleStart => "double-start",
+        }
+    }
+}
+
+/// What to rehearse.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// What happens.
+    pub scenario: Scenario,
+    /// How a region dies.
+    pub mode: Mode,
+    /// What kind of lab.
+    pub options: Options,
+}
+
+/// What a drill found out; what is still missing is known when the lab has stopped.
+#[derive(Debug)]
+struct Finding {
+    report: DrillReport,
+    writes: Vec<Write>,
+    dns: Vec<DnsAnswer>,
+    /// What went wrong besides targets and invariants.
+    trouble: Option<String>,
+}
+
+/// Runs a drill in a lab of its own, and writes its report.
+///
+/// # Errors
+/// The lab did not start, or the drill could not be carried through. That a target was missed is
+/// the exit code.
+pub async fn run(root: &Path, request: Request) -> Result<ExitCode, LabError> {
+    say::line(&format!("drill {}", request.scenario.as_str()));
+    let lab = Lab::start(root, request.options).await?;
+    let outcome = match request.scenario {
+        Scenario::RegionOutage | Scenario::DoubleStart => outage::run(&lab, request).await,
+        Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
+        Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
+    };
+    let calls = lab.home.join("calls.jsonl");
+    lab.stop().await;
+    let mut finding = outcome?;
+    finding.report.leftover_resources = leftovers();
+    judge(&mut finding);
+    let folder = root.join("target/drill");
+    let evidence = DrillEvidence {
+        command: command(request),
+        report: finding.report,
+        writes: finding.writes,
+        observations: Vec::new(),
+        dns: finding.dns,
+        marks: Vec::new(),
+    };
+    let written = report::write(&folder, &evidence)
+        .map_err(|error| LabError::from_error("write the report", &error))?;
+    let kept = folder.join(format!("{}.calls.jsonl", request.scenario.as_str()));
+    std::fs::copy(&calls, &kept)
+        .map_err(|error| LabError::from_error("keep the call log", &error))?;
+    say::line(&report::summary(Palette::detect(), &evidence.report));
+    say::line(&format!("  report  {}", shown(root, &written.html)));
+    say::line(&format!("          {}", shown(root, &written.json)));
+    Ok(match evidence.report.verdict {
+        Verdict::Pass => ExitCode::SUCCESS,
+        Verdict::Fail => ExitCode::FAILURE,
+    })
+}
+
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+fn command(request: Request) -> String {
+    let mut words = vec!["make drill".to_owned()];
+    if request.scenario != Scenario::RegionOutage {
+        words.push(format!("SCENARIO={}", request.scenario.as_str()));
+    }
+    if request.mode == Mode::Hang {
+        words.push("MODE=hang".to_owned());
+    }
+    if request.options.synchronous {
+        words.push("SYNC=1".to_owned());
+    }
+    if request.options.switch_by_record {
+        words.push("SWITCH=record".to_owned());
+    }
+    words.join(" ")
+}
+
+/// Addresses of the lab that are still held after it has stopped.
+fn leftovers() -> u64 {
+    let held = crate::lab::addresses().filter(|address| TcpListener::bind(address).is_err());
+    u64::try_from(held.count()).unwrap_or(u64::MAX)
+}
+
+/// Pass, or the first reason why not.
+fn judge(finding: &mut Finding) {
+    let Finding { report, trouble, .. } = finding;
+    let missed = |name: &str, target: Option<f64>, achieved: Option<f64>| match (target, achieved) {
+        (Some(target), Some(achieved)) if achieved > target => {
+            Some(format!("{name} of {achieved:.1} s misses the target of {target:.0} s"))
+        }
+        (Some(_), None) => {
+            Some(format!("{name} could not be measured: users were not served again"))
+        }
+        (Some(_) | None, _) => None,
+    };
+    let broken = report.invariants.iter().find(|invariant| !invariant.held);
+    let silent = report.notifications.iter().find(|notification| !notification.delivered);
+    let wrong = trouble
+        .take()
+        .or_else(|| missed("RTO", report.rto_target_seconds, report.achieved_rto_seconds))
+        .or_else(|| missed("RPO", report.rpo_target_seconds, report.achieved_rpo_seconds))
+        .or_else(|| broken.map(|broken| format!("{} broke: {}", broken.id, broken.evidence)))
+        .or_else(|| {
+            silent.map(|silent| format!("{} was not told: {}", silent.channel, silent.stage))
+        })
+        .or_else(|| {
+            (report.leftover_resources > 0)
+                .then(|| format!("{} addresses are still in use", report.leftover_resources))
+        });
+    match wrong {
+        Some(reason) => {
+            report.verdict = Verdict::Fail;
+            report.reason = reason;
+        }
+        None => {
+            report.verdict = Verdict::Pass;
+            if report.reason.is_empty() {
+                report.reason = "every target was met and every invariant held".to_owned();
+            }
+        }
+    }
+}
+
+/// A client that has been served for a while.
+async fn serving_client(request_timeout: Duration) -> Result<ClientHandle, LabError> {
+    let config = ClientConfig {
+        name: "queue.example.test".to_owned(),
+        resolver: DNS,
+        port: ACTIVE.app().port(),
+        writes_per_second: WRITES_PER_SECOND,
+        request_timeout,
+    };
+    let client =
+        Client::start(config).map_err(|error| LabError::from_error("start the client", &error))?;
+    let enough = SUSTAINED * 3;
+    let served = client
+        .wait_for(Duration::from_secs(30), |writes| {
+            writes.iter().filter(|write| write.acknowledged).count() >= enough
+        })
+        .await;
+    if served {
+        return Ok(client);
+    }
+    let last = client.snapshot().last().and_then(|write| write.failure.clone());
+    Err(LabError::new(format!(
+        "the client is not served before the disaster: {}",
+        last.unwrap_or_else(|| "no write has ended".to_owned())
+    )))
+}

@@ -1,0 +1,273 @@
+//! `region-outage` and `double-start`: the active region dies, and users must be served again.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use jiff::Timestamp;
+use lifeboat_core::objective::{Loss, Outage};
+
+use super::{
+    Finding, Request, Scenario,
+    evidence::{Returned, chain, invariant, loss_was_known},
+    follow::Recovery,
+    serving_client,
+};
+use crate::{
+    client::{SUSTAINED, Traffic, missing_at, samples},
+    clock,
+    lab::{ACTIVE, Lab, LabError, Mode, STANDBY},
+    report::{
+        DnsAnswer, DrillReport, InvariantResult, Palette, Parts, Verdict, live_line,
+        seconds_between,
+    },
+    say,
+};
+
+/// The objectives, as `events/plan/queue.toml` has them.
+const RTO_SECONDS: f64 = 60.0;
+const RPO_SECONDS: f64 = 5.0;
+/// Until the client is served again once the machine says so: its resolver's cache.
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
+/// How long the client goes on at the new site before the old one returns.
+const SETTLES_FOR: Duration = Duration::from_secs(4);
+
+/// Strikes, watches, measures.
+pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError> {
+    let started_at = clock::now();
+    let client = serving_client(Duration::from_secs(2)).await?;
+    let epoch_before = lab.epoch(&STANDBY).await?;
+
+    let struck_at = clock::now();
+    lab.strike(&ACTIVE, request.mode).await?;
+    tell(struck_at, clock::now(), "struck", &format!("region {} is dark", ACTIVE.region));
+    let (arn, starts) = if request.scenario == Scenario::DoubleStart {
+        start_twice(lab).await?
+    } else {
+        (lab.next_execution(&STANDBY).await, Vec::new())
+    };
+    let arn = arn.ok_or_else(|| LabError::new("the alarm started no recovery within 60 s"))?;
+    let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
+    tell(
+        struck_at,
+        clock::now(),
+        "machine",
+        &format!("{} {}", recovery.outcome(), recovery.reason()),
+    );
+    let served = client
+        .wait_for(SERVED_WITHIN, |writes| {
+            let tail = samples(writes);
+            tail.len() > SUSTAINED && tail.iter().rev().take(SUSTAINED).all(|s| s.acknowledged)
+        })
+        .await;
+    if served {
+        tell(struck_at, clock::now(), "client", "served again");
+    }
+    clock::pause(SETTLES_FOR).await;
+
+    let opened_at = recovery.step("ClaimEpoch").map_or(struck_at, |(_, ended)| ended);
+    lab.bring_back(&ACTIVE, request.mode).await?;
+    tell(struck_at, clock::now(), "returned", &format!("region {} is back", ACTIVE.region));
+    let returned = lab.examine_returned(&ACTIVE, opened_at).await?;
+    tell(
+        struck_at,
+        clock::now(),
+        "old site",
+        &format!("took {} of {} writes", returned.stale_writes, returned.offered),
+    );
+    lab.lighten_route53();
+    let traffic = client.stop().await;
+    let missing = missing_at(STANDBY.app(), &traffic.acknowledged_ids())
+        .await
+        .map_err(|error| LabError::from_error("compare the writes", &error))?;
+    let facts = Facts { started_at, struck_at, epoch_before, recovery, returned, traffic, missing };
+    measure(lab, request, facts, &starts).await
+}
+
+struct Facts {
+    started_at: Timestamp,
+    struck_at: Timestamp,
+    epoch_before: u64,
+    recovery: Recovery,
+    returned: Returned,
+    traffic: Traffic,
+    missing: BTreeSet<String>,
+}
+
+async fn measure(
+    lab: &Lab,
+    request: Request,
+    facts: Facts,
+    starts: &[InvariantResult],
+) -> Result<Finding, LabError> {
+    let Facts { started_at, struck_at, epoch_before, recovery, returned, traffic, missing } = facts;
+    let outage = traffic.outage();
+    let loss = outage.map(|outage| traffic.loss(&missing, outage.from));
+    let detected_at = recovery.alarm_at();
+    let served_at = outage.map(|outage| outage.until);
+    let moved_at = dns_moved(lab, struck_at);
+    let confirmed = recovery.last_end("ConfirmTraffic").unwrap_or(struck_at);
+    let epoch_after = lab.epoch(&STANDBY).await?;
+    let entries = lab.log_entries(&STANDBY).await?;
+    let mut invariants = vec![
+        invariant(
+            "1-one-writer",
+            returned.stale_writes == 0 && returned.fenced.is_some(),
+            match &returned.fenced {
+                Some(reason) => format!(
+                    "old site took 0 of {} writes offered on its return; its guard: {reason}",
+                    returned.offered
+                ),
+                None => "the old site's guard still permits writes".to_owned(),
+            },
+        ),
+        loss_was_known(&entries, RPO_SECONDS),
+        chain(&entries),
+        invariant(
+            "8-epochs-grow-by-one",
+            epoch_after == epoch_before + 1,
+            format!("epoch {epoch_before} before, {epoch_after} after"),
+        ),
+        lab.no_secret_shown(&recovery).await,
+    ];
+    if !request.options.switch_by_record {
+        invariants.insert(2, lab.needed_nothing_lost(struck_at, confirmed));
+    }
+    invariants.extend_from_slice(starts);
+    let report = DrillReport {
+        scenario: request.scenario.as_str().to_owned(),
+        started_at,
+        struck_at,
+        detected_at,
+        served_at,
+        rto_target_seconds: Some(RTO_SECONDS),
+        achieved_rto_seconds: outage.map(|outage| seconds_between(outage.from, outage.until)),
+        rpo_target_seconds: Some(if request.options.synchronous { 0.0 } else { RPO_SECONDS }),
+        achieved_rpo_seconds: loss.as_ref().map(window_seconds),
+        writes_acknowledged: count(traffic.acknowledged().len()),
+        writes_lost: count(loss.as_ref().map_or(0, |loss| loss.ids.len())),
+        writes_after_recovery: served_at.map_or(0, |at| count(traffic.acknowledged_since(at))),
+        stale_writes_accepted: returned.stale_writes,
+        epoch_before,
+        epoch_after,
+        parts: parts(&recovery, struck_at, moved_at, outage),
+        steps: recovery.steps.clone(),
+        notifications: lab.notifications(&["started", "recovered"]).await,
+        invariants,
+        verdict: Verdict::Fail,
+        leftover_resources: 0,
+        mode: match request.mode {
+            Mode::Kill => "kill".to_owned(),
+            Mode::Hang => "hang".to_owned(),
+        },
+        reason: String::new(),
+        writes_lost_ids: loss.map(|loss| loss.ids).unwrap_or_default(),
+    };
+    let dns = dns_answers(lab);
+    let succeeded = recovery.outcome() == "recovered";
+    let trouble = (!succeeded)
+        .then(|| format!("the machine ended with {}: {}", recovery.outcome(), recovery.reason()));
+    Ok(Finding { report, writes: traffic.writes, dns, trouble })
+}
+
+/// The alarm and an operator at the same moment, and the operator again.
+async fn start_twice(lab: &Lab) -> Result<(Option<String>, Vec<InvariantResult>), LabError> {
+    let first = lab.next_execution(&STANDBY).await;
+    let (one, two) = tokio::join!(lab.operator_starts("ada"), lab.operator_starts("ada"));
+    let mut started: Vec<String> = Vec::new();
+    for answer in [one?, two?] {
+        started.extend(answer);
+    }
+    started.dedup();
+    let same = started.len() == 1;
+    let mut invariants = vec![invariant(
+        "3-operator-twice-is-once",
+        same,
+        format!("two starts by the operator gave {} execution(s)", started.len()),
+    )];
+    let Some(alarm) = first else { return Ok((None, invariants)) };
+    // One of the two holds the ledger; the other stood down at once.
+    let mut leader = alarm.clone();
+    let mut stood_down = 0;
+    for arn in started.iter().chain([&alarm]) {
+        let outcome = lab.outcome_soon(&STANDBY, arn).await?;
+        if outcome.as_deref() == Some("stood_down") {
+            stood_down += 1;
+        } else {
+            leader.clone_from(arn);
+        }
+    }
+    invariants.push(invariant(
+        "3-two-starts-recover-once",
+        stood_down == started.len(),
+        format!("{} executions, {stood_down} stood down", started.len() + 1),
+    ));
+    Ok((Some(leader), invariants))
+}
+
+/// The achieved RTO in its parts, in the order in which they happened. They add up to it, from the
+/// disaster on.
+fn parts(
+    recovery: &Recovery,
+    struck_at: Timestamp,
+    moved_at: Option<Timestamp>,
+    outage: Option<Outage>,
+) -> Parts {
+    let mut parts = Parts::default();
+    let mut last = struck_at;
+    let mut until = |name: &str, at: Option<Timestamp>| {
+        if let Some(at) = at
+            && at >= last
+        {
+            parts.push(name, seconds_between(last, at));
+            last = at;
+        }
+    };
+    until("detection", recovery.alarm_at());
+    until("start", recovery.step("OpenRecovery").map(|(began, _)| began));
+    until("open_and_assess", recovery.last_end("AssessSituation"));
+    until("plan_and_claim", recovery.last_end("ClaimEpoch"));
+    until("fence", recovery.last_end("FencePrimary"));
+    until("promotion", recovery.last_end("PromoteReplica"));
+    until("activation", recovery.last_end("ActivateSite"));
+    until("verification", recovery.last_end("VerifySite"));
+    until("switch", recovery.last_end("SwitchTraffic"));
+    until("dns_health_check", moved_at);
+    until("client_cache", outage.map(|outage| outage.until));
+    parts
+}
+
+/// When the name first led to the standby after the disaster.
+fn dns_moved(lab: &Lab, struck_at: Timestamp) -> Option<Timestamp> {
+    let wanted = STANDBY.app().ip().to_string();
+    dns_answers(lab)
+        .into_iter()
+        .find(|answer| answer.at > struck_at && answer.answer.contains(&wanted))
+        .map(|answer| answer.at)
+}
+
+/// What DNS answered, from when on.
+pub(super) fn dns_answers(lab: &Lab) -> Vec<DnsAnswer> {
+    lab.dns
+        .changes()
+        .into_iter()
+        .filter(|change| change.name.trim_end_matches('.') == "queue.example.test")
+        .filter_map(|change| {
+            Some(DnsAnswer {
+                at: change.at.to_string().parse().ok()?,
+                answer: change.to.join(", "),
+            })
+        })
+        .collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage fit an f64 exactly")]
+fn window_seconds(loss: &Loss) -> f64 {
+    loss.window_ms as f64 / 1000.0
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn tell(zero: Timestamp, at: Timestamp, name: &str, what: &str) {
+    say::line(&live_line(Palette::detect(), at.duration_since(zero), name, what, None));
+}

@@ -1,0 +1,161 @@
+//! Deploys the templates as they are, with the AWS CLI, as an operator would.
+//!
+//! The functions' programs are host builds of the same crates that `cargo lambda build` builds for
+//! AWS; they stand where the template's `CodeUri` looks for them.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    ACTIVE, LabError, SITES, STANDBY,
+    aws::run,
+    config,
+    preflight::{FUNCTIONS, Tools},
+};
+use crate::{lab::Lab, say::Work};
+
+impl Lab {
+    /// The regional stack in both regions.
+    pub(crate) async fn deploy(&self, tools: &Tools) -> Result<(), LabError> {
+        let work = Work::begin("deploy the stack into both regions");
+        let staged = stage(&self.root, &self.home, tools).await?;
+        let [first, second] = SITES.map(|site| self.deploy_into(site.region, &staged));
+        let (first, second) = tokio::join!(first, second);
+        first?;
+        second?;
+        for site in SITES {
+            let topic = format!("arn:aws:sns:{}:000000000000:lifeboat-notifications", site.region);
+            let endpoint = format!("http://{}/sns", config::CAPTURE);
+            let subscription =
+                [("TopicArn", topic.as_str()), ("Protocol", "http"), ("Endpoint", &endpoint)];
+            self.aws.query(site.region, "sns", "2010-03-31", "Subscribe", &subscription).await?;
+        }
+        work.done();
+        Ok(())
+    }
+
+    /// Uploads the programs into a bucket of the region, and creates the stack from there: a
+    /// region's stack needs nothing of another region.
+    async fn deploy_into(&self, region: &str, staged: &Path) -> Result<(), LabError> {
+        let bucket = format!("lifeboat-artifacts-000000000000-{region}");
+        let put = reqwest::Method::PUT;
+        let location = match region {
+            // S3's oldest region is the one that must not be named.
+            "us-east-1" => String::new(),
+            region => format!(
+                "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+                 <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+            ),
+        };
+        self.aws.rest(put, region, "s3", &format!("/{bucket}"), location).await?;
+        let packaged =
+            staged.join(format!("packaged-{region}.yaml")).to_string_lossy().into_owned();
+        let template = staged.join("infra/template.yaml").to_string_lossy().into_owned();
+        let package = ["--s3-bucket", &bucket, "--output-template-file", &packaged];
+        let mut arguments = vec!["cloudformation", "package", "--template-file", &template];
+        arguments.extend(package);
+        self.aws.cli(region, &arguments).await?;
+        let mut arguments = vec!["cloudformation", "deploy", "--template-file", &packaged];
+        arguments.extend(["--stack-name", "lifeboat", "--s3-bucket", &bucket]);
+        arguments.extend(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]);
+        arguments.extend(["--parameter-overrides", "Environment=lab"]);
+        self.aws.cli(region, &arguments).await.map(|_| ())
+    }
+
+    /// The hosted zone, and the failover records (or a plain one) in it.
+    pub(crate) async fn create_dns(&self) -> Result<String, LabError> {
+        let create = "<?xml version=\"1.0\"?><CreateHostedZoneRequest \
+                      xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
+                      <Name>example.test</Name><CallerReference>lab</CallerReference>\
+                      </CreateHostedZoneRequest>";
+        let post = reqwest::Method::POST;
+        let answer = self
+            .aws
+            .rest(post, ACTIVE.region, "route53", "/2013-04-01/hostedzone", create.to_owned())
+            .await?;
+        let zone = answer
+            .split("<Id>/hostedzone/")
+            .nth(1)
+            .and_then(|rest| rest.split('<').next())
+            .ok_or_else(|| LabError::new("Route 53 named no hosted zone"))?
+            .to_owned();
+        if self.options.switch_by_record {
+            self.create_plain_record(&zone).await?;
+        } else {
+            self.deploy_failover_records(&zone).await?;
+        }
+        Ok(zone)
+    }
+
+    async fn create_plain_record(&self, zone: &str) -> Result<(), LabError> {
+        let address = ACTIVE.app().ip();
+        let change = format!(
+            "<?xml version=\"1.0\"?><ChangeResourceRecordSetsRequest \
+             xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes><Change>\
+             <Action>UPSERT</Action><ResourceRecordSet><Name>queue.example.test</Name>\
+             <Type>A</Type><TTL>5</TTL><ResourceRecords><ResourceRecord><Value>{address}</Value>\
+             </ResourceRecord></ResourceRecords></ResourceRecordSet></Change></Changes>\
+             </ChangeBatch></ChangeResourceRecordSetsRequest>"
+        );
+        let path = format!("/2013-04-01/hostedzone/{zone}/rrset/");
+        self.aws
+            .rest(reqwest::Method::POST, ACTIVE.region, "route53", &path, change)
+            .await
+            .map(|_| ())
+    }
+
+    async fn deploy_failover_records(&self, zone: &str) -> Result<(), LabError> {
+        let template = self.root.join("infra/dns.yaml").to_string_lossy().into_owned();
+        let parameters = [
+            "App=queue".to_owned(),
+            "Name=queue.example.test".to_owned(),
+            format!("HostedZoneId={zone}"),
+            format!("PrimaryAddress={}", ACTIVE.app().ip()),
+            format!("SecondaryAddress={}", STANDBY.app().ip()),
+            format!("SecondarySite={}", STANDBY.name),
+            format!("SecondaryRegion={}", STANDBY.region),
+        ];
+        let mut arguments = vec![
+            "cloudformation",
+            "deploy",
+            "--template-file",
+            &template,
+            "--stack-name",
+            "lifeboat-dns-queue",
+            "--parameter-overrides",
+        ];
+        arguments.extend(parameters.iter().map(String::as_str));
+        self.aws.cli(STANDBY.region, &arguments).await.map(|_| ())
+    }
+}
+
+/// A copy of `infra` with the programs where the template looks for them.
+async fn stage(root: &Path, home: &Path, tools: &Tools) -> Result<PathBuf, LabError> {
+    let staged = home.join("deploy");
+    let fail = |path: &Path, error: std::io::Error| {
+        LabError::from_error(&path.display().to_string(), &error)
+    };
+    copy_tree(&root.join("infra"), &staged.join("infra")).map_err(|e| fail(&staged, e))?;
+    for function in FUNCTIONS {
+        let folder = staged.join("target/lambda").join(function);
+        std::fs::create_dir_all(&folder).map_err(|error| fail(&folder, error))?;
+        let from = tools.bin.join(function).to_string_lossy().into_owned();
+        let to = folder.join("bootstrap").to_string_lossy().into_owned();
+        // Without its debug information a program uploads in a tenth of the time.
+        run(Path::new("strip"), &["-o", &to, &from], Vec::new(), None).await?;
+    }
+    Ok(staged)
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

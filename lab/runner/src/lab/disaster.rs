@@ -1,0 +1,125 @@
+//! Disasters, and the return of what they took.
+
+use std::time::Duration;
+
+use lifeboat_lab_gateway::gateway::{DarkMode, DarkRegion, FaultAction, FaultRule, Matching};
+use serde::Serialize;
+
+use super::{LabError, SiteConfig};
+use crate::lab::Lab;
+
+/// The rule under which Route 53's control plane is dark.
+const ROUTE53_RULE: &str = "route53-control-plane";
+
+/// How a region dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Processes are killed and connections refused.
+    Kill,
+    /// Processes are stopped where they stand and connections hang.
+    Hang,
+}
+
+impl Lab {
+    /// A whole region at once: its site, its functions, its AWS API in both directions; and
+    /// Route 53's control plane with it.
+    ///
+    /// # Errors
+    /// A part of the region survived.
+    pub async fn strike(&self, site: &SiteConfig, mode: Mode) -> Result<(), LabError> {
+        let dark = match mode {
+            Mode::Kill => DarkMode::Refuse,
+            Mode::Hang => DarkMode::Hang,
+        };
+        self.gateway.faults().darken(&DarkRegion { region: site.region.to_owned(), mode: dark });
+        self.darken_route53(dark)?;
+        let fail = |error: &dyn std::error::Error| LabError::from_error("strike the region", error);
+        match mode {
+            Mode::Kill => {
+                let (host, database, functions) = tokio::join!(
+                    self.hosts.kill_host(site.host),
+                    self.rds.kill_instance(site.region, site.instance),
+                    self.emulator.region(site.region, Some("kill")),
+                );
+                host.map_err(|error| fail(&error))?;
+                database.map_err(|error| fail(&error))?;
+                functions
+            }
+            Mode::Hang => {
+                let (host, database, functions) = tokio::join!(
+                    self.hosts.freeze_host(site.host),
+                    self.rds.freeze_instance(site.region, site.instance),
+                    self.emulator.region(site.region, Some("hang")),
+                );
+                host.map_err(|error| fail(&error))?;
+                database.map_err(|error| fail(&error))?;
+                functions
+            }
+        }
+    }
+
+    /// The region comes back as it was: machines boot (or go on), the API answers again.
+    ///
+    /// # Errors
+    /// A part of the region did not come back.
+    pub async fn bring_back(&self, site: &SiteConfig, mode: Mode) -> Result<(), LabError> {
+        let fail =
+            |error: &dyn std::error::Error| LabError::from_error("bring the region back", error);
+        self.gateway.faults().lighten(site.region);
+        self.emulator.region(site.region, None).await?;
+        match mode {
+            Mode::Kill => {
+                self.rds
+                    .start_instance_again(site.region, site.instance)
+                    .await
+                    .map_err(|error| fail(&error))?;
+                self.hosts.boot_host(site.host).await.map_err(|error| fail(&error))
+            }
+            Mode::Hang => {
+                self.rds.thaw_instance(site.region, site.instance).map_err(|error| fail(&error))?;
+                self.hosts.thaw_host(site.host).await.map_err(|error| fail(&error))
+            }
+        }
+    }
+
+    /// Route 53's control plane answers nobody; its data plane goes on.
+    fn darken_route53(&self, mode: DarkMode) -> Result<(), LabError> {
+        let action = match mode {
+            DarkMode::Refuse => FaultAction::Refuse,
+            DarkMode::Hang => FaultAction::Hang,
+        };
+        let rule = FaultRule {
+            id: ROUTE53_RULE.to_owned(),
+            matching: Matching { service: Some("route53".to_owned()), ..Matching::default() },
+            action,
+        };
+        self.gateway
+            .faults()
+            .add(rule)
+            .map(|_| ())
+            .map_err(|error| LabError::from_error("darken Route 53", &error))
+    }
+
+    /// Route 53's control plane answers again.
+    pub fn lighten_route53(&self) {
+        self.gateway.faults().remove(ROUTE53_RULE);
+    }
+
+    /// A region loses sight of everything, its own site included; its AWS API still answers.
+    pub fn blind(&self, region: &str) {
+        self.links
+            .links()
+            .set_prefix(&format!("{region}->"), lifeboat_lab_gateway::links::LinkState::Hang);
+    }
+
+    /// The app of a site answers this much later.
+    ///
+    /// # Errors
+    /// The host's directory cannot be written.
+    pub fn slow_down(&self, site: &SiteConfig, by: Duration) -> Result<(), LabError> {
+        let file = self.host_home(site).join("slow");
+        std::fs::write(&file, by.as_millis().to_string())
+            .map_err(|error| LabError::from_error(&file.display().to_string(), &error))
+    }
+}
