@@ -69,7 +69,7 @@ class AlarmChain(unittest.TestCase):
             AlarmName="chain-both", AlarmRule='ALARM("chain-a") AND ALARM("chain-silent")'
         )
 
-        wait_for(lambda: self.states()["chain-both"] == "ALARM", 13, "the composite alarm")
+        wait_for(lambda: self.states()["chain-both"] == "ALARM", 25, "the composite alarm")
         self.assertEqual(
             self.states(),
             {
