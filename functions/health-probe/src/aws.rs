@@ -10,10 +10,7 @@ use aws_sdk_cloudwatch::{
 use health_probe::{Memory, RoundMetrics};
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{AppName, Fault, SiteName};
-use lifeboat_runtime::aws;
-
-/// CloudWatch's name for everything of ours.
-const NAMESPACE: &str = "Lifeboat";
+use lifeboat_runtime::{aws, metrics::NAMESPACE};
 
 /// How far back an assessment looks: the alarm and the start of a recovery take a minute at most,
 /// and one-second datapoints are kept for three hours.
