@@ -113,7 +113,7 @@ pub(super) fn create(call: &Call) -> Answer {
 
 async fn build(service: &Service, key: &Key, password: &str) -> Result<(), PgError> {
     let instance = service.instance(key)?;
-    fresh_directory(service, key)?;
+    fresh_directory(service, key).await?;
     cluster::create(
         &service.install,
         &service.launcher,
@@ -130,13 +130,8 @@ async fn build(service: &Service, key: &Key, password: &str) -> Result<(), PgErr
 }
 
 /// An empty directory for the instance; what an earlier attempt left in it goes.
-pub(super) fn fresh_directory(service: &Service, key: &Key) -> Result<(), PgError> {
-    let path = service.directory(key);
-    let result = match std::fs::remove_dir_all(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => std::fs::create_dir_all(&path),
-    };
-    result.map_err(|reason| PgError::File { path, reason })
+pub(super) async fn fresh_directory(service: &Service, key: &Key) -> Result<(), PgError> {
+    cluster::fresh(&service.directory(key)).await
 }
 
 pub(super) fn already_exists() -> ApiError {

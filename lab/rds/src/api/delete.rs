@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Answer, Call, replica, snapshots};
 use crate::model::{Instance, Key, Status};
-use crate::postgres::PgError;
+use crate::postgres::{PgError, cluster};
 use crate::query::ApiError;
 use crate::service::Service;
 
@@ -87,13 +87,7 @@ async fn remove(service: &Service, key: &Key, snapshot: Option<&Key>) -> Result<
         snapshots::take(service, key, snapshot).await?;
     }
     service.halt(key).await?;
-    let path = service.directory(key);
-    match std::fs::remove_dir_all(&path) {
-        Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
-            return Err(PgError::File { path, reason });
-        }
-        Ok(()) | Err(_) => {}
-    }
+    cluster::remove(&service.directory(key)).await?;
     service.event(key, "deletion", "DB instance deleted");
     service.store.change(|state| state.instances.remove(key));
     Ok(())

@@ -103,7 +103,7 @@ pub(super) fn create(call: &Call) -> Answer {
 
 async fn build(service: &Service, key: &Key, source: &Key) -> Result<(), PgError> {
     let (instance, source) = (service.instance(key)?, service.instance(source)?);
-    fresh_directory(service, key)?;
+    fresh_directory(service, key).await?;
     let copy = Copy {
         from: service.link(&key.region, &source),
         role: REPLICATOR,

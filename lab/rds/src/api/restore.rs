@@ -83,7 +83,7 @@ pub(super) fn restore(call: &Call) -> Answer {
     })?;
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
     call.service.begin(&key, "restore", Some(Status::Failed), async move {
-        fresh_directory(&service, &work_key)?;
+        fresh_directory(&service, &work_key).await?;
         let from = directory(&service, &snapshot_key).join("pgdata");
         cluster::duplicate(&service.launcher, &from, &service.pgdata(&work_key)).await?;
         service.boot(&work_key).await?;

@@ -76,7 +76,7 @@ pub(super) fn insert(
 pub(super) async fn take(service: &Service, instance: &Key, snapshot: &Key) -> Result<(), PgError> {
     let result = async {
         let instance = service.instance(instance)?;
-        let target = prepare(service, snapshot)?;
+        let target = prepare(service, snapshot).await?;
         let secrets = &instance.secrets;
         let copy = Copy {
             from: instance.address,
@@ -111,19 +111,10 @@ pub(super) fn directory(service: &Service, key: &Key) -> PathBuf {
 }
 
 /// The snapshot's own directory, empty, and the place of the cluster in it.
-fn prepare(service: &Service, key: &Key) -> Result<PathBuf, PgError> {
+async fn prepare(service: &Service, key: &Key) -> Result<PathBuf, PgError> {
     let path = directory(service, key);
-    remove(&path)
-        .and_then(|()| std::fs::create_dir_all(&path))
-        .map_err(|reason| PgError::File { path: path.clone(), reason })?;
+    cluster::fresh(&path).await?;
     Ok(path.join("pgdata"))
-}
-
-fn remove(path: &std::path::Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// `CopyDBSnapshot`: into the caller's region, from this one or (by ARN) another one.
@@ -162,7 +153,7 @@ pub(super) fn copy(call: &Call) -> Answer {
         "copy",
         None,
         async move {
-            let result = match prepare(&service, &target) {
+            let result = match prepare(&service, &target).await {
                 Ok(to) => {
                     cluster::duplicate(
                         &service.launcher,
@@ -296,9 +287,24 @@ pub(super) fn delete(call: &Call) -> Answer {
         }
         state.snapshots.remove(&key).ok_or_else(|| not_found(&key.id))
     })?;
-    if let Err(error) = remove(&directory(&call.service, &key)) {
-        tracing::error!(snapshot = key.id, %error, "remove the files of a snapshot");
-    }
+    discard(&call.service, &key);
     "deleted".clone_into(&mut snapshot.status);
     Ok(Some(Element::new("DeleteDBSnapshotResult").child(element(&call.service, &snapshot))))
+}
+
+/// Removes the files in the background. They get another name first, so that a snapshot of the
+/// same name can be made at once.
+fn discard(service: &Service, key: &Key) {
+    let path = directory(service, key);
+    let removed =
+        path.with_file_name(format!("{}.removed-{}", key.id, clock::now().as_millisecond()));
+    if let Err(error) = std::fs::rename(&path, &removed) {
+        tracing::error!(snapshot = key.id, %error, "remove the files of a snapshot");
+        return;
+    }
+    tokio::spawn(async move {
+        if let Err(error) = cluster::remove(&removed).await {
+            tracing::error!(%error, "remove the files of a snapshot");
+        }
+    });
 }

@@ -85,6 +85,23 @@ pub(crate) async fn copy(
     run("pg_basebackup", launcher, command).await
 }
 
+/// Removes a directory with all that is in it; none is fine.
+pub(crate) async fn remove(path: &Path) -> Result<(), PgError> {
+    match tokio::fs::remove_dir_all(path).await {
+        Err(reason) if reason.kind() != std::io::ErrorKind::NotFound => {
+            Err(PgError::File { path: path.to_owned(), reason })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes an empty directory; what was there goes.
+pub(crate) async fn fresh(path: &Path) -> Result<(), PgError> {
+    remove(path).await?;
+    let made = tokio::fs::create_dir_all(path).await;
+    made.map_err(|reason| PgError::File { path: path.to_owned(), reason })
+}
+
 /// Copies the files of a cluster that no server works on. Where the file system can share blocks,
 /// this takes no time and no room.
 pub(crate) async fn duplicate(launcher: &Launcher, from: &Path, to: &Path) -> Result<(), PgError> {
