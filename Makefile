@@ -1,0 +1,100 @@
+# What the README's commands call. `make` alone explains each.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+VENV := target/tools/venv/bin
+LAB := target/debug/lifeboat-lab
+# Python's tools first: `cargo lambda`, aws and sam are found there.
+export PATH := $(CURDIR)/$(VENV):$(PATH)
+# sam must not report on its use.
+export SAM_CLI_TELEMETRY := 0
+# The two validators want a region; nothing is called in it.
+export AWS_DEFAULT_REGION ?= us-east-1
+
+SCENARIO ?= region-outage
+MODE ?= kill
+SYNC ?=
+RECORD ?=
+RUNS ?= 5
+FUNCTIONS := $(notdir $(wildcard functions/*))
+TEMPLATES := $(wildcard infra/*.yaml)
+
+DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record)
+
+.PHONY: help
+help: ## Explain the targets (this)
+	@if [ -t 1 ]; then bold=$$'\e[1m'; plain=$$'\e[0m'; else bold=; plain=; fi
+	echo "Lifeboat: a dark region becomes served users again. Start with: make drill"
+	echo
+	sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
+	  printf '  %s%-10s%s %s\n' "$$bold" "$$name" "$$plain" "$$text"
+	done
+
+.PHONY: setup
+setup: ## Install what is missing (apt packages, Python tools in target/tools); quick when done
+	@bash lab/setup.sh
+
+.PHONY: build
+build: setup ## Build the programs that drills run
+	@cargo build --workspace --bins
+
+.PHONY: drill
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|double-start MODE=kill|hang SYNC=1 RECORD=1
+	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
+
+.PHONY: lab
+lab: build ## Start the lab and leave it up until Ctrl-C; prints its addresses and commands to try
+	@exec $(LAB) up
+
+.PHONY: bench
+bench: build ## RUNS=5 drills in a row with MODE=kill, then as many with MODE=hang: median RTO and its parts
+	@exec $(VENV)/python lab/bench.py --runs $(RUNS) --lab $(LAB)
+
+.PHONY: test
+test: setup ## Everything that is tested: Rust, the emulator's mends, the templates, the drills
+	@bash .ci/tests
+
+.PHONY: lint
+lint: ## Formatting, clippy, documentation, licences and bans of dependencies, templates
+	@bash lab/setup.sh deny
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	target/tools/cargo-deny/bin/cargo-deny check --hide-inclusion-graph bans licenses sources
+	$(MAKE) templates
+
+.PHONY: advisories
+advisories: ## Known vulnerabilities in dependencies (fetches the RustSec database)
+	@bash lab/setup.sh deny
+	target/tools/cargo-deny/bin/cargo-deny check advisories
+
+.PHONY: templates
+templates: setup ## cfn-lint and sam validate of infra/
+	@$(VENV)/cfn-lint $(TEMPLATES) && echo "cfn-lint: $(words $(TEMPLATES)) templates, nothing found"
+	for template in $(TEMPLATES); do
+	  $(VENV)/sam validate --lint --template-file $$template
+	done
+
+.PHONY: lambda
+lambda: setup ## Build the functions for AWS Lambda into target/lambda: ARCH=x86_64|arm64
+	@cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix -p ,$(FUNCTIONS))
+
+.PHONY: deploy
+deploy: lambda ## Deploy the stack into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64
+	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)
+
+.PHONY: watch
+watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke` (see README)
+	@exec cargo lambda watch --invoke-address 127.0.0.1 --invoke-port 9001 --ignore-changes
+
+.PHONY: clean-lab
+clean-lab: ## Remove what a lab has left in target/lab (not the drills' reports)
+	@if (exec 3<>/dev/tcp/127.0.0.1/4609) 2>/dev/null; then
+	  echo "a lab is up: stop it first (Ctrl-C where it runs)" >&2; exit 1
+	fi
+	rm -rf target/lab
