@@ -45,7 +45,7 @@ def measure(lab: Path, mode: str, runs: int, kept: Path) -> dict:
         report = Path(f"target/drill/{SCENARIO}.json")
         report.unlink(missing_ok=True)
         began = time.monotonic()
-        code = subprocess.call([lab, "drill", SCENARIO, "--mode", mode])
+        code = subprocess.call([lab.resolve(), "drill", SCENARIO, "--mode", mode])
         if not report.exists():
             # The lab did not start, or the drill broke off: counted as failed.
             reports.append({"verdict": "none", "exit": code})

@@ -73,7 +73,11 @@ find_missing() {
 # The installed packages' services must not start: their ports and their data are not the lab's.
 # Debian asks /usr/sbin/policy-rc.d; 101 is "not allowed". A cluster is not created either.
 install_packages() {
-    local as_root=() ours=() postgres_conf=/etc/postgresql-common/createcluster.d/lifeboat.conf
+    local postgres_conf=/etc/postgresql-common/createcluster.d/lifeboat.conf
+    as_root=()
+    ours=()
+    # Also when interrupted: the machine gets its own rules back.
+    trap '[ "${#ours[@]}" = 0 ] || "${as_root[@]}" rm -f "${ours[@]}"' EXIT
     if [ "$(id -u)" != 0 ]; then
         has sudo || die "missing: ${missing[*]}. Install as root: apt-get install ${packages[*]}"
         as_root=(sudo)
@@ -81,9 +85,10 @@ install_packages() {
     as_root+=(env DEBIAN_FRONTEND=noninteractive)
     say "installing the system packages ${packages[*]} (no service is started)"
     if ! [ -e /usr/sbin/policy-rc.d ]; then
-        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
-        "${as_root[@]}" chmod 755 /usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' |
+            "${as_root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
         ours+=(/usr/sbin/policy-rc.d)
+        "${as_root[@]}" chmod 755 /usr/sbin/policy-rc.d
     fi
     "${as_root[@]}" mkdir -p "${postgres_conf%/*}"
     echo 'create_main_cluster = false' | "${as_root[@]}" tee "$postgres_conf" >/dev/null
@@ -96,6 +101,7 @@ install_packages() {
             "${as_root[@]}" apt-get install -q -y --no-install-recommends "${packages[@]}"
     } >"$log" 2>&1 || outcome=$?
     "${as_root[@]}" rm -f "${ours[@]}"
+    ours=()
     if [ "$had_redis" = no ] && has redis-server && [ -d /run/systemd/system ]; then
         "${as_root[@]}" systemctl disable -q redis-server || true
     fi
