@@ -3,6 +3,7 @@
 //!
 //! The JSON's top-level keys are a contract: [`DrillReport`] has exactly them.
 
+mod labels;
 mod layout;
 mod model;
 mod page;

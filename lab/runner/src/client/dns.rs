@@ -45,13 +45,14 @@ pub(super) struct Names {
 #[derive(Debug, Default)]
 struct State {
     kept: Option<Kept>,
+    /// When the newest question that has an outcome was asked.
+    newest: Option<Instant>,
     seen: Vec<AnswerSeen>,
 }
 
 #[derive(Debug)]
 struct Kept {
     addresses: Vec<IpAddr>,
-    asked_at: Instant,
     expires: Instant,
 }
 
@@ -89,9 +90,10 @@ impl Names {
     fn keep(&self, asked_at: Instant, answer: Option<&Answer>) {
         let mut state = self.state();
         // Lookups overlap: an answer to an older question must not replace that to a newer one.
-        if state.kept.as_ref().is_some_and(|kept| kept.asked_at > asked_at) {
+        if state.newest.is_some_and(|newest| newest > asked_at) {
             return;
         }
+        state.newest = Some(asked_at);
         let (addresses, ttl_seconds) =
             answer.map_or((Vec::new(), 0), |answer| (answer.addresses.clone(), answer.ttl_seconds));
         if state.seen.last().is_none_or(|last| last.addresses != addresses) {
@@ -99,7 +101,7 @@ impl Names {
         }
         if answer.is_some() {
             let expires = Instant::now() + Duration::from_secs(ttl_seconds.into());
-            state.kept = Some(Kept { addresses, asked_at, expires });
+            state.kept = Some(Kept { addresses, expires });
         }
     }
 

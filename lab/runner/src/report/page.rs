@@ -43,7 +43,7 @@ pub(super) fn page(evidence: &DrillEvidence) -> String {
 <h2 id="timeline">Timeline</h2>
 {wide}
 {narrow}
-<p class="note">Seconds count from the disaster. A column is as high as the share of the client’s writes that were acknowledged.</p>
+<p class="note">Seconds count from the disaster. A column is as high as the share of the client’s writes that were acknowledged. The probe’s votes: <span>○ up</span>, <span>× down</span>, <span>◇ unknown</span>.</p>
 </section>
 {steps}{tables}<section aria-labelledby="again">
 <h2 id="again">Run it again</h2>
@@ -116,13 +116,15 @@ fn card(name: &str, wanted: f64, achieved: Option<f64>, note: &str) -> String {
     let filled = achieved.unwrap_or(whole) / whole * 100.0;
     let tick = wanted / whole * 100.0;
     let shown = achieved.map_or_else(|| "not reached".to_owned(), length);
-    let (class, mark, word) = if met {
-        ("meter", "<span class=\"ok\">✓</span>", "met")
+    let (class, mark) = if met {
+        ("meter", "<span class=\"ok\">✓ met</span>")
     } else {
-        ("meter over-target", "<span class=\"no\">✗</span>", "missed")
+        ("meter over-target", "<span class=\"no\">✗ missed</span>")
     };
+    // A target that was met is where the bar ends.
+    let tick = if met { String::new() } else { format!("<b style=\"left:{tick:.1}%\"></b>") };
     format!(
-        r#"<div><h2>{name}</h2><p class="big">{shown} <small>of {wanted} {mark} {word}</small></p><div class="{class}" aria-hidden="true"><i style="width:{filled:.1}%"></i><b style="left:{tick:.1}%"></b></div><p class="under"><span>{note}</span><span>target {wanted}</span></p></div>"#,
+        r#"<div><h2>{name}</h2><p class="big">{shown} <small>{mark}</small></p><div class="{class}" aria-hidden="true"><i style="width:{filled:.1}%"></i>{tick}</div><p class="under"><span>{note}</span><span>target {wanted}</span></p></div>"#,
         wanted = target(wanted),
         note = escape(note),
     )
@@ -155,6 +157,6 @@ fn steps(evidence: &DrillEvidence) -> String {
         return String::new();
     }
     format!(
-        "<section aria-labelledby=\"steps\">\n<h2 id=\"steps\">The recovery</h2>\n{drawing}{table}</section>\n"
+        "<section aria-labelledby=\"steps\">\n<h2 id=\"steps\">The recovery</h2>\n{drawing}<div class=\"below\">{table}</div></section>\n"
     )
 }

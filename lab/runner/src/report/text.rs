@@ -21,15 +21,21 @@ pub(super) fn escape(text: &str) -> String {
     safe
 }
 
-/// `region-outage` as `Region outage`; a name of a machine's state stays as it is.
+/// Names that are read letter by letter.
+const ABBREVIATIONS: [&str; 6] = ["aws", "dns", "rpo", "rto", "s3", "sns"];
+
+/// `region-outage` as `Region outage`, and `dns_switch` as `DNS switch`.
 pub(super) fn title(name: &str) -> String {
-    let words = name.replace(['-', '_'], " ");
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| {
-        let mut text: String = first.to_uppercase().collect();
-        text.push_str(letters.as_str());
-        text
-    })
+    let words: Vec<String> = name
+        .split(['-', '_', ' '])
+        .map(|word| {
+            let is_known = ABBREVIATIONS.contains(&word);
+            if is_known { word.to_uppercase() } else { word.to_owned() }
+        })
+        .collect();
+    let text = words.join(" ");
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A length for people: milliseconds below a second, else a tenth of a second; minutes from 100 s on.
@@ -50,7 +56,7 @@ pub(super) fn length(seconds: f64) -> String {
 
 /// A target for people: without decimals that say nothing.
 pub(super) fn target(seconds: f64) -> String {
-    if seconds > 0.0 && seconds % 60.0 == 0.0 {
+    if seconds >= 120.0 && seconds % 60.0 == 0.0 {
         format!("{:.0} min", seconds / 60.0)
     } else if seconds.fract() == 0.0 {
         format!("{seconds:.0} s")
@@ -64,9 +70,32 @@ pub(super) fn since(struck: Timestamp, at: Timestamp) -> String {
     format!("{:+.1} s", seconds_between(struck, at))
 }
 
-/// The width of a text in the page's sans-serif font at `size` pixels. An upper bound for common
-/// fonts, so that texts that do not overlap by it do not overlap on the screen.
+/// The width of a text in the page's sans-serif font at `size` pixels: an upper bound for such
+/// texts in the widest common font (DejaVu Sans), so that what does not overlap by it does not
+/// overlap on any screen.
 pub(super) fn width(text: &str, size: f64) -> f64 {
-    let letters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    f64::from(letters) * size * 0.58
+    letters(text) * size * 0.6
+}
+
+/// The same for semibold text, which some systems draw bold.
+pub(super) fn bold_width(text: &str, size: f64) -> f64 {
+    letters(text) * size * 0.67
+}
+
+fn letters(text: &str) -> f64 {
+    u32::try_from(text.chars().count()).map_or(0.0, f64::from)
+}
+
+/// A state's name as HTML that may be broken between its words.
+pub(super) fn breakable(name: &str) -> String {
+    let mut text = String::new();
+    let mut last = ' ';
+    for c in name.chars() {
+        if last.is_lowercase() && c.is_uppercase() {
+            text.push_str("<wbr>");
+        }
+        text.push_str(&escape(c.encode_utf8(&mut [0; 4])));
+        last = c;
+    }
+    text
 }

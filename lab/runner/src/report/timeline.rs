@@ -7,9 +7,10 @@ use lifeboat_core::vote::Vote;
 
 use super::{
     DrillEvidence, StepResult,
-    layout::{BUCKET, Label, Scale, Window, buckets, place_labels, recovery_window},
+    labels::{Label, place_labels},
+    layout::{BUCKET, Scale, Window, buckets, recovery_window},
     seconds_between,
-    text::{escape, length, since, width},
+    text::{bold_width, escape, length, since, width},
 };
 
 const FONT: f64 = 12.0;
@@ -26,7 +27,9 @@ mod lanes;
 
 /// A drawing that grows downwards.
 struct Drawing {
-    svg: String,
+    shapes: String,
+    /// Drawn over everything else.
+    texts: String,
     y: f64,
     scale: Scale,
 }
@@ -34,46 +37,35 @@ struct Drawing {
 /// The whole drill. `id` makes the ids of its title and description unique within the page.
 pub(super) fn timeline(evidence: &DrillEvidence, width: f64, id: &str) -> String {
     let window = Window::of(evidence);
-    let mut drawing = Drawing { svg: String::new(), y: 4.0, scale: Scale { window, width } };
+    let mut drawing = Drawing::new(window, width);
     let marks = marks(evidence, window);
-    let (lines_from, labels) = drawing.labels(&marks);
+    let lines_from = drawing.labels(&marks);
     drawing.users(evidence);
     drawing.detection(evidence);
     drawing.title("Recovery, step by step");
     drawing.steps(&evidence.report.steps);
-    drawing.dns(evidence);
-    let bottom = drawing.y;
-    drawing.axis(evidence.report.struck_at);
-    let mut lines = String::new();
+    // Below what DNS answers, so that no line crosses its texts.
+    let bottom = drawing.y + TITLE + DNS + GAP;
     for (mark, from) in marks.iter().zip(&lines_from) {
         let x = drawing.scale.x(mark.at);
         let _ = write!(
-            lines,
+            drawing.shapes,
             r#"<line class="mark {}" x1="{x:.1}" x2="{x:.1}" y1="{from:.1}" y2="{bottom:.1}"/>"#,
             mark.class
         );
     }
-    let body = format!("{}{lines}{labels}", drawing.svg);
-    frame(&body, width, drawing.y, id, "Timeline of the drill", &described(evidence))
+    drawing.dns(evidence);
+    drawing.axis(evidence.report.struck_at);
+    drawing.finish(id, "Timeline of the drill", &described(evidence))
 }
 
 /// The recovery alone, at a larger scale. None when there were no steps.
 pub(super) fn recovery(evidence: &DrillEvidence, width: f64, id: &str) -> Option<String> {
-    let window = recovery_window(&evidence.report)?;
-    let mut drawing = Drawing { svg: String::new(), y: 4.0, scale: Scale { window, width } };
+    let mut drawing = Drawing::new(recovery_window(&evidence.report)?, width);
     drawing.steps(&evidence.report.steps);
     drawing.axis(evidence.report.struck_at);
     let steps: Vec<String> = evidence.report.steps.iter().map(step_words).collect();
-    let title = "The steps of the recovery";
-    Some(frame(&drawing.svg, width, drawing.y, id, title, &steps.join("; ")))
-}
-
-fn frame(body: &str, width: f64, height: f64, id: &str, title: &str, desc: &str) -> String {
-    format!(
-        r#"<svg class="{id}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-labelledby="{id}-t {id}-d"><title id="{id}-t">{}</title><desc id="{id}-d">{}</desc>{body}</svg>"#,
-        escape(title),
-        escape(desc)
-    )
+    Some(drawing.finish(id, "The steps of the recovery", &steps.join("; ")))
 }
 
 /// A vertical line with a label.
@@ -99,7 +91,11 @@ fn marks(evidence: &DrillEvidence, window: Window) -> Vec<Line> {
         .chain(further)
         .filter(|(at, _, _)| window.contains(*at))
         .map(|(at, name, class)| {
-            let text = format!("{name} {}", since(report.struck_at, at));
+            let text = if at == report.struck_at {
+                name.to_owned()
+            } else {
+                format!("{name} {}", since(report.struck_at, at))
+            };
             Line { at, text, class }
         })
         .collect();
@@ -138,42 +134,69 @@ fn step_words(step: &StepResult) -> String {
 }
 
 impl Drawing {
-    /// Draws the labels of the marks; where each mark's line begins, and the texts, which lie over
-    /// everything else.
-    fn labels(&mut self, marks: &[Line]) -> (Vec<f64>, String) {
+    fn new(window: Window, width: f64) -> Self {
+        let scale = Scale { window, width };
+        Self { shapes: String::new(), texts: String::new(), y: 4.0, scale }
+    }
+
+    fn finish(self, id: &str, title: &str, desc: &str) -> String {
+        format!(
+            r#"<svg class="{id}" viewBox="0 0 {:.0} {:.0}" role="img" aria-labelledby="{id}-t {id}-d"><title id="{id}-t">{}</title><desc id="{id}-d">{}</desc>{}{}</svg>"#,
+            self.scale.width,
+            self.y,
+            escape(title),
+            escape(desc),
+            self.shapes,
+            self.texts,
+        )
+    }
+
+    fn text(&mut self, class: &str, anchor: &str, x: f64, y: f64, text: &str) {
+        let _ = write!(
+            self.texts,
+            r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{}</text>"#,
+            escape(text)
+        );
+    }
+
+    /// Draws the labels of the marks, and returns where each mark's line begins.
+    fn labels(&mut self, marks: &[Line]) -> Vec<f64> {
         let labels: Vec<Label> = marks
             .iter()
-            .map(|mark| Label { x: self.scale.x(mark.at), width: width(&mark.text, FONT) + 10.0 })
+            .map(|mark| Label {
+                x: self.scale.x(mark.at),
+                width: bold_width(&mark.text, FONT) + 10.0,
+            })
             .collect();
         let placed = place_labels(&labels, self.scale.width);
-        let mut texts = String::new();
+        let first = self.y;
         let mut lines_from = Vec::new();
-        for (mark, place) in marks.iter().zip(&placed) {
-            let top = self.y + f64::from(place.row) * LABEL_ROW;
+        for ((mark, label), place) in marks.iter().zip(&labels).zip(&placed) {
+            let top = first + f64::from(place.row) * LABEL_ROW;
             lines_from.push(top + 2.0);
-            let _ = write!(
-                texts,
-                r#"<text class="label {}" x="{:.1}" y="{:.1}">{}</text>"#,
-                mark.class,
-                place.left + 5.0,
-                top + 13.0,
-                escape(&mark.text)
-            );
+            let class = format!("label {}", mark.class);
+            // A text left of its line ends there, however wide it really is.
+            let end = place.left + label.width;
+            let (anchor, x) = if place.left < label.x && end <= label.x + 0.01 {
+                ("end", end - 5.0)
+            } else {
+                ("start", place.left + 5.0)
+            };
+            self.text(&class, anchor, x, top + 13.0, &mark.text);
         }
         let rows = placed.iter().map(|place| place.row + 1).max().unwrap_or(0);
         self.y += f64::from(rows) * LABEL_ROW + 2.0;
-        (lines_from, texts)
+        lines_from
     }
 
     fn title(&mut self, text: &str) {
-        let y = self.y + 14.0;
-        let _ = write!(self.svg, r#"<text class="lane" x="0" y="{y:.1}">{}</text>"#, escape(text));
+        self.text("lane", "start", 0.0, self.y + 14.0, text);
         self.y += TITLE;
     }
 
     fn rect(&mut self, class: &str, x: f64, y: f64, width: f64, height: f64, title: &str) {
         let _ = write!(
-            self.svg,
+            self.shapes,
             r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" rx="1.5"><title>{}</title></rect>"#,
             escape(title)
         );
@@ -232,12 +255,8 @@ impl Drawing {
         if let (Some(served), Some(seconds)) = (report.served_at, report.achieved_rto_seconds) {
             let (left, right) = (self.scale.x(report.struck_at), self.scale.x(served));
             let text = format!("no service for {}", length(seconds));
-            if width(&text, FONT + 1.0) < right - left {
-                let (x, y) = (f64::midpoint(left, right), top + 24.0);
-                let _ = write!(
-                    self.svg,
-                    r#"<text class="gap" x="{x:.1}" y="{y:.1}" text-anchor="middle">{text}</text>"#
-                );
+            if bold_width(&text, FONT + 1.0) < right - left {
+                self.text("gap", "middle", f64::midpoint(left, right), top + 24.0, &text);
             }
         }
         self.y += USERS + GAP;

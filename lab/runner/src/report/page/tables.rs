@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::{
     DrillEvidence, DrillReport, seconds_between,
-    text::{escape, length, since, title},
+    text::{breakable, escape, length, since, title},
 };
 
 /// A section with a table; nothing without rows. Cells are HTML already.
@@ -50,7 +50,7 @@ pub(super) fn steps(report: &DrillReport) -> String {
             );
             format!(
                 "<th scope=\"row\">{}</th><td class=\"num\">{}</td><td class=\"num\">{took}</td><td{}>{}</td>",
-                escape(&step.name),
+                breakable(&step.name),
                 since(report.struck_at, step.started_at),
                 if step.failed() { " class=\"no\"" } else { "" },
                 escape(&step.outcome),

@@ -64,7 +64,7 @@ pub(super) fn sample() -> DrillEvidence {
         ("activation", 1.902),
         ("verification", 0.451),
         ("dns_switch", 4.73),
-        ("client_cache", 3.82),
+        ("client_cache", 3.72),
     ] {
         parts.push(name, seconds);
     }
@@ -73,9 +73,9 @@ pub(super) fn sample() -> DrillEvidence {
         started_at: at(-10_000),
         struck_at: at(0),
         detected_at: Some(at(16_412)),
-        served_at: Some(at(31_159)),
+        served_at: Some(at(31_059)),
         rto_target_seconds: Some(60.0),
-        achieved_rto_seconds: Some(31.109),
+        achieved_rto_seconds: Some(31.009),
         rpo_target_seconds: Some(5.0),
         achieved_rpo_seconds: Some(0.05),
         writes_acknowledged: 785,
@@ -95,7 +95,7 @@ pub(super) fn sample() -> DrillEvidence {
             step("ActivateSite", 20_700, 22_149, "serving"),
             step("VerifySite", 22_149, 22_600, "writable, 4 of 4 checks up"),
             step("SwitchTraffic", 22_600, 27_330, "clients get site b"),
-            step("CloseRecovery", 27_330, 27_790, "RTO 31.1 s, RPO 50 ms"),
+            step("CloseRecovery", 27_330, 27_790, "RTO 31.0 s, RPO 50 ms"),
             step("NotifyEnd", 27_790, 28_080, "delivered"),
         ],
         notifications: vec![

@@ -19,7 +19,11 @@ impl Drawing {
             let x = self.scale.x(seen.at);
             // Form and colour both tell the votes apart.
             let (class, form, word) = match seen.vote {
-                Vote::Up => ("good", format!("M{:.1} {middle:.1}h8", x - 4.0), "up"),
+                Vote::Up => (
+                    "good",
+                    format!("M{:.1} {middle:.1}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0z", x - 3.0),
+                    "up",
+                ),
                 Vote::Down => {
                     ("bad", format!("M{:.1} {:.1}l7 7m0 -7l-7 7", x - 3.5, middle - 3.5), "down")
                 }
@@ -29,7 +33,7 @@ impl Drawing {
             };
             let said = format!("{}: {word}, {}", since(report.struck_at, seen.at), seen.detail);
             let _ = write!(
-                self.svg,
+                self.shapes,
                 r#"<path class="vote {class}" d="{form}"><title>{}</title></path>"#,
                 escape(&said)
             );
@@ -38,11 +42,7 @@ impl Drawing {
             let text = format!("detection {}", length(seconds_between(report.struck_at, detected)));
             self.bar("warn", report.struck_at, detected, top + 14.0, &text);
         } else {
-            let _ = write!(
-                self.svg,
-                r#"<text class="quiet" x="0" y="{:.1}">the alarm did not fire</text>"#,
-                top + 26.0
-            );
+            self.text("quiet", "start", 0.0, top + 26.0, "the alarm did not fire");
         }
         self.y += DETECTION + GAP;
     }
@@ -56,11 +56,7 @@ impl Drawing {
             self.y += STEP;
         }
         if steps.is_empty() {
-            let y = self.y + 12.0;
-            let _ = write!(
-                self.svg,
-                r#"<text class="quiet" x="0" y="{y:.1}">no recovery was started</text>"#
-            );
+            self.text("quiet", "start", 0.0, self.y + 12.0, "no recovery was started");
             self.y += STEP;
         }
         self.y += GAP;
@@ -83,13 +79,7 @@ impl Drawing {
             let short = answer.answer.split(" (").next().unwrap_or_default();
             let fits = |text: &&str| width(text, FONT) + 12.0 <= wide;
             if let Some(text) = [answer.answer.as_str(), short].into_iter().find(fits) {
-                let _ = write!(
-                    self.svg,
-                    r#"<text class="in" x="{:.1}" y="{:.1}">{}</text>"#,
-                    left + 7.0,
-                    y + 16.5,
-                    escape(text)
-                );
+                self.text("in", "start", left + 7.0, y + 16.5, text);
             }
         }
         self.y += DNS + GAP;
@@ -101,24 +91,21 @@ impl Drawing {
         let long = (right - left).max(2.5);
         self.rect(&format!("bar {class}"), left, y, long, 13.0, text);
         let room = width(text, FONT) + 6.0;
-        let x = if left + long + room <= self.scale.width {
-            left + long + 6.0
+        let (anchor, x) = if left + long + room <= self.scale.width {
+            ("start", left + long + 6.0)
+        } else if left >= room {
+            ("end", left - 6.0)
         } else {
-            (left - room).max(0.0)
+            ("start", 0.0)
         };
-        let _ = write!(
-            self.svg,
-            r#"<text class="name" x="{x:.1}" y="{:.1}">{}</text>"#,
-            y + 10.5,
-            escape(text)
-        );
+        self.text("name", anchor, x, y + 10.5, text);
     }
 
     /// Seconds from the disaster.
     pub(super) fn axis(&mut self, struck: Timestamp) {
         let (y, wide) = (self.y, self.scale.width);
         let _ = write!(
-            self.svg,
+            self.shapes,
             r#"<line class="axis" x1="0" x2="{wide:.1}" y1="{y:.1}" y2="{y:.1}"/>"#
         );
         for (seconds, x) in self.scale.ticks(struck, 58.0) {
@@ -131,12 +118,12 @@ impl Drawing {
             };
             let half = width(&text, FONT) / 2.0;
             let middle = x.clamp(half.min(wide / 2.0), (wide - half).max(wide / 2.0));
+            let end = y + 5.0;
             let _ = write!(
-                self.svg,
-                r#"<line class="axis" x1="{x:.1}" x2="{x:.1}" y1="{y:.1}" y2="{:.1}"/><text class="tick" x="{middle:.1}" y="{:.1}" text-anchor="middle">{text}</text>"#,
-                y + 5.0,
-                y + 19.0
+                self.shapes,
+                r#"<line class="axis" x1="{x:.1}" x2="{x:.1}" y1="{y:.1}" y2="{end:.1}"/>"#
             );
+            self.text("tick", "middle", middle, y + 19.0, &text);
         }
         self.y += AXIS;
     }
