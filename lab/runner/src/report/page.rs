@@ -99,7 +99,7 @@ fn cards(report: &DrillReport) -> String {
             "Recovery time (RTO)",
             report.rto_target_seconds,
             report.achieved_rto_seconds,
-            "as the client saw it".to_owned(),
+            "first failed write to lasting success".to_owned(),
         ),
         ("Data loss (RPO)", report.rpo_target_seconds, report.achieved_rpo_seconds, lost),
     ]
