@@ -72,7 +72,8 @@ async fn tick(options: &GuardArgs, ledger: &Ledger, memory: Memory) -> (Permit, 
     let seen = ledger.reachable(&options.app).await;
     let reading = Reading {
         began_at,
-        records: seen.records.iter().collect(),
+        own: seen.own.as_ref(),
+        others: seen.others.iter().collect(),
         // The own region is no witness: it may have been cut off together with this host.
         unreachable: seen.unreachable.into_iter().filter(|r| *r != options.region).collect(),
     };

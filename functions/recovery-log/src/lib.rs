@@ -133,7 +133,11 @@ async fn claim<S: Store>(
     now: Timestamp,
 ) -> Result<Response, Fault> {
     let (record, etag) = ledger.held(&authority).await?;
-    let claimed = ledger::claim(&record, &authority.incident, authority.epoch, now)?;
+    // A peer that cannot be read must not be written either: a write that hangs may yet arrive, and
+    // then nobody could say whether the peer knows. It is written down first that it will be told.
+    let peers_answer = ledger.peers_answer(&authority.app).await;
+    let (incident, epoch) = (&authority.incident, authority.epoch);
+    let claimed = ledger::claim(&record, incident, epoch, peers_answer, now)?;
     if claimed != record {
         ledger.write(&claimed, Some(&etag)).await?;
     }
@@ -153,8 +157,12 @@ fn fact(authority: &Authority, kind: EntryKind, body: Value) -> Fact {
     }
 }
 
-/// Tells the peers. One that cannot be told learns of the record when it reads its peers itself.
+/// Tells the peers, if they could be reached when the epoch was claimed. One that was not told
+/// learns of the record when it reads its peers itself.
 async fn publish<S: Store>(ledger: &Ledger<S>, record: &ControlRecord) {
+    if !record.known_elsewhere {
+        return;
+    }
     for (region, result) in ledger.publish(record).await {
         if let Err(reason) = result {
             tracing::warn!(region = region.as_str(), reason, "the peer was not told");

@@ -36,6 +36,11 @@ pub struct ControlRecord {
     pub active_site: SiteName,
     /// The recovery under way, if any.
     pub recovery: Option<Holder>,
+    /// Whether another region may know of this epoch. While none does, nobody can have gone on
+    /// from it, so this record is the last word without any confirmation; that is how a site
+    /// serves, and its hosts restart, while the other region stays dark.
+    #[serde(default = "assume_known")]
+    pub known_elsewhere: bool,
     /// When the record was last written.
     pub updated_at: Timestamp,
 }
@@ -70,6 +75,10 @@ pub enum HolderState {
     Failed,
 }
 
+const fn assume_known() -> bool {
+    true
+}
+
 impl ControlRecord {
     /// The first record of an app: epoch 1, the given site active.
     #[must_use]
@@ -80,6 +89,7 @@ impl ControlRecord {
             highest_reserved: Epoch(1),
             active_site,
             recovery: None,
+            known_elsewhere: true,
             updated_at: now,
         }
     }
@@ -193,7 +203,8 @@ pub fn authorize<'a>(
     }
 }
 
-/// The record that makes the holder's target the active site.
+/// The record that makes the holder's target the active site. `known_elsewhere` says whether
+/// another region can be told of it: then it must be written as known *before* anyone is told.
 ///
 /// # Errors
 /// As [`authorize`].
@@ -201,6 +212,7 @@ pub fn claim(
     record: &ControlRecord,
     incident: &IncidentId,
     epoch: Epoch,
+    known_elsewhere: bool,
     now: Timestamp,
 ) -> Result<ControlRecord, Fault> {
     let holder = authorize(record, incident, epoch)?;
@@ -211,6 +223,7 @@ pub fn claim(
         epoch,
         active_site: holder.target.clone(),
         recovery: Some(Holder { state: HolderState::Claimed, ..holder.clone() }),
+        known_elsewhere,
         updated_at: now,
         ..record.clone()
     })

@@ -7,8 +7,9 @@
 //! and writing hands out a permit that has expired already.
 //!
 //! After a start or a pause nothing is known of what happened meanwhile, so every other region must
-//! confirm before the first permit. In steady operation an unreachable peer does not stop the site:
-//! a standby's outage must not become the system's.
+//! confirm before the first permit; except where the own region's record says that no other region
+//! knows of its epoch, for then none can have gone on from it. In steady operation an unreachable
+//! peer does not stop the site: a standby's outage must not become the system's.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,10 @@ pub struct Permit {
 pub struct Reading<'a> {
     /// Just before the reads began.
     pub began_at: Timestamp,
-    /// Every control record that could be read.
-    pub records: Vec<&'a ControlRecord>,
+    /// The own region's control record, if it could be read.
+    pub own: Option<&'a ControlRecord>,
+    /// The other regions' control records that could be read.
+    pub others: Vec<&'a ControlRecord>,
     /// The other regions whose record could not be read.
     pub unreachable: Vec<Region>,
 }
@@ -74,8 +77,12 @@ pub fn decide(
         let gap = began_at.duration_since(last);
         gap > SignedDuration::from_secs(PAUSE_SECONDS) || gap.is_negative()
     });
-    let confirmed = reading.unreachable.is_empty() || (memory.confirmed && !paused);
-    let verdict = match newest(reading.records.iter().copied()) {
+    let newest = newest(reading.others.iter().copied().chain(reading.own));
+    let last_word = reading
+        .own
+        .is_some_and(|own| !own.known_elsewhere && newest.is_some_and(|n| n.epoch == own.epoch));
+    let confirmed = reading.unreachable.is_empty() || (memory.confirmed && !paused) || last_word;
+    let verdict = match newest {
         None => Err("no control record could be read: this site sees neither its own region's \
                      ledger nor the other's"
             .to_owned()),
@@ -121,9 +128,14 @@ mod tests {
     impl Guard {
         /// Ticks site `a` with epoch 1; answers whether it got a permit.
         fn tick(&mut self, second: i64, records: &[&ControlRecord], peer_seen: bool) -> bool {
+            let (own, others) = match records {
+                [own, others @ ..] if own.active_site.as_str() == "a" => (Some(*own), others),
+                others => (None, others),
+            };
             let reading = Reading {
                 began_at: at(second),
-                records: records.to_vec(),
+                own,
+                others: others.to_vec(),
                 unreachable: if peer_seen { vec![] } else { vec!["us-west-2".parse().unwrap()] },
             };
             let (app, site) = ("queue".parse().unwrap(), "a".parse().unwrap());
@@ -149,6 +161,15 @@ mod tests {
         assert!(!guard.tick(60, &[&own], false), "a pause");
         assert!(!guard.tick(61, &[&own], false), "a pause is not over by itself");
         assert!(guard.tick(62, &[&own], true));
+    }
+
+    #[test]
+    fn an_epoch_that_no_other_region_knows_of_needs_no_confirmation() {
+        let (mut guard, mut own) = (Guard(Memory::default()), record(1, "a"));
+        own.known_elsewhere = false;
+        assert!(guard.tick(0, &[&own], false), "a start while the other region is dark");
+        assert!(guard.tick(60, &[&own], false), "a restart");
+        assert!(!guard.tick(61, &[&own, &record(2, "b")], true), "a newer epoch, all the same");
     }
 
     #[test]

@@ -67,8 +67,10 @@ pub struct Seen {
 /// What [`Ledger::reachable`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reachable {
-    /// The records that could be read, of any region.
-    pub records: Vec<ControlRecord>,
+    /// The own region's record, if it could be read.
+    pub own: Option<ControlRecord>,
+    /// The peers' records that could be read.
+    pub others: Vec<ControlRecord>,
     /// The regions that did not answer, the own one perhaps among them.
     pub unreachable: Vec<Region>,
 }
@@ -115,18 +117,25 @@ impl<S: Store> Ledger<S> {
         Ok(Seen { newest: ledger::newest(&records).cloned(), own, unreachable })
     }
 
+    /// Whether every peer's ledger can be read, within [`PEER_DEADLINE`].
+    pub async fn peers_answer(&self, app: &AppName) -> bool {
+        finished(self.read_each(self.peers.iter(), app)).await.iter().all(|(_, read)| read.is_ok())
+    }
+
     /// The records of every region that answers within [`PEER_DEADLINE`], the own region treated as
     /// any other: what a host asks, which must go on judging when its own region is dark.
     pub async fn reachable(&self, app: &AppName) -> Reachable {
         let reads = self.read_each(self.peers.iter().chain([&self.own]), app);
-        let (mut records, mut unreachable) = (Vec::new(), Vec::new());
+        let mut seen = Reachable { own: None, others: Vec::new(), unreachable: Vec::new() };
         for (region, read) in finished(reads).await {
             match read {
-                Ok(found) => records.extend(found.map(|(record, _)| record)),
-                Err(_) => unreachable.push(region),
+                Ok(None) => {}
+                Ok(Some((record, _))) if region == self.own => seen.own = Some(record),
+                Ok(Some((record, _))) => seen.others.push(record),
+                Err(_) => seen.unreachable.push(region),
             }
         }
-        Reachable { records, unreachable }
+        seen
     }
 
     /// Writes the record in the own region, on the condition that the record there is still the one

@@ -71,7 +71,7 @@ proptest! {
                 Move::Claim { who } => {
                     if let Some((incident, epoch)) = &held[usize::from(who)] {
                         let newest = record.highest_reserved;
-                        match claim(&record, incident, *epoch, at(clock)) {
+                        match claim(&record, incident, *epoch, clock % 2 == 0, at(clock)) {
                             Ok(next) => {
                                 prop_assert_eq!(*epoch, newest, "an old epoch was claimed");
                                 record = next;
@@ -125,8 +125,8 @@ fn standing_down_leaves_the_active_site_in_place() {
 fn a_claim_fences_the_old_site_and_a_failed_recovery_can_be_completed_by_another() {
     let Opening::Write(record) = opened(&first(), "one", "b", 1) else { panic!("refused") };
     let one = "one".parse().unwrap();
-    let record = claim(&record, &one, Epoch(2), at(2)).unwrap();
-    assert_eq!(claim(&record, &one, Epoch(2), at(3)).unwrap(), record);
+    let record = claim(&record, &one, Epoch(2), true, at(2)).unwrap();
+    assert_eq!(claim(&record, &one, Epoch(2), true, at(3)).unwrap(), record);
     assert!(matches!(standing(&record, &site("a"), Epoch(1)), Standing::Fenced(_)));
     assert_eq!(standing(&record, &site("b"), Epoch(2)), Standing::Active(Epoch(2)));
 
