@@ -6,7 +6,8 @@ use lifeboat_core::{
 };
 use serde::Serialize;
 
-/// How many periods without a usable vote page a person: three minutes.
+/// How many minutes of blindness page a person. Of silence it takes two more: CloudWatch looks
+/// that much further back before it believes that data is missing.
 const SILENT_PERIODS: i32 = 3;
 
 /// What to watch.

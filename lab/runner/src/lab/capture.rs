@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::LabError;
+use super::{Aws, LabError};
 use crate::clock;
 
 /// One delivery.
@@ -35,6 +35,13 @@ impl Captured {
 
 type Deliveries = Arc<Mutex<Vec<Captured>>>;
 
+/// What the server's handlers share.
+#[derive(Debug, Clone)]
+struct Shared {
+    deliveries: Deliveries,
+    aws: Aws,
+}
+
 /// The running server.
 #[derive(Debug)]
 pub struct Capture {
@@ -43,7 +50,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    pub(crate) async fn start(listen: SocketAddr) -> Result<Self, LabError> {
+    pub(crate) async fn start(listen: SocketAddr, aws: Aws) -> Result<Self, LabError> {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| LabError::from_error(&format!("listen on {listen}"), &error))?;
@@ -51,7 +58,7 @@ impl Capture {
         let router = Router::new()
             .route("/slack/{token}", post(slack))
             .route("/sns", post(sns))
-            .with_state(Arc::clone(&deliveries));
+            .with_state(Shared { deliveries: Arc::clone(&deliveries), aws });
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the capture server ended");
@@ -85,37 +92,32 @@ fn text_of<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
 }
 
 /// Slack answers `ok` to what it takes, and refuses what has no text.
-async fn slack(State(deliveries): State<Deliveries>, text: String) -> (StatusCode, &'static str) {
+async fn slack(State(shared): State<Shared>, text: String) -> (StatusCode, &'static str) {
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
     if text_of(&body, "text").is_none_or(str::is_empty) && body.get("attachments").is_none() {
         return (StatusCode::BAD_REQUEST, "no_text");
     }
-    keep(&deliveries, "slack", &text);
+    keep(&shared.deliveries, "slack", &text);
     (StatusCode::OK, "ok")
 }
 
-/// A subscriber confirms its subscription by fetching the address that SNS sends it.
-async fn sns(State(deliveries): State<Deliveries>, text: String) -> StatusCode {
+/// A subscriber confirms its subscription with the token that SNS sends it.
+async fn sns(State(shared): State<Shared>, text: String) -> StatusCode {
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
     if text_of(&body, "Type") == Some("SubscriptionConfirmation") {
-        if let Some(url) = text_of(&body, "SubscribeURL").and_then(|url| url.parse().ok()) {
-            tokio::spawn(confirm(url));
-        }
+        let word = |key: &str| text_of(&body, key).unwrap_or_default().to_owned();
+        let (topic, token) = (word("TopicArn"), word("Token"));
+        tokio::spawn(async move {
+            let region = topic.split(':').nth(3).unwrap_or_default();
+            let answer = [("TopicArn", topic.as_str()), ("Token", token.as_str())];
+            let action = "ConfirmSubscription";
+            if let Err(error) = shared.aws.query(region, "sns", "2010-03-31", action, &answer).await
+            {
+                tracing::error!(%error, "confirm the SNS subscription");
+            }
+        });
     } else {
-        keep(&deliveries, "sns", &text);
+        keep(&shared.deliveries, "sns", &text);
     }
     StatusCode::OK
-}
-
-/// Fetches the confirmation from the emulator, whatever host name the URL has: nothing of the lab
-/// leaves this machine.
-async fn confirm(mut url: reqwest::Url) {
-    let emulator = super::config::EMULATOR;
-    let here = url.set_ip_host(emulator.ip()).and_then(|()| url.set_port(Some(emulator.port())));
-    if here.is_err() || url.set_scheme("http").is_err() {
-        return;
-    }
-    if let Err(error) = reqwest::get(url).await {
-        tracing::warn!(%error, "confirm the SNS subscription");
-    }
 }

@@ -1,17 +1,23 @@
-//! Deploys the templates as they are, with the AWS CLI, as an operator would.
+//! Deploys the templates as they are, packaged by the AWS CLI, as an operator would.
 //!
 //! The functions' programs are host builds of the same crates that `cargo lambda build` builds for
 //! AWS; they stand where the template's `CodeUri` looks for them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
-    ACTIVE, LabError, SITES, STANDBY,
+    ACTIVE, APP, LabError, SITES, STANDBY,
     aws::run,
     config,
     preflight::{FUNCTIONS, Tools},
 };
-use crate::{lab::Lab, say::Work};
+use crate::{clock, lab::Lab, say::Work};
+
+/// Until a stack is created. It takes about 4 s here.
+const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
 
 impl Lab {
     /// The regional stack in both regions.
@@ -54,11 +60,51 @@ impl Lab {
         let mut arguments = vec!["cloudformation", "package", "--template-file", &template];
         arguments.extend(package);
         self.aws.cli(region, &arguments).await?;
-        let mut arguments = vec!["cloudformation", "deploy", "--template-file", &packaged];
-        arguments.extend(["--stack-name", "lifeboat", "--s3-bucket", &bucket]);
-        arguments.extend(["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]);
-        arguments.extend(["--parameter-overrides", "Environment=lab"]);
-        self.aws.cli(region, &arguments).await.map(|_| ())
+        let template = read(Path::new(&packaged))?;
+        self.create_stack(region, "lifeboat", &template, &[("Environment", "lab")]).await
+    }
+
+    /// Creates a stack and waits for it, looking more often than the CLI's 30 s.
+    async fn create_stack(
+        &self,
+        region: &str,
+        name: &str,
+        template: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<(), LabError> {
+        let mut form = vec![
+            ("StackName".to_owned(), name.to_owned()),
+            ("TemplateBody".to_owned(), template.to_owned()),
+            ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
+            ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
+        ];
+        for (place, (key, value)) in parameters.iter().enumerate() {
+            let member = format!("Parameters.member.{}", place + 1);
+            form.push((format!("{member}.ParameterKey"), (*key).to_owned()));
+            form.push((format!("{member}.ParameterValue"), (*value).to_owned()));
+        }
+        let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let version = "2010-05-15";
+        self.aws.query(region, "cloudformation", version, "CreateStack", &form).await?;
+        let question = [("StackName", name)];
+        let status = clock::find(DEPLOYED_WITHIN, || async {
+            let answer = self
+                .aws
+                .query(region, "cloudformation", version, "DescribeStacks", &question)
+                .await
+                .ok()?;
+            let status = between(&answer, "<StackStatus>", "<")?;
+            (!status.ends_with("_IN_PROGRESS")).then_some(status)
+        })
+        .await;
+        match status.as_deref() {
+            Some("CREATE_COMPLETE") => Ok(()),
+            other => Err(LabError::new(format!(
+                "stack {name} in {region} is {}: see `aws cloudformation describe-stack-events \
+                 --stack-name {name}`, and target/lab/emulator.log",
+                other.unwrap_or("still being created")
+            ))),
+        }
     }
 
     /// The hosted zone, and the failover records (or a plain one) in it.
@@ -72,12 +118,8 @@ impl Lab {
             .aws
             .rest(post, ACTIVE.region, "route53", "/2013-04-01/hostedzone", create.to_owned())
             .await?;
-        let zone = answer
-            .split("<Id>/hostedzone/")
-            .nth(1)
-            .and_then(|rest| rest.split('<').next())
-            .ok_or_else(|| LabError::new("Route 53 named no hosted zone"))?
-            .to_owned();
+        let zone = between(&answer, "<Id>/hostedzone/", "<")
+            .ok_or_else(|| LabError::new("Route 53 named no hosted zone"))?;
         if self.options.switch_by_record {
             self.create_plain_record(&zone).await?;
         } else {
@@ -104,28 +146,29 @@ impl Lab {
     }
 
     async fn deploy_failover_records(&self, zone: &str) -> Result<(), LabError> {
-        let template = self.root.join("infra/dns.yaml").to_string_lossy().into_owned();
+        let template = read(&self.root.join("infra/dns.yaml"))?;
+        let (primary, secondary) = (ACTIVE.app().ip().to_string(), STANDBY.app().ip().to_string());
         let parameters = [
-            "App=queue".to_owned(),
-            "Name=queue.example.test".to_owned(),
-            format!("HostedZoneId={zone}"),
-            format!("PrimaryAddress={}", ACTIVE.app().ip()),
-            format!("SecondaryAddress={}", STANDBY.app().ip()),
-            format!("SecondarySite={}", STANDBY.name),
-            format!("SecondaryRegion={}", STANDBY.region),
+            ("App", APP),
+            ("Name", "queue.example.test"),
+            ("HostedZoneId", zone),
+            ("PrimaryAddress", primary.as_str()),
+            ("SecondaryAddress", secondary.as_str()),
+            ("SecondarySite", STANDBY.name),
+            ("SecondaryRegion", STANDBY.region),
         ];
-        let mut arguments = vec![
-            "cloudformation",
-            "deploy",
-            "--template-file",
-            &template,
-            "--stack-name",
-            "lifeboat-dns-queue",
-            "--parameter-overrides",
-        ];
-        arguments.extend(parameters.iter().map(String::as_str));
-        self.aws.cli(STANDBY.region, &arguments).await.map(|_| ())
+        self.create_stack(STANDBY.region, "lifeboat-dns-queue", &template, &parameters).await
     }
+}
+
+fn read(path: &Path) -> Result<String, LabError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| LabError::from_error(&path.display().to_string(), &error))
+}
+
+fn between(text: &str, start: &str, end: &str) -> Option<String> {
+    let rest = text.split_once(start)?.1;
+    Some(rest.split_once(end)?.0.to_owned())
 }
 
 /// A copy of `infra` with the programs where the template looks for them.

@@ -126,8 +126,8 @@ impl Lab {
         let dns = DnsServer::start(DnsConfig::default())
             .await
             .map_err(|error| LabError::from_error("start DNS", &error))?;
-        let capture = Capture::start(config::CAPTURE).await?;
         let aws = Aws::new(root, config::OPERATOR_GATEWAY);
+        let capture = Capture::start(config::CAPTURE, aws.clone()).await?;
         work.done();
 
         let passwords = Passwords::new()?;
