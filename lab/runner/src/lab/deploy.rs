@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{clock, lab::Lab, say::Work};
 
+/// The version of CloudFormation's query API.
+const CLOUDFORMATION: &str = "2010-05-15";
 /// Until a stack is created. It takes about 4 s here.
 const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -61,7 +63,24 @@ impl Lab {
         arguments.extend(package);
         self.aws.cli(region, &arguments).await?;
         let template = read(Path::new(&packaged))?;
-        self.create_stack(region, "lifeboat", &template, &[("Environment", "lab")]).await
+        let parameters = [("Environment", "lab"), ("ObserveState", "DISABLED")];
+        self.create_stack(region, "lifeboat", &template, &parameters).await
+    }
+
+    /// Turns the schedules on: from now on both regions watch. The stacks were made without, so
+    /// that the first tick finds a plan.
+    pub(crate) async fn start_observing(&self) -> Result<(), LabError> {
+        for site in SITES {
+            let parameters = [("Environment", "lab"), ("ObserveState", "ENABLED")];
+            let form = stack_form("lifeboat", &parameters);
+            let mut form: Vec<(&str, &str)> =
+                form.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            form.push(("UsePreviousTemplate", "true"));
+            let api = "cloudformation";
+            self.aws.query(site.region, api, CLOUDFORMATION, "UpdateStack", &form).await?;
+            self.wait_for_stack(site.region, "lifeboat", "UPDATE_COMPLETE").await?;
+        }
+        Ok(())
     }
 
     /// Creates a stack and waits for it, looking more often than the CLI's 30 s.
@@ -72,39 +91,33 @@ impl Lab {
         template: &str,
         parameters: &[(&str, &str)],
     ) -> Result<(), LabError> {
-        let mut form = vec![
-            ("StackName".to_owned(), name.to_owned()),
-            ("TemplateBody".to_owned(), template.to_owned()),
-            ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
-            ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
-        ];
-        for (place, (key, value)) in parameters.iter().enumerate() {
-            let member = format!("Parameters.member.{}", place + 1);
-            form.push((format!("{member}.ParameterKey"), (*key).to_owned()));
-            form.push((format!("{member}.ParameterValue"), (*value).to_owned()));
-        }
-        let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let version = "2010-05-15";
-        self.aws.query(region, "cloudformation", version, "CreateStack", &form).await?;
+        let form = stack_form(name, parameters);
+        let mut form: Vec<(&str, &str)> =
+            form.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        form.push(("TemplateBody", template));
+        let api = "cloudformation";
+        self.aws.query(region, api, CLOUDFORMATION, "CreateStack", &form).await?;
+        self.wait_for_stack(region, name, "CREATE_COMPLETE").await
+    }
+
+    async fn wait_for_stack(&self, region: &str, name: &str, wanted: &str) -> Result<(), LabError> {
         let question = [("StackName", name)];
         let status = clock::find(DEPLOYED_WITHIN, || async {
-            let answer = self
-                .aws
-                .query(region, "cloudformation", version, "DescribeStacks", &question)
-                .await
-                .ok()?;
-            let status = between(&answer, "<StackStatus>", "<")?;
+            let api = "cloudformation";
+            let answer =
+                self.aws.query(region, api, CLOUDFORMATION, "DescribeStacks", &question).await;
+            let status = between(&answer.ok()?, "<StackStatus>", "<")?;
             (!status.ends_with("_IN_PROGRESS")).then_some(status)
         })
         .await;
-        match status.as_deref() {
-            Some("CREATE_COMPLETE") => Ok(()),
-            other => Err(LabError::new(format!(
-                "stack {name} in {region} is {}: see `aws cloudformation describe-stack-events \
-                 --stack-name {name}`, and target/lab/emulator.log",
-                other.unwrap_or("still being created")
-            ))),
+        if status.as_deref() == Some(wanted) {
+            return Ok(());
         }
+        Err(LabError::new(format!(
+            "stack {name} in {region} is {}: see `aws cloudformation describe-stack-events \
+             --stack-name {name}`, and target/lab/emulator.log",
+            status.as_deref().unwrap_or("still being created")
+        )))
     }
 
     /// The hosted zone, and the failover records (or a plain one) in it.
@@ -159,6 +172,21 @@ impl Lab {
         ];
         self.create_stack(STANDBY.region, "lifeboat-dns-queue", &template, &parameters).await
     }
+}
+
+/// The parts of a request that creating and updating a stack share.
+fn stack_form(name: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut form = vec![
+        ("StackName".to_owned(), name.to_owned()),
+        ("Capabilities.member.1".to_owned(), "CAPABILITY_IAM".to_owned()),
+        ("Capabilities.member.2".to_owned(), "CAPABILITY_AUTO_EXPAND".to_owned()),
+    ];
+    for (place, (key, value)) in parameters.iter().enumerate() {
+        let member = format!("Parameters.member.{}", place + 1);
+        form.push((format!("{member}.ParameterKey"), (*key).to_owned()));
+        form.push((format!("{member}.ParameterValue"), (*value).to_owned()));
+    }
+    form
 }
 
 fn read(path: &Path) -> Result<String, LabError> {

@@ -82,6 +82,7 @@ impl Lab {
 
         let work = Work::begin("store the secrets and apply the plan (lifeboat plan apply)");
         self.apply_plan(tools, &zone).await?;
+        self.start_observing().await?;
         work.done();
 
         let work = Work::begin("wait until clients reach site a by name, and region b watches it");
