@@ -89,8 +89,8 @@ deploy: lambda ## Deploy the stack into each region of AWS: REGIONS="us-east-1 u
 	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)
 
 .PHONY: watch
-watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke` (see README)
-	@exec cargo lambda watch --invoke-address 127.0.0.1 --invoke-port 9001 --ignore-changes
+watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke`, as region us-west-2 of the lab (see README)
+	@exec cargo lambda watch --invoke-address 127.0.0.1 --invoke-port 9001 --ignore-changes --env-file lab/functions.env
 
 .PHONY: clean-lab
 clean-lab: ## Remove what a lab has left in target/lab (not the drills' reports)
