@@ -64,7 +64,7 @@ lint: ## Formatting, clippy, documentation, licences and bans of dependencies, t
 	@bash lab/setup.sh deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
 	target/tools/cargo-deny/bin/cargo-deny check --hide-inclusion-graph bans licenses sources
 	$(MAKE) templates
 
