@@ -83,9 +83,9 @@ pub async fn handle<P: Plans, S: Store, M: Meter>(
             let plan = ports.plans.plan(&authority.app).await?;
             record(authority, kind, body, &ports.ledger(&plan), now).await
         }
-        Request::Claim { authority } => {
+        Request::Claim { authority, peers_answer } => {
             let plan = ports.plans.plan(&authority.app).await?;
-            claim(authority, &ports.ledger(&plan), now).await
+            claim(authority, peers_answer, &ports.ledger(&plan), now).await
         }
         Request::Close {
             authority,
@@ -129,13 +129,14 @@ async fn record<S: Store>(
 /// and the peers' at the same time.
 async fn claim<S: Store>(
     authority: Authority,
+    peers_answer: bool,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
     let (record, etag) = ledger.held(&authority).await?;
     // A peer that cannot be read must not be written either: a write that hangs may yet arrive, and
     // then nobody could say whether the peer knows. It is written down first that it will be told.
-    let peers_answer = ledger.peers_answer(&authority.app).await;
+    let peers_answer = peers_answer && ledger.peers_answer(&authority.app).await;
     let (incident, epoch) = (&authority.incident, authority.epoch);
     let claimed = ledger::claim(&record, incident, epoch, peers_answer, now)?;
     if claimed != record {

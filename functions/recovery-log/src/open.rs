@@ -99,6 +99,7 @@ async fn take<S: Store>(
         epoch: holder.epoch,
         active_site: opened.active_site,
         active_epoch: opened.active_epoch,
+        peers_answer: opened.unreachable.is_empty(),
     })
 }
 

@@ -102,7 +102,7 @@ fn record_approval() -> Request {
 }
 
 fn claim() -> Request {
-    Request::Claim { authority: authority() }
+    Request::Claim { authority: authority(), peers_answer: true }
 }
 
 fn close(ending: Ending) -> Request {
@@ -164,6 +164,7 @@ async fn a_recovery_from_open_to_close() {
             epoch: Epoch(2),
             active_site: "a".parse().unwrap(),
             active_epoch: Epoch(1),
+            peers_answer: true,
         }
     );
     assert_eq!(control(&world, WEST).epoch, Epoch(1), "opening changes nothing but a counter");

@@ -71,6 +71,28 @@ impl RdsHandle {
         })
     }
 
+    /// Runs statements on an instance as the superuser that RDS keeps to itself: with it the lab
+    /// makes of an instance what an administrator makes of a self-managed server.
+    ///
+    /// # Errors
+    /// No such instance, or no server of it runs, or PostgreSQL refuses.
+    pub async fn administer(
+        &self,
+        region: &str,
+        id: &str,
+        database: &str,
+        statements: &str,
+    ) -> Result<(), DisasterError> {
+        let key = self.known(region, id)?;
+        self.server_of(region, id)?;
+        let run = async { self.service().session_in(&key, database).await?.run(statements).await };
+        run.await.map_err(|error| DisasterError::Administer {
+            region: region.to_owned(),
+            id: id.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
     fn known(&self, region: &str, id: &str) -> Result<Key, DisasterError> {
         let key = Key::new(region, id);
         let exists = self.service().store.read(|state| state.instances.contains_key(&key));

@@ -122,6 +122,16 @@ pub enum DisasterError {
         /// The bound, in seconds.
         seconds: u64,
     },
+    /// PostgreSQL refused an administrator's statements.
+    #[error("administer {id} in {region}: {reason}")]
+    Administer {
+        /// The region asked for.
+        region: String,
+        /// The identifier asked for.
+        id: String,
+        /// What PostgreSQL said.
+        reason: String,
+    },
     /// The server did not start again.
     #[error("start {id} in {region} again: {reason}")]
     Start {

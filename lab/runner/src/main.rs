@@ -26,6 +26,8 @@ struct Args {
 enum Command {
     /// Start the lab and leave it up until Ctrl-C.
     Up,
+    /// Start the lab and check what drills rely on in its emulator.
+    Canary,
     /// Rehearse a disaster: strike, watch the recovery, measure, write target/drill/SCENARIO.json
     /// and .html, and stop the lab. Exits with 1 when a target was missed or an invariant broke.
     Drill {
@@ -77,6 +79,10 @@ async fn run(args: Args) -> Result<ExitCode, LabError> {
     };
     match args.command {
         Command::Up => up(&root, interrupted).await,
+        Command::Canary => tokio::select! {
+            outcome = drill::check_canary(&root) => outcome,
+            () = interrupted => Ok(ExitCode::from(130)),
+        },
         Command::Drill { scenario, mode, sync, switch_by_record } => {
             let options = Options { synchronous: sync, switch_by_record };
             let request = drill::Request { scenario, mode, options };

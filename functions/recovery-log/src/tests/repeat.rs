@@ -25,6 +25,14 @@ fn timeless(record: ControlRecord) -> ControlRecord {
     ControlRecord { recovery, updated_at: at(0), ..record }
 }
 
+/// A response without what the peers did at that moment, which is no promise.
+fn without_peers(mut response: Response) -> Response {
+    if let Response::Opened { peers_answer, .. } = &mut response {
+        *peers_answer = true;
+    }
+    response
+}
+
 #[tokio::test]
 async fn made_twice_every_request_is_done_once() {
     for (before, request) in cases() {
@@ -52,12 +60,18 @@ async fn gone_wrong_at_any_call_every_request_completes_when_made_again() {
                 let world = after(&before).await;
                 world.store.fail(place, failure);
                 match handle(request.clone(), &world, at(50)).await {
-                    Ok(response) => assert_eq!(response, expected, "{label}"),
+                    Ok(response) => {
+                        assert_eq!(
+                            without_peers(response),
+                            without_peers(expected.clone()),
+                            "{label}"
+                        );
+                    }
                     Err(fault) => assert_eq!(fault.name, ErrorName::Transient, "{label}"),
                 }
                 world.store.heal();
                 let response = handle(request.clone(), &world, at(50)).await.unwrap();
-                assert_eq!(response, expected, "{label}");
+                assert_eq!(without_peers(response), without_peers(expected.clone()), "{label}");
                 let (found, mut wanted) = (control(&world, WEST), control(&clean, WEST));
                 let told = found.known_elsewhere;
                 wanted.known_elsewhere = told;

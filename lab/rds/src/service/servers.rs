@@ -14,6 +14,9 @@ use crate::postgres::settings::{self, Upstream};
 use crate::postgres::sql::Session;
 use crate::postgres::tls::ServerCertificate;
 
+/// How long a statement of an administrator may take.
+const ADMINISTER_WITHIN: Duration = Duration::from_secs(10);
+
 impl Service {
     pub(crate) fn running(&self, key: &Key) -> Option<Running> {
         locked(&self.running).get(key).filter(|running| !running.has_ended()).cloned()
@@ -98,6 +101,12 @@ impl Service {
     pub(crate) async fn session(&self, key: &Key, within: Duration) -> Result<Session, PgError> {
         let instance = self.instance(key)?;
         Session::open(instance.address, &instance.secrets.admin, "postgres", within).await
+    }
+
+    /// A superuser's connection to one of the instance's databases.
+    pub(crate) async fn session_in(&self, key: &Key, database: &str) -> Result<Session, PgError> {
+        let instance = self.instance(key)?;
+        Session::open(instance.address, &instance.secrets.admin, database, ADMINISTER_WITHIN).await
     }
 
     /// What the instance's parameter group sets.

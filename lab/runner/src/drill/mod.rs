@@ -1,5 +1,6 @@
 //! The drills: a disaster, the recovery by the real machine, and what was achieved.
 
+mod canary;
 mod evidence;
 mod false_alarm;
 mod follow;
@@ -58,6 +59,17 @@ pub struct Request {
     pub mode: Mode,
     /// What kind of lab.
     pub options: Options,
+}
+
+/// Starts a lab and checks what drills rely on in it.
+///
+/// # Errors
+/// The lab did not start, or something in it is not as on AWS.
+pub async fn check_canary(root: &Path) -> Result<ExitCode, LabError> {
+    let lab = Lab::start(root, Options::default()).await?;
+    let outcome = canary::run(&lab).await;
+    lab.stop().await;
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// What a drill found out; what is still missing is known when the lab has stopped.

@@ -184,7 +184,7 @@ async fn start_twice(lab: &Lab) -> Result<(Option<String>, Vec<InvariantResult>)
         format!("two starts by the operator gave {} execution(s)", started.len()),
     )];
     let Some(alarm) = first else { return Ok((None, invariants)) };
-    // One of the two holds the ledger; the other stood down at once.
+    // One of the two holds the ledger; the other stands down at once.
     let mut leader = alarm.clone();
     let mut stood_down = 0;
     for arn in started.iter().chain([&alarm]) {

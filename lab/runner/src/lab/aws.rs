@@ -137,6 +137,30 @@ impl Aws {
         }
     }
 
+    /// Writes an S3 object if there is none; whether this call wrote it.
+    ///
+    /// # Errors
+    /// S3 refused for another reason than that there is one.
+    pub async fn put_if_absent(
+        &self,
+        region: &str,
+        path: &str,
+        content: &str,
+    ) -> Result<bool, LabError> {
+        let request = self
+            .client
+            .put(format!("{}{path}", self.endpoint))
+            .header("authorization", Self::authorization(region, "s3"))
+            .header("if-none-match", "*")
+            .body(content.to_owned());
+        let (status, text) = self.send(path, request).await?;
+        match status {
+            status if status.is_success() => Ok(true),
+            reqwest::StatusCode::PRECONDITION_FAILED | reqwest::StatusCode::CONFLICT => Ok(false),
+            status => Err(LabError::new(format!("{path}: {status} {}", one_line(&text)))),
+        }
+    }
+
     /// The variables with which a program of ours, or the AWS CLI, calls as an operator.
     #[must_use]
     pub fn environment(&self, region: &str) -> Vec<(&'static str, String)> {

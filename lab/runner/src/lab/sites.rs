@@ -116,7 +116,60 @@ impl Lab {
         self.aws
             .query(STANDBY.region, "rds", "2014-10-31", "CreateDBInstanceReadReplica", &replica)
             .await?;
-        self.wait_available(&STANDBY).await
+        self.wait_available(&STANDBY).await?;
+        if self.options.synchronous {
+            self.make_synchronous().await?;
+        }
+        Ok(())
+    }
+
+    /// What an administrator of a self-managed pair does: the grants that `shared/postgres` asks
+    /// for, and a primary that waits for its standby.
+    async fn make_synchronous(&self) -> Result<(), LabError> {
+        let statements = format!(
+            "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO {MASTER};
+             GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {MASTER};
+             GRANT ALTER SYSTEM ON PARAMETER wal_retrieve_retry_interval TO {MASTER};"
+        );
+        self.rds
+            .administer(ACTIVE.region, ACTIVE.instance, APP, &statements)
+            .await
+            .map_err(|error| LabError::from_error("grant promotion", &error))?;
+        let group = "queue-synchronous";
+        let standby = format!("\"{}\"", STANDBY.instance);
+        let create = [
+            ("DBParameterGroupName", group),
+            ("DBParameterGroupFamily", "postgres15"),
+            ("Description", "waits for the standby"),
+        ];
+        let modify = [
+            ("DBParameterGroupName", group),
+            ("Parameters.Parameter.1.ParameterName", "synchronous_standby_names"),
+            ("Parameters.Parameter.1.ParameterValue", standby.as_str()),
+            ("Parameters.Parameter.1.ApplyMethod", "immediate"),
+        ];
+        let attach = [
+            ("DBInstanceIdentifier", ACTIVE.instance),
+            ("DBParameterGroupName", group),
+            ("ApplyImmediately", "true"),
+        ];
+        for (action, form) in [("CreateDBParameterGroup", &create), ("ModifyDBInstance", &attach)] {
+            self.aws.query(ACTIVE.region, "rds", "2014-10-31", action, form).await?;
+        }
+        let action = "ModifyDBParameterGroup";
+        self.aws.query(ACTIVE.region, "rds", "2014-10-31", action, &modify).await?;
+        self.wait_available(&ACTIVE).await?;
+        self.wait_until_synchronous().await
+    }
+
+    async fn wait_until_synchronous(&self) -> Result<(), LabError> {
+        let client = self.connect(&ACTIVE, MASTER, &self.passwords.master).await?;
+        clock::find(AVAILABLE_WITHIN, || async {
+            let query = "SELECT sync_state FROM pg_stat_replication WHERE sync_state = 'sync'";
+            (!client.query(query, &[]).await.ok()?.is_empty()).then_some(())
+        })
+        .await
+        .ok_or_else(|| LabError::new("the standby did not become synchronous"))
     }
 
     async fn wait_available(&self, site: &SiteConfig) -> Result<(), LabError> {

@@ -122,7 +122,7 @@ pub fn summary(palette: Palette, report: &DrillReport) -> String {
     }
     for invariant in &report.invariants {
         let mark = if invariant.held { palette.good("✓") } else { palette.bad("✗") };
-        line(format!("    {mark} {:<28}{}", invariant.id, palette.dim(&invariant.evidence)));
+        line(format!("    {mark} {:<30}  {}", invariant.id, palette.dim(&invariant.evidence)));
     }
     if !report.notifications.is_empty() {
         line(String::new());

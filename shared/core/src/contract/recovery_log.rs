@@ -43,6 +43,9 @@ pub enum Request {
     Claim {
         /// Who asks.
         authority: Authority,
+        /// Whether the peers answered when the recovery was opened. If not, they are not asked
+        /// again: a region that hangs would cost its whole deadline a second time.
+        peers_answer: bool,
     },
     /// End the recovery, and say what it achieved.
     Close {
@@ -92,6 +95,8 @@ pub enum Response {
         active_site: SiteName,
         /// The epoch under which that one serves.
         active_epoch: Epoch,
+        /// Whether every other region's ledger could be read.
+        peers_answer: bool,
     },
     /// Of [`Request::Open`]: not now, and why. Nothing was changed.
     StandDown {

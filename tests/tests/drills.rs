@@ -1,0 +1,149 @@
+//! The drills, end to end: real functions, real state machines, real PostgreSQL, Redis and DNS.
+//!
+//! Each runs the lab's own program as a person would and reads the JSON that it writes. They run one
+//! after the other, because the lab has fixed addresses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail where it stands"
+)]
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+use lifeboat_tests::{json, root};
+use serde_json::Value;
+
+/// One lab at a time, also under test runners that use threads.
+static LAB: Mutex<()> = Mutex::new(());
+
+fn lab(arguments: &[&str]) -> (bool, String) {
+    // This test lies in target/<profile>/deps, the programs one folder above.
+    let here = std::env::current_exe().unwrap();
+    let program = here.parent().and_then(Path::parent).unwrap().join("lifeboat-lab");
+    let _alone = LAB.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new(program).args(arguments).current_dir(root()).output().unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (output.status.success(), said)
+}
+
+/// Runs a drill that must pass, and answers its report.
+fn drill(arguments: &[&str]) -> Value {
+    let scenario = arguments[0];
+    let file = root().join(format!("target/drill/{scenario}.json"));
+    let _ = fs::remove_file(&file);
+    let mut all = vec!["drill"];
+    all.extend(arguments);
+    let (passed, said) = lab(&all);
+    assert!(passed, "{said}");
+    let report = json(&file).unwrap();
+    assert_eq!(report["verdict"], "pass", "{said}");
+    assert_eq!(report["leftover_resources"], 0);
+    for page in ["html", "calls.jsonl"] {
+        let page = root().join(format!("target/drill/{scenario}.{page}"));
+        assert!(fs::metadata(&page).unwrap().len() > 0, "{}", page.display());
+    }
+    report
+}
+
+fn held(report: &Value, invariant: &str) {
+    let found = report["invariants"].as_array().unwrap().iter().find(|i| i["id"] == invariant);
+    let found = found.unwrap_or_else(|| panic!("{invariant} was not looked at"));
+    assert_eq!(found["held"], true, "{found}");
+}
+
+fn recovered(report: &Value) {
+    assert!(report["achieved_rto_seconds"].as_f64().unwrap() <= 60.0);
+    assert_eq!(report["stale_writes_accepted"], 0);
+    assert_eq!(report["epoch_after"], 2);
+    assert!(report["writes_after_recovery"].as_u64().unwrap() > 0);
+    held(report, "1-one-writer");
+    held(report, "2-loss-known-before-promotion");
+    held(report, "8-log-is-a-chain");
+    held(report, "9-no-secret-shown");
+}
+
+/// Detection, as promised: 20 s from the disaster.
+fn detected_in_time(report: &Value) {
+    let detection = report["parts"]["detection"].as_f64().unwrap();
+    assert!(detection <= 20.0, "detected after {detection} s");
+}
+
+#[test]
+fn a_canary_of_what_drills_rely_on() {
+    let (passed, said) = lab(&["canary"]);
+    assert!(passed, "{said}");
+}
+
+#[test]
+fn region_outage_by_killing() {
+    let report = drill(&["region-outage"]);
+    recovered(&report);
+    detected_in_time(&report);
+    held(&report, "4-needs-nothing-lost");
+    let ours = [
+        "start",
+        "open_and_assess",
+        "plan_and_claim",
+        "fence",
+        "activation",
+        "verification",
+        "switch",
+    ];
+    let ours: f64 = ours.iter().filter_map(|part| report["parts"][part].as_f64()).sum();
+    assert!(ours <= 5.0, "our own part took {ours} s");
+}
+
+#[test]
+fn region_outage_by_hanging() {
+    let report = drill(&["region-outage", "--mode", "hang"]);
+    recovered(&report);
+    detected_in_time(&report);
+    held(&report, "4-needs-nothing-lost");
+}
+
+#[test]
+fn region_outage_with_a_synchronous_standby_loses_nothing() {
+    let report = drill(&["region-outage", "--sync"]);
+    recovered(&report);
+    assert_eq!(report["writes_lost"], 0);
+}
+
+#[test]
+fn region_outage_switched_by_record() {
+    recovered(&drill(&["region-outage", "--switch-by-record"]));
+}
+
+#[test]
+fn a_blind_standby_does_not_fail_over() {
+    let report = drill(&["standby-blind"]);
+    held(&report, "7-no-failover-without-proof");
+    held(&report, "7-the-machine-stands-down");
+    assert_eq!(report["epoch_after"], 1);
+}
+
+#[test]
+fn a_slow_primary_is_not_failed_over() {
+    let report = drill(&["slow-primary"]);
+    held(&report, "7-no-failover-without-proof");
+    held(&report, "7-the-machine-stands-down");
+    assert_eq!(report["epoch_after"], 1);
+}
+
+#[test]
+fn started_twice_it_recovers_once() {
+    let report = drill(&["double-start"]);
+    recovered(&report);
+    held(&report, "3-two-starts-recover-once");
+    held(&report, "3-operator-twice-is-once");
+}
