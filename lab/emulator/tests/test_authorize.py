@@ -55,6 +55,17 @@ class Authorize(unittest.TestCase):
         with self.assertRaises(cloudwatch.exceptions.ClientError):
             cloudwatch.put_metric_data(Namespace="Theirs", MetricData=datum)
 
+    def test_a_change_of_route53_is_a_resource(self):
+        only_changes = {"Effect": "Allow", "Action": "route53:GetChange", "Resource": "arn:aws:route53:::change/*"}
+        arn = role("changes", [only_changes])
+        given = client("sts").assume_role(RoleArn=arn, RoleSessionName="operator")["Credentials"]
+        created = client("route53").create_hosted_zone(Name="change.test", CallerReference="change")
+        route53 = client("route53", key=given["AccessKeyId"], secret=given["SecretAccessKey"], token=given["SessionToken"])
+        change = created["ChangeInfo"]["Id"]
+        self.assertIn(route53.get_change(Id=change)["ChangeInfo"]["Status"], ("PENDING", "INSYNC"))
+        with self.assertRaises(route53.exceptions.ClientError):
+            route53.get_hosted_zone(Id=created["HostedZone"]["Id"])
+
     def test_unknown_key(self):
         denied = ask("AKIANOBODY", "rds:DescribeDBInstances", "*")
         self.assertEqual((denied["allowed"], denied["code"]), (False, "UnrecognizedClientException"))

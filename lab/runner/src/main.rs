@@ -1,6 +1,6 @@
 //! `lifeboat-lab`: the lab, and the drills that run on it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lifeboat_lab::{
@@ -44,6 +44,10 @@ enum Command {
         /// then stays lit, because this way needs it.
         #[arg(long)]
         switch_by_record: bool,
+        /// Hold the replication stream back for this many milliseconds before the disaster, so that
+        /// acknowledged writes are lost and have to be counted.
+        #[arg(long, default_value_t = 0, value_name = "MS")]
+        stall: u64,
     },
 }
 
@@ -83,9 +87,10 @@ async fn run(args: Args) -> Result<ExitCode, LabError> {
             outcome = drill::check_canary(&root) => outcome,
             () = interrupted => Ok(ExitCode::from(130)),
         },
-        Command::Drill { scenario, mode, sync, switch_by_record } => {
+        Command::Drill { scenario, mode, sync, switch_by_record, stall } => {
             let options = Options { synchronous: sync, switch_by_record };
-            let request = drill::Request { scenario, mode, options };
+            let stall = Duration::from_millis(stall);
+            let request = drill::Request { scenario, mode, options, stall };
             // Dropping the drill ends everything that it started.
             tokio::select! {
                 outcome = drill::run(&root, request) => outcome,

@@ -5,6 +5,7 @@ from ..lab import Lab
 from . import (
     alarm_actions,
     alarms,
+    change_resources,
     cloudformation,
     condition_keys,
     dark_lambda,
@@ -45,6 +46,7 @@ _MENDS = (
     service_roles,
     schedules,
     replication,
+    change_resources,
     cloudformation,
     dark_lambda,
     dark_rules,

@@ -242,8 +242,7 @@ pub(super) fn chain(entries: &[Entry]) -> InvariantResult {
 
 /// Invariant 2: what the plan expected to lose was within the RPO, or a person approved it.
 pub(super) fn loss_was_known(entries: &[Entry], rpo_seconds: f64) -> InvariantResult {
-    let planned = entries.iter().find(|entry| entry.kind == EntryKind::Planned);
-    let loss = planned.and_then(|entry| find_number(&entry.body, "estimated_loss_seconds"));
+    let loss = estimated_loss(entries);
     let approved = entries.iter().any(|entry| entry.kind == EntryKind::Approval);
     let evidence = match loss {
         Some(loss) => format!("estimated loss {loss:.1} s before promoting, RPO {rpo_seconds} s"),
@@ -251,6 +250,12 @@ pub(super) fn loss_was_known(entries: &[Entry], rpo_seconds: f64) -> InvariantRe
     };
     let held = approved || loss.is_some_and(|loss| loss <= rpo_seconds);
     invariant("2-loss-known-before-promotion", held, evidence)
+}
+
+/// The loss that the plan expected at most, in seconds.
+pub(super) fn estimated_loss(entries: &[Entry]) -> Option<f64> {
+    let planned = entries.iter().find(|entry| entry.kind == EntryKind::Planned)?;
+    find_number(&planned.body, "estimated_loss_seconds")
 }
 
 /// A number anywhere in a document.

@@ -195,7 +195,9 @@ fn recovery(status: &str, described: &Value, ended: Vec<StepResult>, events: &[V
     };
     let mut output = parsed("output");
     if output.is_null() {
-        output = json!({ "cause": described.get("cause"), "error": described.get("error") });
+        let failed = events.iter().rev().find_map(|e| e.get("executionFailedEventDetails"));
+        let said = |key: &str| described.get(key).or_else(|| failed?.get(key)).cloned();
+        output = json!({ "cause": said("cause"), "error": said("error") });
     }
     let steps = machine_steps(&output).unwrap_or(ended);
     Recovery {
@@ -234,12 +236,12 @@ fn steps_of(events: &[Value]) -> Vec<StepResult> {
             event.pointer(&format!("/{key}/name")).and_then(Value::as_str).map(str::to_owned)
         };
         match kind {
-            "TaskStateEntered" => {
+            "TaskStateEntered" | "ParallelStateEntered" => {
                 if let Some(name) = name("stateEnteredEventDetails") {
                     entered.insert(name, at);
                 }
             }
-            "TaskStateExited" => {
+            "TaskStateExited" | "ParallelStateExited" => {
                 if let Some(name) = name("stateExitedEventDetails")
                     && let Some(started_at) = entered.remove(&name)
                 {

@@ -59,6 +59,8 @@ pub struct Request {
     pub mode: Mode,
     /// What kind of lab.
     pub options: Options,
+    /// For how long the replication stream is held back before the disaster.
+    pub stall: Duration,
 }
 
 /// Starts a lab and checks what drills rely on in it.
@@ -139,7 +141,10 @@ fn command(request: Request) -> String {
         words.push("SYNC=1".to_owned());
     }
     if request.options.switch_by_record {
-        words.push("SWITCH=record".to_owned());
+        words.push("RECORD=1".to_owned());
+    }
+    if !request.stall.is_zero() {
+        words.push(format!("STALL={}", request.stall.as_millis()));
     }
     words.join(" ")
 }

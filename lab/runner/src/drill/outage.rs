@@ -36,6 +36,10 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
     let client = serving_client(Duration::from_secs(2)).await?;
     let epoch_before = lab.epoch(&STANDBY).await?;
 
+    if !request.stall.is_zero() {
+        lab.stall_replication(true)?;
+        clock::pause(request.stall).await;
+    }
     let struck_at = clock::now();
     lab.strike(&ACTIVE, request.mode).await?;
     tell(struck_at, clock::now(), "struck", &format!("region {} is dark", ACTIVE.region));
@@ -63,6 +67,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
     }
     clock::pause(SETTLES_FOR).await;
 
+    lab.stall_replication(false)?;
     let opened_at = recovery.step("ClaimEpoch").map_or(struck_at, |(_, ended)| ended);
     lab.bring_back(&ACTIVE, request.mode).await?;
     tell(struck_at, clock::now(), "returned", &format!("region {} is back", ACTIVE.region));
@@ -128,6 +133,19 @@ async fn measure(
         ),
         lab.no_secret_shown(&recovery).await,
     ];
+    if let Some(loss) = &loss {
+        let achieved = window_seconds(loss);
+        let estimate = super::evidence::estimated_loss(&entries);
+        invariants.push(invariant(
+            "2-estimate-covers-the-loss",
+            estimate.is_some_and(|estimate| achieved <= estimate),
+            format!(
+                "lost {} writes of the last {achieved:.1} s; the plan had said at most {} s",
+                loss.ids.len(),
+                estimate.map_or_else(|| "unknown".to_owned(), |estimate| format!("{estimate:.1}"))
+            ),
+        ));
+    }
     if !request.options.switch_by_record {
         invariants.insert(2, lab.needed_nothing_lost(struck_at, confirmed));
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lifeboat_lab_gateway::gateway::{DarkMode, DarkRegion, FaultAction, FaultRule, Matching};
+use lifeboat_lab_gateway::{
+    gateway::{DarkMode, DarkRegion, FaultAction, FaultRule, Matching},
+    links::LinkState,
+};
 use serde::Serialize;
 
 use super::{LabError, SiteConfig};
@@ -109,11 +112,23 @@ impl Lab {
         self.gateway.faults().remove(ROUTE53_RULE);
     }
 
-    /// A region loses sight of everything, its own site included; its AWS API still answers.
-    pub fn blind(&self, region: &str) {
+    /// What the active site's database sends to the standby's region is held back, replication
+    /// first of all: what is acknowledged from now on is not carried over.
+    ///
+    /// # Errors
+    /// There is no such link.
+    pub fn stall_replication(&self, on: bool) -> Result<(), LabError> {
+        let name = format!("{}->{}:postgres", super::STANDBY.region, super::ACTIVE.name);
+        let state = if on { LinkState::StallAnswers } else { LinkState::Up };
         self.links
             .links()
-            .set_prefix(&format!("{region}->"), lifeboat_lab_gateway::links::LinkState::Hang);
+            .set(&name, state)
+            .map_err(|error| LabError::from_error("stall replication", &error))
+    }
+
+    /// A region loses sight of everything, its own site included; its AWS API still answers.
+    pub fn blind(&self, region: &str) {
+        self.links.links().set_prefix(&format!("{region}->"), LinkState::Hang);
     }
 
     /// The app of a site answers this much later.

@@ -137,9 +137,10 @@ impl Lab {
             .map_err(|error| LabError::from_error("grant promotion", &error))?;
         let group = "queue-synchronous";
         let standby = format!("\"{}\"", STANDBY.instance);
+        let family = self.parameter_family().await?;
         let create = [
             ("DBParameterGroupName", group),
-            ("DBParameterGroupFamily", "postgres15"),
+            ("DBParameterGroupFamily", family.as_str()),
             ("Description", "waits for the standby"),
         ];
         let modify = [
@@ -160,6 +161,18 @@ impl Lab {
         self.aws.query(ACTIVE.region, "rds", "2014-10-31", action, &modify).await?;
         self.wait_available(&ACTIVE).await?;
         self.wait_until_synchronous().await
+    }
+
+    /// The family of parameter groups that fits the installed PostgreSQL, such as `postgres15`.
+    async fn parameter_family(&self) -> Result<String, LabError> {
+        let id = [("DBInstanceIdentifier", ACTIVE.instance)];
+        let action = "DescribeDBInstances";
+        let answer = self.aws.query(ACTIVE.region, "rds", "2014-10-31", action, &id).await?;
+        let major = answer
+            .split_once("<EngineVersion>")
+            .and_then(|(_, rest)| rest.split(['.', '<']).next())
+            .ok_or_else(|| LabError::new("RDS names no engine version"))?;
+        Ok(format!("postgres{major}"))
     }
 
     async fn wait_until_synchronous(&self) -> Result<(), LabError> {
