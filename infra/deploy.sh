@@ -13,7 +13,7 @@ if [ "$#" -eq 0 ]; then
 fi
 readonly ENVIRONMENT=${ENVIRONMENT:-production} STACK=lifeboat
 
-account=$(aws sts get-caller-identity --query Account --output text)
+account=$(aws sts get-caller-identity --region "$1" --query Account --output text)
 for region in "$@"; do
     bucket=lifeboat-artifacts-$account-$region
     echo "deploy: $STACK into $region of account $account, from s3://$bucket"
@@ -25,7 +25,8 @@ for region in "$@"; do
     fi
     packaged=target/lambda/packaged-$region.yaml
     aws cloudformation package --region "$region" --template-file infra/template.yaml \
-        --s3-bucket "$bucket" --output-template-file "$packaged" >/dev/null
+        --s3-bucket "$bucket" --output-template-file "$packaged" \
+        2> >(tr '\r' '\n' | grep -v '^Uploading to\|^$' >&2) >/dev/null
     aws cloudformation deploy --region "$region" --template-file "$packaged" --s3-bucket "$bucket" \
         --stack-name "$STACK" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
         --parameter-overrides "Environment=$ENVIRONMENT" "Architecture=$ARCHITECTURE" \
