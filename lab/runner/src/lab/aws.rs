@@ -215,6 +215,13 @@ pub(crate) async fn run(
     Err(LabError::new(format!("{name} {command}: {}", one_line(said.trim()))))
 }
 
+/// What stands between two marks, the first time: enough for the few fields that the lab reads of
+/// XML answers.
+pub(crate) fn between(text: &str, start: &str, end: &str) -> Option<String> {
+    let rest = text.split_once(start)?.1;
+    Some(rest.split_once(end)?.0.to_owned())
+}
+
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(600).collect()

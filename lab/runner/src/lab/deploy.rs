@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     ACTIVE, APP, LabError, SITES, STANDBY,
-    aws::run,
+    aws::{between, run},
     config,
     preflight::{FUNCTIONS, Tools},
 };
@@ -192,11 +192,6 @@ fn stack_form(name: &str, parameters: &[(&str, &str)]) -> Vec<(String, String)> 
 fn read(path: &Path) -> Result<String, LabError> {
     std::fs::read_to_string(path)
         .map_err(|error| LabError::from_error(&path.display().to_string(), &error))
-}
-
-fn between(text: &str, start: &str, end: &str) -> Option<String> {
-    let rest = text.split_once(start)?.1;
-    Some(rest.split_once(end)?.0.to_owned())
 }
 
 /// A copy of `infra` with the programs where the template looks for them.

@@ -8,10 +8,12 @@
 mod aws;
 mod capture;
 mod config;
+mod databases;
 mod deploy;
 mod disaster;
 mod emulator;
 mod preflight;
+mod site_hosts;
 mod sites;
 
 use std::{

@@ -1,0 +1,245 @@
+//! The sites' hosts: what runs on them, as whom, and the first activation.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lifeboat_lab_hosts::{HostSpec, ServiceSpec};
+use serde_json::{Value, json};
+
+use super::{ACTIVE, APP, LabError, SiteConfig, aws::between, preflight::Tools};
+use crate::{clock, lab::Lab};
+
+/// The longest session of a role, in seconds (IAM's limit): a lab may stay up for a day's work.
+const HOST_SESSION_SECONDS: &str = "43200";
+/// Until a command has run on a host.
+const COMMAND_WITHIN: Duration = Duration::from_secs(30);
+
+impl Lab {
+    /// The directory of a site's host.
+    #[must_use]
+    pub fn host_home(&self, site: &SiteConfig) -> PathBuf {
+        self.home.join("hosts").join(site.name)
+    }
+
+    pub(super) fn add_host(
+        &self,
+        site: &SiteConfig,
+        tools: &Tools,
+        credentials: &[(String, String)],
+    ) -> Result<(), LabError> {
+        let home = self.host_home(site);
+        let folder = home.join(APP);
+        let fail =
+            |error: std::io::Error| LabError::from_error(&folder.display().to_string(), &error);
+        fs::create_dir_all(folder.join("hooks")).map_err(fail)?;
+        fs::create_dir_all(home.join("redis")).map_err(fail)?;
+        for (name, verb) in [("start", "start"), ("stop", "stop"), ("restart", "restart")] {
+            let order = if verb == "stop" { ["app", "guard"] } else { ["guard", "app"] };
+            let script =
+                order.map(|service| format!("\"$LIFEBOAT_HOME/bin/service\" {verb} {service}"));
+            hook(&folder.join("hooks").join(name), &script.join("\n")).map_err(fail)?;
+        }
+        let password_file = folder.join("db-password");
+        fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&password_file)
+            .and_then(|mut file| {
+                std::io::Write::write_all(&mut file, self.passwords.app.as_bytes())
+            })
+            .map_err(fail)?;
+        let spec = host_spec(site, tools, &home, &password_file, credentials);
+        self.hosts.add_host(spec).map_err(|error| LabError::from_error("add a host", &error))
+    }
+
+    /// The instance role of a site's hosts, with the policy of the stack and nothing else, and a
+    /// session of it for the guard.
+    pub(super) async fn host_credentials(
+        &self,
+        site: &SiteConfig,
+    ) -> Result<Vec<(String, String)>, LabError> {
+        let region = site.region;
+        let question = [("StackName", "lifeboat")];
+        let api = ("cloudformation", "2010-05-15");
+        let stack = self.aws.query(region, api.0, api.1, "DescribeStacks", &question).await?;
+        let policy = stack
+            .split_once("<OutputKey>HostPolicyArn<")
+            .and_then(|(_, rest)| between(rest, "<OutputValue>", "<"))
+            .ok_or_else(|| LabError::new("the stack names no host policy"))?;
+        let name = format!("queue-host-{}", site.name);
+        let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com","AWS":"arn:aws:iam::000000000000:root"},"Action":"sts:AssumeRole"}]}"#;
+        let role = [
+            ("RoleName", name.as_str()),
+            ("AssumeRolePolicyDocument", trust),
+            ("MaxSessionDuration", HOST_SESSION_SECONDS),
+        ];
+        self.aws.query(region, "iam", "2010-05-08", "CreateRole", &role).await?;
+        let attach = [("RoleName", name.as_str()), ("PolicyArn", policy.as_str())];
+        self.aws.query(region, "iam", "2010-05-08", "AttachRolePolicy", &attach).await?;
+        let arn = format!("arn:aws:iam::000000000000:role/{name}");
+        let assume = [
+            ("RoleArn", arn.as_str()),
+            ("RoleSessionName", site.host),
+            ("DurationSeconds", HOST_SESSION_SECONDS),
+        ];
+        let session = self.aws.query(region, "sts", "2011-06-15", "AssumeRole", &assume).await?;
+        let part = |tag: &str| {
+            between(&session, &format!("<{tag}>"), "<")
+                .ok_or_else(|| LabError::new(format!("STS gave no {tag}")))
+        };
+        Ok(vec![
+            ("AWS_ENDPOINT_URL".to_owned(), format!("http://{}", site.gateway())),
+            ("AWS_ACCESS_KEY_ID".to_owned(), part("AccessKeyId")?),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), part("SecretAccessKey")?),
+            ("AWS_SESSION_TOKEN".to_owned(), part("SessionToken")?),
+            ("AWS_REGION".to_owned(), region.to_owned()),
+        ])
+    }
+
+    /// What the operator does once: the first site serves under epoch 1.
+    pub(super) async fn activate_first_site(&self) -> Result<(), LabError> {
+        let (host, port) = (ACTIVE.postgres().ip().to_string(), ACTIVE.postgres().port());
+        let sent = self
+            .aws
+            .json(
+                ACTIVE.region,
+                "ssm",
+                "AmazonSSM.SendCommand",
+                &json!({
+                    "DocumentName": "lifeboat-site-control",
+                    "InstanceIds": [ACTIVE.host],
+                    "Parameters": {
+                        "Action": ["activate"], "App": [APP], "Site": [ACTIVE.name], "Epoch": ["1"],
+                        "DatabaseHost": [host], "DatabasePort": [port.to_string()],
+                        "DatabaseName": [APP],
+                    },
+                }),
+            )
+            .await?;
+        let question =
+            json!({ "CommandId": sent.pointer("/Command/CommandId"), "InstanceId": ACTIVE.host });
+        let ended = clock::find(COMMAND_WITHIN, || async {
+            let target = "AmazonSSM.GetCommandInvocation";
+            let answer = self.aws.json(ACTIVE.region, "ssm", target, &question).await.ok()?;
+            let status = answer.get("Status")?.as_str()?.to_owned();
+            (!["Pending", "InProgress"].contains(&status.as_str())).then_some((status, answer))
+        })
+        .await;
+        match ended {
+            Some((status, _)) if status == "Success" => Ok(()),
+            Some((status, answer)) => Err(LabError::new(format!(
+                "site a was not activated: {status}: {}",
+                answer
+                    .get("StandardErrorContent")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .trim()
+            ))),
+            None => Err(LabError::new("site a was not activated within 30 s")),
+        }
+    }
+}
+
+fn hook(path: &Path, script: &str) -> std::io::Result<()> {
+    fs::write(path, format!("#!/bin/sh\nset -eu\n{script}\n"))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+fn host_spec(
+    site: &SiteConfig,
+    tools: &Tools,
+    home: &Path,
+    password_file: &Path,
+    credentials: &[(String, String)],
+) -> HostSpec {
+    let folder = home.join(APP);
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let app = ServiceSpec {
+        name: "app".into(),
+        program: path(&tools.bin.join("queue-app")),
+        args: text(&[
+            "--site-file",
+            &path(&folder.join("site.json")),
+            "--permit-file",
+            &path(&folder.join("permit.json")),
+            "--listen",
+            &site.app().to_string(),
+            "--redis",
+            &site.redis().to_string(),
+            "--db-user",
+            "app",
+            "--db-password-file",
+            &path(password_file),
+            "--slow-file",
+            &path(&home.join("slow")),
+        ]),
+        env: BTreeMap::new(),
+        // A warm standby's app is started by the recovery.
+        start_at_boot: *site == ACTIVE,
+        ready: Some(site.app()),
+    };
+    let guard = ServiceSpec {
+        name: "guard".into(),
+        program: path(&tools.bin.join("lifeboat")),
+        args: text(&[
+            "guard",
+            "--app",
+            APP,
+            "--site",
+            site.name,
+            "--region",
+            site.region,
+            "--peer",
+            site.peer_region,
+            "--ledger-prefix",
+            "lifeboat-ledger-000000000000",
+            "--site-file",
+            &path(&folder.join("site.json")),
+            "--permit-file",
+            &path(&folder.join("permit.json")),
+        ]),
+        env: credentials.iter().cloned().collect(),
+        start_at_boot: *site == ACTIVE,
+        ready: None,
+    };
+    let redis = ServiceSpec {
+        name: "redis".into(),
+        program: path(&tools.redis),
+        args: text(&[
+            "--bind",
+            &site.redis().ip().to_string(),
+            "--port",
+            &site.redis().port().to_string(),
+            "--dir",
+            &path(&home.join("redis")),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--protected-mode",
+            "no",
+        ]),
+        env: BTreeMap::new(),
+        start_at_boot: true,
+        ready: Some(site.redis()),
+    };
+    HostSpec {
+        instance_id: site.host.to_owned(),
+        name: format!("queue-{}", site.name),
+        region: site.region.to_owned(),
+        tags: [("lifeboat-site".to_owned(), format!("queue-{}", site.name))].into(),
+        home: home.to_path_buf(),
+        env: BTreeMap::new(),
+        services: vec![redis, guard, app],
+        boot_hook: None,
+        legacy_agent: false,
+    }
+}
