@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use lifeboat_core::{
     AppName, Region,
     ledger::ControlRecord,
-    plan_file::{self, AppPlan},
+    plan_file::{self, AppPlan, Approval, Switch},
 };
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
@@ -189,16 +189,24 @@ fn describe(plan: &AppPlan) {
         ));
     }
     say(&format!(
-        "dns        {}  ttl {} s  switched by {:?}",
-        plan.dns.name, plan.dns.ttl_seconds, plan.dns.switch
+        "dns        {}  ttl {} s  switched by {}",
+        plan.dns.name,
+        plan.dns.ttl_seconds,
+        match plan.dns.switch {
+            Switch::HealthCheck => "health check",
+            Switch::Record => "record",
+        }
     ));
     for (scenario, policy) in &plan.scenarios {
         say(&format!(
-            "objective  {}  RTO {} s  RPO {} s  approval {:?}",
+            "objective  {}  RTO {} s  RPO {} s  approval {}",
             scenario.as_str(),
             policy.rto_seconds,
             policy.rpo_seconds,
-            policy.approval
+            match policy.approval {
+                Approval::Automatic => "only beyond the RPO",
+                Approval::Required => "always",
+            }
         ));
     }
 }
