@@ -17,6 +17,16 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// A length below `limit`, different each time.
+#[must_use]
+pub fn random_moment(limit: Duration) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library seeds each of these at random.
+    let random = u128::from(RandomState::new().hash_one(0));
+    let millis = random % limit.as_millis().max(1);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
 /// Lets `length` pass.
 #[expect(clippy::disallowed_methods, reason = "the lab's one pause")]
 pub async fn pause(length: Duration) {

@@ -11,7 +11,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-const POSTGRES: &str = "/usr/lib/postgresql/15/bin";
+/// PostgreSQL's programs: the newest installed, where Debian and Ubuntu put them.
+fn postgres() -> PathBuf {
+    let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    installed
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path())))
+        .max()
+        .map(|(_, path)| path.join("bin"))
+        .expect("PostgreSQL is installed: make setup")
+}
 
 /// The addresses of these tests. They share nothing with the lab's, which may be up.
 const APP: &str = "127.0.91.10:8080";
@@ -41,10 +49,10 @@ impl Running {
 /// A program that PostgreSQL's own rule against root allows to run.
 fn unprivileged(program: &str) -> Command {
     let id = Command::new("id").arg("-u").output().expect("id runs");
-    let program = format!("{POSTGRES}/{program}");
+    let program = postgres().join(program);
     if id.stdout.starts_with(b"0\n") {
         let mut command = Command::new("unshare");
-        command.args(["-U", "--map-user=1000", "--map-group=1000", &program]);
+        command.args(["-U", "--map-user=1000", "--map-group=1000"]).arg(&program);
         command
     } else {
         Command::new(program)

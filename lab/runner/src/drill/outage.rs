@@ -27,6 +27,9 @@ const RTO_SECONDS: f64 = 60.0;
 const RPO_SECONDS: f64 = 5.0;
 /// Until the client is served again once the machine says so: its resolver's cache.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
+/// The alarm's period. A lab comes up in step with it, and a disaster does not: without a random
+/// moment, every drill would measure the same favourable detection.
+const ALARM_PERIOD: Duration = Duration::from_secs(10);
 /// How long the client goes on at the new site before the old one returns.
 const SETTLES_FOR: Duration = Duration::from_secs(4);
 
@@ -36,6 +39,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
     let client = serving_client(Duration::from_secs(2)).await?;
     let epoch_before = lab.epoch(&STANDBY).await?;
 
+    clock::pause(clock::random_moment(ALARM_PERIOD)).await;
     if !request.stall.is_zero() {
         lab.stall_replication(true)?;
         clock::pause(request.stall).await;

@@ -255,7 +255,7 @@ fn rpo_floor_seconds(plan: &AppPlan) -> u32 {
 
 fn secrets(plan: &AppPlan, report: &mut Report) {
     let message = "this is the *name* of a secret (letters, digits, - and _), never the secret \
-                   itself: store the value with `lifeboat secret put`";
+                   itself: store the value with `lifeboat secret FILE NAME`";
     if !is_word(&plan.database.password_secret, "_-") {
         report.add(&["database", "password_secret"], message.into());
     }
