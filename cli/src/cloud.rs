@@ -69,6 +69,7 @@ pub(crate) async fn put_alarm(
 ) -> Result<(), Fault> {
     let region = alarm.region.as_str();
     let client = aws_sdk_cloudwatch::Client::new(&aws::in_region(config, region));
+    let topic = format!("arn:aws:sns:{region}:{account}:lifeboat-notifications");
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let request = client
         .put_metric_alarm()
@@ -86,6 +87,8 @@ pub(crate) async fn put_alarm(
         Watch::SiteDown => request
             .metric_name("SiteDown")
             .statistic(Statistic::Sum)
+            // People learn of it also when it is the standby that is down, which starts nothing.
+            .alarm_actions(&topic)
             // Missing data is neither healthy nor down.
             .treat_missing_data("missing")
             .alarm_description(format!(
@@ -97,7 +100,7 @@ pub(crate) async fn put_alarm(
             .statistic(Statistic::Maximum)
             // An observer that says nothing is as unwell as one that sees nothing.
             .treat_missing_data("breaching")
-            .alarm_actions(format!("arn:aws:sns:{region}:{account}:lifeboat-notifications"))
+            .alarm_actions(&topic)
             .alarm_description(format!(
                 "The probes of {app} in {region} are blind or silent: no outage would be noticed. \
                  Look at the executions of lifeboat-observe."

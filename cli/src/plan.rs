@@ -106,22 +106,7 @@ async fn apply_in(
         region.clone(),
         plan.sites.values().map(|site| site.region.clone()).filter(|peer| peer != region).collect(),
     );
-    let seen = ledger.newest(&plan.app).await?;
-    if seen.own.is_some() {
-        changes.push("control record is there already".to_owned());
-    } else {
-        // A region that joins late learns what the others know, never less.
-        let record = seen.newest.unwrap_or_else(|| {
-            ControlRecord::first(plan.app.clone(), plan.initially_active.clone(), clock::now())
-        });
-        if !dry_run {
-            ledger.write(&record, None).await?;
-        }
-        changes.push(format!(
-            "wrote control record: epoch {}, site {} active",
-            record.epoch, record.active_site
-        ));
-    }
+    changes.push(settle_ledger(&ledger, plan, dry_run).await?);
     // Alarms come last: they may fire at once, and must then find everything in place.
     for alarm in alarms(plan).iter().filter(|alarm| alarm.region == *region) {
         if !dry_run {
@@ -130,6 +115,48 @@ async fn apply_in(
         changes.push(format!("set alarm {}", alarm.name));
     }
     Ok(changes)
+}
+
+/// Sees to it that this region has a control record, and that the others know of its epoch.
+///
+/// Nothing is written while a region cannot be read: a first record beside one that cannot be seen
+/// would set the epoch back.
+async fn settle_ledger(ledger: &Ledger, plan: &AppPlan, dry_run: bool) -> Result<String, Failure> {
+    let seen = ledger.newest(&plan.app).await?;
+    if let Some((region, why)) = seen.unreachable.first() {
+        return match seen.own {
+            Some(_) => Ok(format!("control record kept; the ledger in {region} cannot be read")),
+            None => Err(Failure::work(format!(
+                "there is no control record yet, and the ledger in {region} cannot be read ({why}): \
+                 it may hold a newer epoch; apply again when it answers"
+            ))),
+        };
+    }
+    let Some((own, etag)) = seen.own else {
+        // A region that joins late learns what the others know, never less.
+        let record = seen.newest.unwrap_or_else(|| {
+            ControlRecord::first(plan.app.clone(), plan.initially_active.clone(), clock::now())
+        });
+        if !dry_run {
+            ledger.write(&record, None).await?;
+        }
+        return Ok(format!(
+            "wrote control record: epoch {}, site {} active",
+            record.epoch, record.active_site
+        ));
+    };
+    if own.known_elsewhere {
+        return Ok("control record is there already".to_owned());
+    }
+    // It is written down that the others may know before any of them is told.
+    let told = ControlRecord { known_elsewhere: true, updated_at: clock::now(), ..own };
+    if !dry_run {
+        ledger.write(&told, Some(&etag)).await?;
+        for (region, result) in ledger.publish(&told).await {
+            result.map_err(|why| Failure::work(format!("tell the ledger in {region}: {why}")))?;
+        }
+    }
+    Ok(format!("told the other region of epoch {}, site {} active", told.epoch, told.active_site))
 }
 
 /// `lifeboat plan show`.

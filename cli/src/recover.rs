@@ -1,6 +1,6 @@
 //! `lifeboat recover`: start the machine by hand.
 
-use lifeboat_core::{Region, situation::Trigger};
+use lifeboat_core::{Region, ledger::HolderState, situation::Trigger};
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::aws;
@@ -38,8 +38,13 @@ pub(crate) async fn start(request: RecoverArgs, as_json: bool) -> Result<(), Fai
                     "{app} has no control record: run `lifeboat plan apply` first"
                 )));
             };
-            // The same until the active site changes: starting twice is once.
-            format!("{app}-leaves-epoch-{}", record.epoch)
+            // The same until the active site changes or a recovery fails: starting twice is once.
+            match &record.recovery {
+                Some(holder) if holder.state == HolderState::Failed => {
+                    format!("{app}-leaves-epoch-{}-after-{}", record.epoch, holder.epoch)
+                }
+                _ => format!("{app}-leaves-epoch-{}", record.epoch),
+            }
         }
     };
     let input = json!({
@@ -56,7 +61,7 @@ pub(crate) async fn start(request: RecoverArgs, as_json: bool) -> Result<(), Fai
         say(&format!("started recovery {incident}: site {target} of {app} is being activated"));
     } else {
         say(&format!(
-            "recovery {incident} was started before; if it failed, redrive it, or start another \
+            "recovery {incident} was started before; if it ended without a result, start another \
              with --incident"
         ));
     }

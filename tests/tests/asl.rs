@@ -15,7 +15,7 @@ use lifeboat_tests::{files, json, root};
 use serde_json::{Map, Value};
 
 /// The error names that Step Functions and Lambda define and our machines may match.
-const BUILT_IN: [&str; 10] = [
+const BUILT_IN: [&str; 12] = [
     "States.ALL",
     "States.Timeout",
     "States.TaskFailed",
@@ -25,6 +25,9 @@ const BUILT_IN: [&str; 10] = [
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
+    // A function of a provided runtime that ran out of time, or ended by itself.
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
     // What a person answers with, by `send-task-failure --error Declined`.
     "Declined",
 ];

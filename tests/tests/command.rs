@@ -51,7 +51,7 @@ fn a_wrong_plan_is_refused_with_every_mistake_in_its_place_and_nothing_is_asked_
         ] {
             assert!(err.contains(&format!("wrong.toml:{line}:1: {says}: ")), "{err}");
         }
-        assert!(err.contains("sites.b.region") && err.contains("3 mistakes; nothing was written"));
+        assert!(err.contains("sites.b.region") && err.ends_with("mistakes; nothing was written\n"));
     }
 }
 

@@ -61,7 +61,7 @@ pub async fn handle<P: Plans, S: Store>(
         ledger.authorize(&request.authority),
         ports.plans.plan(&request.authority.app)
     );
-    authorized?;
+    let (record, _) = authorized?;
     let app = app?;
     check_sites(&request, &app)?;
 
@@ -72,6 +72,9 @@ pub async fn handle<P: Plans, S: Store>(
         target: authority.site.clone(),
         active: active_site,
         epoch: authority.epoch,
+        // The target is the active site before this recovery has claimed anything: one before it
+        // claimed it, and failed.
+        continues: record.active_site == authority.site,
         observation,
     };
     let decided = plan(&situation, &app);

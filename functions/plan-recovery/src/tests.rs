@@ -201,6 +201,7 @@ fn a_plan_that_breaks_a_rule_is_not_handed_out() {
         target: "b".parse().unwrap(),
         active: "a".parse().unwrap(),
         epoch: Epoch(2),
+        continues: false,
         observation: samples::observation(SiteVerdict::Down, 1),
     };
     let mut decided = plan(&situation, &app);

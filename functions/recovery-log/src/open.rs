@@ -64,7 +64,7 @@ pub(crate) async fn open<S: Store>(
     match ledger::open(newest, &claimant, now) {
         Opening::StandDown(reason) => Ok(stand_down(reason)),
         Opening::AlreadyOurs(record) | Opening::Write(record) => {
-            take(request, record, &seen, &entries, ledger, now).await
+            take(request, record, plan, &seen, &entries, ledger, now).await
         }
     }
 }
@@ -73,6 +73,7 @@ pub(crate) async fn open<S: Store>(
 async fn take<S: Store>(
     request: Open,
     record: ControlRecord,
+    plan: &AppPlan,
     seen: &Seen,
     entries: &[Entry],
     ledger: &Ledger<S>,
@@ -92,7 +93,7 @@ async fn take<S: Store>(
     }
     let opened = match opened(entries, holder.epoch) {
         Some(opened) => opened,
-        None => tell_opened(request, &record, &holder, seen, ledger, now).await,
+        None => tell_opened(request, &record, &holder, plan, seen, ledger, now).await,
     };
     Ok(Response::Opened {
         site: holder.target,
@@ -103,10 +104,20 @@ async fn take<S: Store>(
     })
 }
 
+/// The site that the recovery leaves. One that goes on from a recovery that failed after its claim
+/// finds its own target named as the active site, and leaves the other one all the same.
+fn left_site(record: &ControlRecord, holder: &Holder, plan: &AppPlan) -> SiteName {
+    match plan.other_than(&holder.target) {
+        Some((other, _)) if record.active_site == holder.target => other.clone(),
+        _ => record.active_site.clone(),
+    }
+}
+
 async fn tell_opened<S: Store>(
     request: Open,
     record: &ControlRecord,
     holder: &Holder,
+    plan: &AppPlan,
     seen: &Seen,
     ledger: &Ledger<S>,
     now: Timestamp,
@@ -116,7 +127,7 @@ async fn tell_opened<S: Store>(
         scenario: request.scenario,
         trigger: request.trigger,
         site: holder.target.clone(),
-        active_site: record.active_site.clone(),
+        active_site: left_site(record, holder, plan),
         active_epoch: record.epoch,
         unreachable: seen.unreachable.iter().map(|(region, _)| region.clone()).collect(),
     };

@@ -61,6 +61,8 @@ pub struct Reading<'a> {
 pub struct Memory {
     last_tick: Option<Timestamp>,
     confirmed: bool,
+    /// The newest epoch ever seen: what was seen once stays known when it can no longer be read.
+    highest_seen: Epoch,
 }
 
 /// The permit of this tick, and what to remember for the next.
@@ -82,10 +84,15 @@ pub fn decide(
         .own
         .is_some_and(|own| !own.known_elsewhere && newest.is_some_and(|n| n.epoch == own.epoch));
     let confirmed = reading.unreachable.is_empty() || (memory.confirmed && !paused) || last_word;
+    let highest_seen = newest.map_or(memory.highest_seen, |n| n.epoch.max(memory.highest_seen));
     let verdict = match newest {
         None => Err("no control record could be read: this site sees neither its own region's \
                      ledger nor the other's"
             .to_owned()),
+        Some(record) if record.epoch < highest_seen => Err(format!(
+            "epoch {highest_seen} was seen before; what can be read now is epoch {}",
+            record.epoch
+        )),
         Some(record) => match standing(record, site, epoch) {
             Standing::Fenced(reason) => Err(reason),
             Standing::Active(_) if !confirmed => Err(format!(
@@ -96,6 +103,8 @@ pub fn decide(
             Standing::Active(_) => Ok("active under the newest epoch".to_owned()),
         },
     };
+    // A refusal confirms nothing for the ticks to come.
+    let confirmed = confirmed && verdict.is_ok();
     let (valid_until, reason) = match verdict {
         Ok(reason) => {
             let end = began_at.checked_add(SignedDuration::from_secs(PERMIT_SECONDS));
@@ -104,7 +113,7 @@ pub fn decide(
         Err(reason) => (began_at, reason),
     };
     let permit = Permit { app: app.clone(), site: site.clone(), epoch, valid_until, reason };
-    (permit, Memory { last_tick: Some(began_at), confirmed })
+    (permit, Memory { last_tick: Some(began_at), confirmed, highest_seen })
 }
 
 #[cfg(test)]
@@ -178,6 +187,14 @@ mod tests {
         assert!(guard.tick(0, &[&own], true));
         assert!(!guard.tick(1, &[&own, &peer], true));
         assert!(!guard.tick(2, &[&peer], false));
+    }
+
+    #[test]
+    fn a_newer_epoch_that_was_seen_once_is_not_forgotten() {
+        let (mut guard, own, peer) = (Guard(Memory::default()), record(1, "a"), record(2, "b"));
+        assert!(!guard.tick(0, &[&own, &peer], true), "fenced");
+        assert!(!guard.tick(1, &[&own], false), "the peer is slow for a moment");
+        assert!(!guard.tick(2, &[&own], true), "nor when its record is missing altogether");
     }
 
     #[test]

@@ -106,8 +106,13 @@ pub struct RecoveryPlan {
 #[must_use]
 pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
     let policy = app.scenarios.get(&situation.scenario);
-    let loss =
-        estimated_loss_seconds(&situation.observation, &situation.active, app.database.replication);
+    let Situation { observation, active, .. } = situation;
+    let loss = if situation.continues && observation.replica.in_recovery == Some(false) {
+        // What could be lost was lost when the recovery before this one promoted.
+        Some(0.0)
+    } else {
+        estimated_loss_seconds(observation, active, app.database.replication)
+    };
     let (decision, reason) = decide(situation, app, loss);
     let goes_on = matches!(decision, Decision::Proceed | Decision::AskApproval);
     RecoveryPlan {
@@ -137,9 +142,18 @@ fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision,
     if target == active {
         return (Decision::StandDown, format!("site {target} is the active site already"));
     }
+    if app.dns.switch == Switch::HealthCheck && *target == app.initially_active {
+        return (
+            Decision::Blocked,
+            format!(
+                "site {target} is the PRIMARY of the failover pair: no object moves clients back to \
+                 it; delete the switch object of site {active} by hand, or use switch = \"record\""
+            ),
+        );
+    }
     let overridden = matches!(trigger, Trigger::Operator { override_votes: true, .. });
     let verdict = situation.active_verdict();
-    if verdict != SiteVerdict::Down && !overridden {
+    if verdict != SiteVerdict::Down && !overridden && !situation.continues {
         return (Decision::StandDown, not_proven(situation, verdict));
     }
     let replica = &situation.observation.replica;
@@ -149,6 +163,15 @@ fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision,
             format!(
                 "site {active} is down, but the replica in {target} cannot be used: {}",
                 replica.detail
+            ),
+        );
+    }
+    if replica.in_recovery == Some(false) && !situation.continues {
+        return (
+            Decision::Blocked,
+            format!(
+                "the database in {target} is a primary already, not a replica of site {active}: it \
+                 lacks what was written there since; rebuild it as a replica, or restore"
             ),
         );
     }

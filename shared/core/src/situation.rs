@@ -92,6 +92,8 @@ pub struct Situation {
     pub active: SiteName,
     /// The epoch that this recovery holds.
     pub epoch: Epoch,
+    /// Whether it goes on from a recovery that failed after its claim: from there on forward only.
+    pub continues: bool,
     /// The votes.
     pub observation: Observation,
 }
@@ -109,20 +111,24 @@ impl Situation {
 ///
 /// The primary may have acknowledged writes from the last moment at which the replica held
 /// everything until the moment at which the primary was first seen down. A synchronous standby has
-/// every acknowledged write.
+/// every acknowledged write, unless it was not following any more: that it had caught up shortly
+/// before is what shows that it was.
 #[must_use]
 pub fn estimated_loss_seconds(
     observation: &Observation,
     active: &SiteName,
     replication: Replication,
 ) -> Option<f64> {
-    if replication == Replication::Synchronous {
-        return Some(0.0);
-    }
     let down_since = observation.sites.get(active)?.down_since?;
     let caught_up_at = observation.replica.caught_up_at?;
-    Some(seconds_between(caught_up_at, down_since).max(0.0))
+    let gap = seconds_between(caught_up_at, down_since).max(0.0);
+    let followed = replication == Replication::Synchronous && gap <= FOLLOWED_SECONDS;
+    Some(if followed { 0.0 } else { gap })
 }
+
+/// A synchronous standby that had caught up this shortly before the outage, in seconds, was
+/// following: the longest interval between two rounds of checks (one alarm period).
+const FOLLOWED_SECONDS: f64 = 10.0;
 
 /// Seconds from `earlier` to `later`, to the millisecond; negative when they are the other way
 /// round.

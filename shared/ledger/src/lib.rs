@@ -119,7 +119,9 @@ impl<S: Store> Ledger<S> {
 
     /// Whether every peer's ledger can be read, within [`PEER_DEADLINE`].
     pub async fn peers_answer(&self, app: &AppName) -> bool {
-        finished(self.read_each(self.peers.iter(), app)).await.iter().all(|(_, read)| read.is_ok())
+        let answers = finished(self.read_each(self.peers.iter(), app)).await;
+        // A read that panicked has no answer, and must not count as one.
+        answers.len() == self.peers.len() && answers.iter().all(|(_, read)| read.is_ok())
     }
 
     /// The records of every region that answers within [`PEER_DEADLINE`], the own region treated as

@@ -22,6 +22,7 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     for (name, site) in &plan.sites {
         one_site(plan, name.as_str(), site, &mut report);
     }
+    apart(plan, &mut report);
     database(plan, &mut report);
     detection(plan, &mut report);
     dns(plan, &mut report);
@@ -29,6 +30,9 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     secrets(plan, &mut report);
     report.problems
 }
+
+/// The tag that the template's policy asks of a host before a command may be sent to it.
+const HOST_TAG: &str = "lifeboat-site";
 
 #[derive(Default)]
 struct Report {
@@ -130,11 +134,59 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
             "use letters, digits and - only, as RDS does".into(),
         );
     }
+    if site.hosts.as_ref().is_some_and(|hosts| hosts.tag != HOST_TAG) {
+        report.add(
+            &["sites", name, "hosts", "tag"],
+            format!(
+                "use \"{HOST_TAG}\": the functions may act on no hosts but those that carry it"
+            ),
+        );
+    }
+    for region in site.health.seen_from.keys() {
+        if !plan.sites.values().any(|site| site.region == *region) {
+            report.add(
+                &["sites", name, "health", "seen_from", region.as_str()],
+                "no site is in this region, so nothing is ever seen from there".into(),
+            );
+        }
+    }
+    if site.database.port == 0 {
+        report.add(&["sites", name, "database", "port"], "use 1 to 65535".into());
+    }
     if site.database.host.is_empty() || site.database.host.contains(char::is_whitespace) {
         report.add(
             &["sites", name, "database", "host"],
             "give the host name or address at which the app reaches the database".into(),
         );
+    }
+}
+
+/// What two sites must not share: a shared endpoint makes one site look like the other.
+fn apart(plan: &AppPlan, report: &mut Report) {
+    let mut seen = std::collections::BTreeMap::new();
+    for (name, site) in &plan.sites {
+        let name = name.as_str();
+        let database = format!("{}:{}", site.database.host, site.database.port);
+        let hosts = site.hosts.as_ref().map(|hosts| format!("{}={}", hosts.tag, hosts.value));
+        let health = site.health.from_region("");
+        let things = [
+            (vec!["address"], Some(site.address.to_string())),
+            (vec!["database", "host"], Some(database)),
+            (vec!["database", "identifier"], Some(site.database.identifier.clone())),
+            (vec!["hosts", "value"], hosts),
+            (vec!["health", "http"], health.http),
+            (vec!["health", "postgres"], health.postgres),
+            (vec!["health", "redis"], health.redis),
+        ];
+        for (keys, value) in things {
+            let Some(value) = value else { continue };
+            if let Some(other) = seen.insert((keys.clone(), value.clone()), name) {
+                let mut path = vec!["sites", name];
+                path.extend(&keys);
+                report
+                    .add(&path, format!("`{value}` is also that of site `{other}`; they are two"));
+            }
+        }
     }
 }
 

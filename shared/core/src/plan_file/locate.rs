@@ -131,6 +131,10 @@ mod tests {
         only("initially_active = \"a\"", "initially_active = \"c\"", "1", "no site `c`");
         only("switch = \"health-check\"", "switch = \"record\"", "dns.switch", "hosted_zone_id");
         only("engine = \"rds\"", "engine = \"oracle\"", ":", "unknown variant");
+        only("address = \"127.0.2.10\"", "address = \"127.0.1.10\"", "sites.b.address", "site `a`");
+        only("host = \"127.0.2.20\"", "host = \"127.0.1.20\"", "sites.b.database.host", "two");
+        only("tag = \"lifeboat-site\"", "tag = \"role\"", "sites.a.hosts.tag", "lifeboat-site");
+        only("seen_from.us-east-1", "seen_from.us-east-9", "seen_from.us-east-9", "no site");
     }
 
     #[test]

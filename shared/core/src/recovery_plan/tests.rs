@@ -21,6 +21,7 @@ fn situation(verdict: SiteVerdict, lag: i64, trigger: Trigger) -> Situation {
         target: "b".parse().unwrap(),
         active: "a".parse().unwrap(),
         epoch: Epoch(2),
+        continues: false,
         observation: samples::observation(verdict, lag),
     }
 }
@@ -84,13 +85,55 @@ fn an_operator_may_override_the_votes_only_with_approval() {
 }
 
 #[test]
-fn a_synchronous_standby_loses_nothing() {
+fn a_synchronous_standby_that_followed_loses_nothing() {
     let mut app = app();
     app.database.engine = Engine::Postgres;
     app.database.replication = plan_file::Replication::Synchronous;
-    let mut late = situation(SiteVerdict::Down, 100, alarm());
-    late.observation.replica.caught_up_at = None;
-    assert_eq!(plan(&late, &app).decision, Decision::Proceed);
+    let followed = plan(&situation(SiteVerdict::Down, 9, alarm()), &app);
+    assert_eq!(
+        (followed.decision, followed.estimated_loss_seconds),
+        (Decision::Proceed, Some(0.0))
+    );
+    // One that had fallen behind was synchronous in name only.
+    let behind = plan(&situation(SiteVerdict::Down, 100, alarm()), &app);
+    assert_eq!(behind.decision, Decision::AskApproval);
+}
+
+#[test]
+fn a_database_that_went_its_own_way_is_no_replica() {
+    let mut diverged = situation(SiteVerdict::Down, 1, alarm());
+    diverged.observation.replica.in_recovery = Some(false);
+    let blocked = plan(&diverged, &app());
+    assert_eq!(blocked.decision, Decision::Blocked);
+    assert!(blocked.reason.contains("primary already"), "{}", blocked.reason);
+}
+
+#[test]
+fn a_recovery_that_failed_after_its_claim_is_completed_whatever_the_votes_say() {
+    for verdict in [SiteVerdict::Down, SiteVerdict::Up, SiteVerdict::Unknown] {
+        let mut unfinished = situation(verdict, 1, alarm());
+        unfinished.continues = true;
+        unfinished.observation.replica.in_recovery = Some(false);
+        let plan = plan(&unfinished, &app());
+        assert_eq!(plan.decision, Decision::Proceed, "{}", plan.reason);
+        assert_eq!(lint(&plan), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_primary_of_a_failover_pair_is_not_promised_what_no_object_can_do() {
+    let mut back = situation(SiteVerdict::Down, 1, alarm());
+    std::mem::swap(&mut back.target, &mut back.active);
+    back.observation.sites = {
+        let mut sites = back.observation.sites;
+        let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let (one, two) = (sites.remove("a").unwrap(), sites.remove("b").unwrap());
+        [(a, two), (b, one)].into()
+    };
+    assert_eq!(plan(&back, &app()).decision, Decision::Blocked);
+    let mut by_record = app();
+    by_record.dns.switch = Switch::Record;
+    assert_eq!(plan(&back, &by_record).decision, Decision::Proceed);
 }
 
 fn any_situation() -> impl Strategy<Value = (Situation, AppPlan)> {
@@ -137,7 +180,7 @@ proptest! {
     fn nothing_goes_on_unattended_that_is_not_proven_down((situation, app) in any_situation()) {
         let plan = plan(&situation, &app);
         if plan.decision == Decision::Proceed {
-            prop_assert_eq!(situation.active_verdict(), SiteVerdict::Down);
+            prop_assert!(situation.continues || situation.active_verdict() == SiteVerdict::Down);
             let loss = situation::estimated_loss_seconds(
                 &situation.observation, &situation.active, app.database.replication);
             prop_assert!(loss.is_some_and(|loss| loss <= f64::from(plan.rpo_seconds)));
