@@ -20,11 +20,12 @@ SCENARIO ?= region-outage
 MODE ?= kill
 SYNC ?=
 RECORD ?=
+STALL ?= 0
 RUNS ?= 5
 FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := $(wildcard infra/*.yaml)
 
-DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record)
+DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) --stall $(STALL)
 
 .PHONY: help
 help: ## Explain the targets (this)
@@ -44,7 +45,7 @@ build: setup ## Build the programs that drills run
 	@cargo build --workspace --bins
 
 .PHONY: drill
-drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|double-start MODE=kill|hang SYNC=1 RECORD=1
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|double-start MODE=kill|hang SYNC=1 RECORD=1 STALL=ms
 	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
 
 .PHONY: lab
