@@ -147,3 +147,11 @@ fn started_twice_it_recovers_once() {
     held(&report, "3-two-starts-recover-once");
     held(&report, "3-operator-twice-is-once");
 }
+
+#[test]
+fn a_site_that_answers_is_left_only_with_approval_and_is_fenced_first() {
+    let report = drill(&["approval"]);
+    recovered(&report);
+    held(&report, "2-approved-by-a-person");
+    held(&report, "1-reachable-site-is-fenced");
+}

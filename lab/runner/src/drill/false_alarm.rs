@@ -61,7 +61,7 @@ pub(super) async fn run(
         "nothing",
         &format!("alarm went off: {alarmed}; recoveries started: {unattended}"),
     );
-    let arn = lab.operator_starts("ada").await?;
+    let arn = lab.operator_starts("ada", false).await?;
     let arn = arn.ok_or_else(|| LabError::new("the operator's recovery did not start"))?;
     let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
     tell(struck_at, "machine", &format!("{}: {}", recovery.outcome(), recovery.reason()));

@@ -131,14 +131,23 @@ impl Lab {
         }
     }
 
-    /// Starts the recovery of the standby's site as an operator would, with the operator's command;
+    /// Starts the recovery of the standby's site as an operator would, with the operator's command,
+    /// against the votes if asked;
     /// the execution's ARN.
     ///
     /// # Errors
     /// The command failed.
-    pub(crate) async fn operator_starts(&self, who: &str) -> Result<Option<String>, LabError> {
+    pub(crate) async fn operator_starts(
+        &self,
+        who: &str,
+        override_votes: bool,
+    ) -> Result<Option<String>, LabError> {
         let region = STANDBY.region;
-        let arguments = ["--json", "recover", "--app", APP, "--region", region, "--who", who];
+        let mut arguments = vec!["--json", "recover", "--app", APP, "--region", region];
+        arguments.extend(["--who", who]);
+        if override_votes {
+            arguments.push("--override-votes");
+        }
         let said = self.lifeboat(&arguments).await?;
         let answer: Value = serde_json::from_str(&said)
             .map_err(|error| LabError::from_error("lifeboat recover", &error))?;

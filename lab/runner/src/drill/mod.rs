@@ -1,5 +1,6 @@
 //! The drills: a disaster, the recovery by the real machine, and what was achieved.
 
+mod approval;
 mod canary;
 mod evidence;
 mod false_alarm;
@@ -35,6 +36,8 @@ pub enum Scenario {
     /// The active region dies, and an operator starts the recovery at the same moment as the alarm,
     /// twice: one recovery, one epoch.
     DoubleStart,
+    /// An operator leaves a site that answers; a person approves, and the old site is fenced.
+    Approval,
 }
 
 impl Scenario {
@@ -46,6 +49,7 @@ impl Scenario {
             Self::StandbyBlind => "standby-blind",
             Self::SlowPrimary => "slow-primary",
             Self::DoubleStart => "double-start",
+            Self::Approval => "approval",
         }
     }
 }
@@ -93,7 +97,9 @@ pub async fn run(root: &Path, request: Request) -> Result<ExitCode, LabError> {
     say::line(&format!("drill {}", request.scenario.as_str()));
     let lab = Lab::start(root, request.options).await?;
     let outcome = match request.scenario {
-        Scenario::RegionOutage | Scenario::DoubleStart => outage::run(&lab, request).await,
+        Scenario::RegionOutage | Scenario::DoubleStart | Scenario::Approval => {
+            outage::run(&lab, request).await
+        }
         Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
         Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
     };

@@ -3,10 +3,14 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use lifeboat_core::objective::{Loss, Outage};
+use lifeboat_core::{
+    objective::{Loss, Outage},
+    recovery_log::{Entry, EntryKind},
+};
 
 use super::{
     Finding, Request, Scenario,
+    approval::{APPROVER, start_and_approve},
     evidence::{Returned, chain, invariant, loss_was_known},
     follow::Recovery,
     serving_client,
@@ -45,12 +49,17 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         clock::pause(request.stall).await;
     }
     let struck_at = clock::now();
-    lab.strike(&ACTIVE, request.mode).await?;
-    tell(struck_at, clock::now(), "struck", &format!("region {} is dark", ACTIVE.region));
-    let (arn, starts) = if request.scenario == Scenario::DoubleStart {
-        start_twice(lab).await?
-    } else {
-        (lab.next_execution(&STANDBY).await, Vec::new())
+    let strikes = request.scenario != Scenario::Approval;
+    if strikes {
+        lab.strike(&ACTIVE, request.mode).await?;
+        tell(struck_at, clock::now(), "struck", &format!("region {} is dark", ACTIVE.region));
+    }
+    let (arn, starts) = match request.scenario {
+        Scenario::Approval => (start_and_approve(lab).await?, Vec::new()),
+        Scenario::DoubleStart => start_twice(lab).await?,
+        Scenario::RegionOutage | Scenario::StandbyBlind | Scenario::SlowPrimary => {
+            (lab.next_execution(&STANDBY).await, Vec::new())
+        }
     };
     let arn = arn.ok_or_else(|| LabError::new("the alarm started no recovery within 60 s"))?;
     let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
@@ -72,9 +81,12 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
     clock::pause(SETTLES_FOR).await;
 
     lab.stall_replication(false)?;
-    let opened_at = recovery.step("ClaimEpoch").map_or(struck_at, |(_, ended)| ended);
-    lab.bring_back(&ACTIVE, request.mode).await?;
-    tell(struck_at, clock::now(), "returned", &format!("region {} is back", ACTIVE.region));
+    // The new site is open from the moment at which its database takes writes.
+    let opened_at = recovery.last_end("PromoteReplica").unwrap_or(struck_at);
+    if strikes {
+        lab.bring_back(&ACTIVE, request.mode).await?;
+        tell(struck_at, clock::now(), "returned", &format!("region {} is back", ACTIVE.region));
+    }
     let returned = lab.examine_returned(&ACTIVE, opened_at).await?;
     tell(
         struck_at,
@@ -140,9 +152,10 @@ async fn measure(
     if let Some(loss) = &loss {
         let achieved = window_seconds(loss);
         let estimate = super::evidence::estimated_loss(&entries);
+        let approved = entries.iter().any(|entry| entry.kind == EntryKind::Approval);
         invariants.push(invariant(
             "2-estimate-covers-the-loss",
-            estimate.is_some_and(|estimate| achieved <= estimate),
+            estimate.map_or(approved, |estimate| achieved <= estimate),
             format!(
                 "lost {} writes of the last {achieved:.1} s; the plan had said at most {} s",
                 loss.ids.len(),
@@ -150,7 +163,9 @@ async fn measure(
             ),
         ));
     }
-    if !request.options.switch_by_record {
+    if request.scenario == Scenario::Approval {
+        invariants.extend(approved_and_fenced(&recovery, &entries));
+    } else if !request.options.switch_by_record {
         invariants.insert(2, lab.needed_nothing_lost(struck_at, confirmed));
     }
     invariants.extend_from_slice(starts);
@@ -190,10 +205,27 @@ async fn measure(
     Ok(Finding { report, writes: traffic.writes, dns, trouble })
 }
 
+/// Who approved is in the log, and a site that can be reached is stopped before the other is opened.
+fn approved_and_fenced(recovery: &Recovery, entries: &[Entry]) -> [InvariantResult; 2] {
+    let approval = entries.iter().find(|entry| entry.kind == EntryKind::Approval);
+    let approver = approval.and_then(|entry| entry.body.get("approver")?.as_str());
+    let fence = recovery.steps.iter().rev().find(|step| step.name == "FencePrimary");
+    let fence = fence.map_or("no fence", |step| step.outcome.as_str());
+    [
+        invariant(
+            "2-approved-by-a-person",
+            approver == Some(APPROVER),
+            format!("the log names {}", approver.unwrap_or("nobody")),
+        ),
+        invariant("1-reachable-site-is-fenced", fence == "done", format!("fencing: {fence}")),
+    ]
+}
+
 /// The alarm and an operator at the same moment, and the operator again.
 async fn start_twice(lab: &Lab) -> Result<(Option<String>, Vec<InvariantResult>), LabError> {
     let first = lab.next_execution(&STANDBY).await;
-    let (one, two) = tokio::join!(lab.operator_starts("ada"), lab.operator_starts("ada"));
+    let (one, two) =
+        tokio::join!(lab.operator_starts("ada", false), lab.operator_starts("ada", false));
     let mut started: Vec<String> = Vec::new();
     for answer in [one?, two?] {
         started.extend(answer);

@@ -175,6 +175,18 @@ impl Aws {
         ]
     }
 
+    /// Runs a line of shell.
+    ///
+    /// # Errors
+    /// What it wrote to stderr, in one line.
+    pub async fn shell(
+        &self,
+        line: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Result<String, LabError> {
+        run(Path::new("/bin/sh"), &["-c", line], environment, None).await
+    }
+
     /// Runs the AWS CLI.
     ///
     /// # Errors
@@ -211,7 +223,9 @@ pub(crate) async fn run(
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let command = arguments.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+    // A line of shell may hold a token: what went wrong is said without it.
+    let shown = if name == "sh" { 1 } else { 2 };
+    let command = arguments.iter().take(shown).copied().collect::<Vec<_>>().join(" ");
     Err(LabError::new(format!("{name} {command}: {}", one_line(said.trim()))))
 }
 
