@@ -19,16 +19,19 @@ from . import (
 )
 
 
+_PARTS = (
+    alarm_types,
+    bucket_properties,
+    documents,
+    function_properties,
+    machine_properties,
+    physical_names,
+    references,
+    route53_types,
+    topic_properties,
+)
+
+
 def install(lab: Lab) -> None:
-    for part in (
-        alarm_types,
-        bucket_properties,
-        documents,
-        function_properties,
-        machine_properties,
-        physical_names,
-        references,
-        route53_types,
-        topic_properties,
-    ):
+    for part in _PARTS:
         part.install(lab)
