@@ -18,7 +18,7 @@ use super::{
 use crate::{
     client::{SUSTAINED, Traffic, missing_at, samples},
     clock,
-    lab::{ACTIVE, Lab, LabError, Mode, STANDBY},
+    lab::{ACTIVE, Lab, LabError, Mode, SITES, STANDBY},
     report::{
         DnsAnswer, DrillReport, InvariantResult, Palette, Parts, Verdict, live_line,
         seconds_between,
@@ -305,12 +305,18 @@ pub(super) fn dns_answers(lab: &Lab) -> Vec<DnsAnswer> {
         .into_iter()
         .filter(|change| change.name.trim_end_matches('.') == "queue.example.test")
         .filter_map(|change| {
-            Some(DnsAnswer {
-                at: change.at.to_string().parse().ok()?,
-                answer: change.to.join(", "),
-            })
+            Some(DnsAnswer { at: change.at.to_string().parse().ok()?, answer: named(&change.to) })
         })
         .collect()
+}
+
+/// Addresses with the site that each belongs to: `site a (127.0.1.10)`.
+fn named(addresses: &[String]) -> String {
+    let name = |address: &String| {
+        let site = SITES.iter().find(|site| site.app().ip().to_string() == *address);
+        site.map_or_else(|| address.clone(), |site| format!("site {} ({address})", site.name))
+    };
+    addresses.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage fit an f64 exactly")]
