@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -36,14 +36,8 @@ impl Lab {
         let folder = home.join(APP);
         let fail =
             |error: std::io::Error| LabError::from_error(&folder.display().to_string(), &error);
-        fs::create_dir_all(folder.join("hooks")).map_err(fail)?;
+        fs::create_dir_all(&folder).map_err(fail)?;
         fs::create_dir_all(home.join("redis")).map_err(fail)?;
-        for (name, verb) in [("start", "start"), ("stop", "stop"), ("restart", "restart")] {
-            let order = if verb == "stop" { ["app", "guard"] } else { ["guard", "app"] };
-            let script =
-                order.map(|service| format!("\"$LIFEBOAT_HOME/bin/service\" {verb} {service}"));
-            hook(&folder.join("hooks").join(name), &script.join("\n")).map_err(fail)?;
-        }
         let password_file = folder.join("db-password");
         fs::OpenOptions::new()
             .write(true)
@@ -56,7 +50,11 @@ impl Lab {
             })
             .map_err(fail)?;
         let spec = host_spec(site, tools, &home, &password_file, credentials);
-        self.hosts.add_host(spec).map_err(|error| LabError::from_error("add a host", &error))
+        let added = self.hosts.add_host(spec);
+        // The guard first: the app takes no write before there is a permit.
+        added
+            .and_then(|()| self.hosts.write_hooks(site.host, APP, &["guard", "app"]))
+            .map_err(|error| LabError::from_error("add a host", &error))
     }
 
     /// The instance role of a site's hosts, with the policy of the stack and nothing else, and a
@@ -145,11 +143,6 @@ impl Lab {
             None => Err(LabError::new("site a was not activated within 30 s")),
         }
     }
-}
-
-fn hook(path: &Path, script: &str) -> std::io::Result<()> {
-    fs::write(path, format!("#!/bin/sh\nset -eu\n{script}\n"))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
 fn host_spec(
