@@ -8,6 +8,7 @@
 //! turns into an explicit plan that the state machine carries out; [`ledger`] says who may act and
 //! [`guard`] says what may not be done even then.
 
+pub mod backup;
 pub mod contract;
 pub mod error;
 pub mod guard;

@@ -1,0 +1,165 @@
+//! Bytes in order, with their position: what every reader of a format reads from.
+
+use std::io::{self, BufRead, Read};
+
+use crate::report::Place;
+
+/// Bytes that are read ahead. Large enough that a call costs nothing beside the bytes, small enough
+/// that a few of them fit the smallest Lambda.
+const BUFFER: usize = 256 * 1024;
+
+/// Why reading stopped before the format's end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The bytes end too early.
+    Cut,
+    /// An outer layer (gzip, zstd) says that its bytes are damaged.
+    Damaged(String),
+    /// The bytes could not be obtained; the source has kept the reason.
+    Source,
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds are the standard library's")]
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Cut,
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Source,
+        }
+    }
+}
+
+/// A sequential reader that knows where it is.
+pub(crate) struct Input<'a> {
+    inner: Box<dyn Read + Send + 'a>,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    offset: u64,
+    decompressed: bool,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("offset", &self.offset).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Reads from `inner`, whose first byte is at `offset` of the artifact; `decompressed` says
+    /// whether offsets count bytes behind an outer compression.
+    pub(crate) fn new(inner: impl Read + Send + 'a, offset: u64, decompressed: bool) -> Self {
+        Self {
+            inner: Box::new(inner),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            offset,
+            decompressed,
+        }
+    }
+
+    /// The offset of the next byte.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The place of the next byte, in this item.
+    pub(crate) fn place(&self, item: Option<&str>) -> Place {
+        self.place_at(self.offset, item)
+    }
+
+    /// A place at another offset of the same bytes.
+    pub(crate) fn place_at(&self, offset: u64, item: Option<&str>) -> Place {
+        Place {
+            offset: Some(offset),
+            decompressed: self.decompressed,
+            item: item.map(str::to_owned),
+        }
+    }
+
+    /// Whether the bytes are at their end.
+    pub(crate) fn is_at_end(&mut self) -> Result<bool, Stop> {
+        Ok(self.fill_buf()?.is_empty())
+    }
+
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        let mut bytes = [0; N];
+        self.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The next byte.
+    pub(crate) fn byte(&mut self) -> Result<u8, Stop> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// The next `len` bytes. The caller has held `len` against a limit of its format.
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<Vec<u8>, Stop> {
+        let mut bytes = Vec::new();
+        let read = self.by_ref().take(len as u64).read_to_end(&mut bytes)?;
+        if read < len { Err(Stop::Cut) } else { Ok(bytes) }
+    }
+
+    /// Hands the next `len` bytes to `visit`, piece by piece.
+    pub(crate) fn pieces(
+        &mut self,
+        mut len: u64,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<(), Stop> {
+        while len > 0 {
+            let available = self.fill_buf()?;
+            let wanted = usize::try_from(len).unwrap_or(usize::MAX).min(available.len());
+            let Some(piece) = available.get(..wanted).filter(|piece| !piece.is_empty()) else {
+                return Err(Stop::Cut);
+            };
+            visit(piece);
+            self.consume(wanted);
+            len -= wanted as u64;
+        }
+        Ok(())
+    }
+
+    /// Passes over `len` bytes; they are read, because an outer layer's checksum covers them.
+    pub(crate) fn skip(&mut self, len: u64) -> Result<(), Stop> {
+        self.pieces(len, |_| {})
+    }
+}
+
+impl Read for Input<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let len = available.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..len), available.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+impl BufRead for Input<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            self.end = loop {
+                match self.inner.read(&mut self.buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => break read?,
+                }
+            };
+        }
+        Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        let amount = amount.min(self.end - self.start);
+        self.start += amount;
+        self.offset += amount as u64;
+    }
+}

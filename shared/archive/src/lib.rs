@@ -1,0 +1,17 @@
+//! Reads backup artifacts to their last byte, without the tools that wrote them, and says what is
+//! damaged and where.
+//!
+//! Every reader streams: memory stays flat whatever the size of the artifact, and every length that
+//! a file claims is checked against a limit before anything is allocated for it. A hostile file (a
+//! decompression bomb, absurd lengths, a cut anywhere) gives a finding, never a panic.
+//!
+//! What is wrong with the artifact is a [`Finding`] in the [`Report`]; that the artifact could not
+//! be obtained at all (the network failed, the file cannot be opened) is a [`SourceError`], because
+//! *could not tell* must never read as *damaged*, nor as *sound*.
+
+mod input;
+mod report;
+mod source;
+
+pub use report::{Details, Finding, Format, Place, Report, TableRows};
+pub use source::{FileSource, Source, SourceError};

@@ -1,0 +1,122 @@
+//! What a reader found.
+
+use serde::{Deserialize, Serialize};
+
+/// Findings that are kept in a report; the rest are only counted. A file whose every block is
+/// damaged would otherwise make a report as large as itself.
+pub(crate) const FINDINGS_KEPT: usize = 100;
+
+/// What an artifact turned out to be, by its own bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// `pg_dump --format=custom`.
+    PgDump,
+    /// A tar archive.
+    Tar,
+    /// A container image archive (`docker save`, OCI layout) in a tar.
+    Image,
+    /// A Redis snapshot.
+    Rdb,
+    /// A Redis append-only file: one file, or the manifest's whole set.
+    Aof,
+    /// `pg_basebackup`: tar or plain files with a `backup_manifest`.
+    BaseBackup,
+    /// A WAL segment of PostgreSQL.
+    Wal,
+    /// None of these.
+    Unknown,
+}
+
+/// Where in the artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Place {
+    /// Offset in bytes from the artifact's beginning; in a compressed artifact, of the decompressed
+    /// bytes when `decompressed` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Whether the offset counts bytes after the outer compression was taken off.
+    #[serde(default)]
+    pub decompressed: bool,
+    /// The table, file, layer, key or segment that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
+}
+
+/// Something that is wrong with an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Where.
+    pub place: Place,
+    /// What, in one sentence without a full stop.
+    pub message: String,
+}
+
+/// Rows of one table as its data block holds them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRows {
+    /// Schema and name, as in `public.tickets`.
+    pub table: String,
+    /// Rows; none when the dump holds `INSERT`s, whose rows cannot be counted by lines.
+    pub rows: Option<u64>,
+}
+
+/// What the artifact holds, as far as its format tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Details {
+    /// Version and program that wrote it, as it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<String>,
+    /// Tables with data (dumps).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableRows>,
+    /// Files (tar, base backups), layers (images), or increments (AOF).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
+    /// Keys (Redis).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u64>,
+}
+
+/// The result of reading an artifact to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What it is.
+    pub format: Format,
+    /// The outer compressions, outermost first: `gzip`, `zstd`, `lz4`.
+    pub compression: Vec<String>,
+    /// Stored bytes read.
+    pub size_bytes: u64,
+    /// SHA-256 of the stored bytes, in lower-case hexadecimal.
+    pub sha256: String,
+    /// What it holds.
+    pub details: Details,
+    /// The first findings; none means that it is sound.
+    pub findings: Vec<Finding>,
+    /// All findings, those that were not kept included.
+    pub findings_total: u64,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.findings_total == 0
+    }
+}
+
+/// Findings while they are gathered.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) kept: Vec<Finding>,
+    pub(crate) total: u64,
+}
+
+impl Findings {
+    pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
+        self.total += 1;
+        if self.kept.len() < FINDINGS_KEPT {
+            self.kept.push(Finding { place, message: message.into() });
+        }
+    }
+}

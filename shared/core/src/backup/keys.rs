@@ -1,0 +1,113 @@
+//! The names of objects in the backup bucket.
+//!
+//! ```text
+//! manifests/APP/KIND/POINT.json                    the recovery points: what there is
+//! artifacts/APP/KIND/POINT/NAME                    their bytes
+//! wal/APP/SYSTEM/SEGMENT.zst                       archived WAL, by the cluster's system identifier
+//! evidence/APP/KIND/POINT/DEPTH-OUTCOME.json       what was checked, one object a depth and outcome
+//! holds/APP.json                                   while it is there, nothing of the app is deleted
+//! ```
+//!
+//! Points sort by time, so a listing can start at what is expired and end where nothing can be.
+
+use super::{Depth, Kind, Outcome, PointId};
+use crate::ids::AppName;
+
+/// The prefix of an app's manifests of one kind.
+#[must_use]
+pub fn manifests(app: &AppName, kind: Kind) -> String {
+    format!("manifests/{app}/{kind}/")
+}
+
+/// A recovery point's manifest.
+#[must_use]
+pub fn manifest(app: &AppName, kind: Kind, id: &PointId) -> String {
+    format!("manifests/{app}/{kind}/{id}.json")
+}
+
+/// The prefix of an app's artifacts of one kind.
+#[must_use]
+pub fn artifacts(app: &AppName, kind: Kind) -> String {
+    format!("artifacts/{app}/{kind}/")
+}
+
+/// An artifact of a recovery point.
+#[must_use]
+pub fn artifact(app: &AppName, kind: Kind, id: &PointId, name: &str) -> String {
+    format!("artifacts/{app}/{kind}/{id}/{name}")
+}
+
+/// The prefix of a cluster's archived WAL.
+#[must_use]
+pub fn wal_prefix(app: &AppName, system: &str) -> String {
+    format!("wal/{app}/{system}/")
+}
+
+/// An archived file of WAL: a segment, or a timeline's history.
+#[must_use]
+pub fn wal(app: &AppName, system: &str, file: &str) -> String {
+    format!("wal/{app}/{system}/{file}.zst")
+}
+
+/// The prefix of an app's evidence of one kind.
+#[must_use]
+pub fn evidences(app: &AppName, kind: Kind) -> String {
+    format!("evidence/{app}/{kind}/")
+}
+
+/// The evidence of a check. A later check of the same depth and outcome replaces it.
+#[must_use]
+pub fn evidence(app: &AppName, kind: Kind, id: &PointId, depth: Depth, outcome: Outcome) -> String {
+    format!("evidence/{app}/{kind}/{id}/{depth}-{outcome}.json")
+}
+
+/// The hold on everything of an app.
+#[must_use]
+pub fn hold(app: &AppName) -> String {
+    format!("holds/{app}.json")
+}
+
+/// The recovery point whose manifest this key names.
+#[must_use]
+pub fn read_manifest(key: &str) -> Option<(AppName, Kind, PointId)> {
+    let (app, kind, rest) = parts(key.strip_prefix("manifests/")?)?;
+    Some((app, kind, PointId::new(rest.strip_suffix(".json")?).ok()?))
+}
+
+/// The check that this key names the evidence of.
+#[must_use]
+pub fn read_evidence(key: &str) -> Option<(AppName, Kind, PointId, Depth, Outcome)> {
+    let (app, kind, rest) = parts(key.strip_prefix("evidence/")?)?;
+    let (id, name) = rest.split_once('/')?;
+    let (depth, outcome) = name.strip_suffix(".json")?.split_once('-')?;
+    Some((app, kind, PointId::new(id).ok()?, depth.parse().ok()?, outcome.parse().ok()?))
+}
+
+fn parts(path: &str) -> Option<(AppName, Kind, &str)> {
+    let (app, rest) = path.split_once('/')?;
+    let (kind, rest) = rest.split_once('/')?;
+    Some((AppName::new(app).ok()?, kind.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let app = AppName::new("queue").unwrap();
+        let id = PointId::new("20261124T160000Z-incr-20261124T120000Z-full").unwrap();
+        let key = manifest(&app, Kind::DatabaseBase, &id);
+        assert!(key.starts_with(&manifests(&app, Kind::DatabaseBase)));
+        assert_eq!(read_manifest(&key), Some((app.clone(), Kind::DatabaseBase, id.clone())));
+        for depth in Depth::ALL {
+            for outcome in [Outcome::Sound, Outcome::Damaged] {
+                let key = evidence(&app, Kind::Cache, &id, depth, outcome);
+                let read = Some((app.clone(), Kind::Cache, id.clone(), depth, outcome));
+                assert_eq!(read_evidence(&key), read);
+            }
+        }
+        assert_eq!(read_manifest("manifests/queue/tapes/20261124T120000Z-full.json"), None);
+        assert_eq!(read_manifest("manifests/queue/config/../../x.json"), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! Backups: what is taken, how it is named, what proves it, and what may be deleted.
+//!
+//! An artifact becomes a recovery point when its [`Manifest`] is written, which happens last: no
+//! manifest, no backup. A recovery point counts when [`Evidence`] says that it was read or restored
+//! and found sound; what was never checked, or was found damaged, is never counted on. The names of
+//! objects ([`keys`]) carry what the catalogue needs, so that listing them is enough to know what
+//! there is: time, parent, and how each check ended.
+
+mod catalogue;
+mod evidence;
+pub mod keys;
+mod kind;
+mod manifest;
+mod point;
+
+pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};
+pub use evidence::{Depth, Evidence, EvidenceFinding, Outcome};
+pub use kind::{Kind, KindError};
+pub use manifest::{Artifact, Manifest, TableCount, WalSpan};
+pub use point::{PointId, PointIdError};
