@@ -3,13 +3,17 @@
 //! Unknown fields are refused: an event that a function does not understand must fail loudly at the
 //! edge, not half-work behind it. Business outcomes are responses; failures are [`crate::Fault`]s.
 
+pub mod backup_trigger;
 pub mod dns_failover;
 pub mod health_probe;
 pub mod notify;
 pub mod plan_recovery;
 pub mod promote_replica;
 pub mod recovery_log;
+pub mod restore_backup;
+pub mod retention_sweep;
 pub mod site_control;
+pub mod verify_backup;
 
 use serde::{Deserialize, Serialize};
 

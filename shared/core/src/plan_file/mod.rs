@@ -4,10 +4,12 @@
 //! every mistake where it stands and what to do. `lifeboat plan apply` then stores the same plan as
 //! JSON in each region, because a recovery may read only the region that it runs in.
 
+mod backup;
 mod check;
 mod locate;
 mod model;
 
+pub use backup::{Backup, Files, Images, SqlCheck};
 pub use check::{Problem, check};
 pub use locate::{Located, read};
 pub use model::*;

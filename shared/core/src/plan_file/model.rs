@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Backup;
 use crate::{
     ids::{AppName, Region, SiteName},
     vote::CheckKind,
@@ -32,6 +33,9 @@ pub struct AppPlan {
     /// Who is told.
     #[serde(default)]
     pub notifications: Notifications,
+    /// What is backed up, and how it is proven. None: nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
 }
 
 impl AppPlan {

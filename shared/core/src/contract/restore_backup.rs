@@ -1,0 +1,118 @@
+//! `restore-backup`: restore a recovery point.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backup::{EvidenceFinding, Kind, Outcome, PointId},
+    ids::AppName,
+};
+
+/// Where to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A scratch server or folder on a host of this region's site, removed whatever happens: the
+    /// check of depth `restored`.
+    Scratch,
+    /// Where the site uses it: files into their places, images into the engine, the cache's files
+    /// into its folder, a dump into the site's database, which must be empty.
+    Place,
+}
+
+impl Target {
+    /// The word in parameters and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scratch => "scratch",
+            Self::Place => "place",
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Which recovery point to restore: the one that is asked for, if it may be relied on.
+    Choose {
+        /// The app.
+        app: AppName,
+        /// The kind.
+        kind: Kind,
+        /// The one asked for; none asks for the newest verified.
+        #[serde(default)]
+        id: Option<PointId>,
+    },
+    /// Begin a restore. Beginning it again finds what is under way.
+    Start {
+        /// The app.
+        app: AppName,
+        /// The kind.
+        kind: Kind,
+        /// The recovery point.
+        id: PointId,
+        /// Where to.
+        target: Target,
+    },
+    /// Whether it has ended. That it has not *yet* is the error `NotReady`.
+    Poll {
+        /// The app.
+        app: AppName,
+        /// The kind.
+        kind: Kind,
+        /// The recovery point.
+        id: PointId,
+        /// Where to.
+        target: Target,
+        /// The commands that were sent to hosts for it, oldest first.
+        commands: Vec<String>,
+    },
+}
+
+/// How a restore ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreResult {
+    /// When the work began.
+    pub started_at: jiff::Timestamp,
+    /// When it ended.
+    pub ended_at: jiff::Timestamp,
+    /// Whether what was restored is what the manifest says.
+    pub outcome: Outcome,
+    /// What was restored and checked, in sentences for people.
+    pub facts: Vec<String>,
+    /// What was wrong; empty when sound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<EvidenceFinding>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Response {
+    /// Of [`Request::Choose`]: this one may be restored.
+    Chosen {
+        /// The recovery point.
+        id: PointId,
+        /// Why this one, for people: what was passed over and why.
+        reason: String,
+    },
+    /// Of [`Request::Choose`]: the one asked for may not be relied on.
+    Unreliable {
+        /// Why, and what to do.
+        reason: String,
+        /// The newest verified point that is older than it, if there is one.
+        instead: Option<PointId>,
+    },
+    /// Of [`Request::Start`].
+    Started {
+        /// The commands on hosts; empty when RDS does the work.
+        commands: Vec<String>,
+    },
+    /// Of [`Request::Poll`].
+    Restored {
+        /// How it ended.
+        result: Box<RestoreResult>,
+    },
+}
