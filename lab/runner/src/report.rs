@@ -15,8 +15,8 @@ mod timeline;
 mod write;
 
 pub use model::{
-    DnsAnswer, DrillEvidence, DrillReport, InvariantResult, Mark, NotificationResult, Observation,
-    Part, Parts, StepResult, Verdict, seconds_between,
+    BackupResult, DnsAnswer, DrillEvidence, DrillReport, InvariantResult, Mark, NotificationResult,
+    Observation, Part, Parts, StepResult, Verdict, seconds_between,
 };
 pub use terminal::{Palette, live_line, summary};
 pub use write::{ReportError, Written, write};

@@ -123,6 +123,7 @@ pub(super) async fn run(
         mode: "false-alarm".to_owned(),
         reason: recovery.reason().to_owned(),
         writes_lost_ids: Vec::new(),
+        backups: Vec::new(),
     };
     Ok(Finding { report, writes: traffic.writes, dns: dns_answers(lab), trouble: None })
 }

@@ -1,6 +1,7 @@
 //! The drills: a disaster, the recovery by the real machine, and what was achieved.
 
 mod approval;
+mod backups;
 mod canary;
 mod evidence;
 mod false_alarm;
@@ -38,6 +39,10 @@ pub enum Scenario {
     DoubleStart,
     /// An operator leaves a site that answers; a person approves, and the old site is fenced.
     Approval,
+    /// Every kind of backup is taken on its schedule, proven by restoring it, and swept.
+    BackupCycle,
+    /// A byte is flipped in the newest backup of each kind: it must be found, and not restored.
+    CorruptBackup,
 }
 
 impl Scenario {
@@ -50,6 +55,8 @@ impl Scenario {
             Self::SlowPrimary => "slow-primary",
             Self::DoubleStart => "double-start",
             Self::Approval => "approval",
+            Self::BackupCycle => "backup-cycle",
+            Self::CorruptBackup => "corrupt-backup",
         }
     }
 }
@@ -102,6 +109,8 @@ pub async fn run(root: &Path, request: Request) -> Result<ExitCode, LabError> {
         }
         Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
         Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
+        Scenario::BackupCycle => backups::cycle(&lab, request).await,
+        Scenario::CorruptBackup => backups::corrupt(&lab, request).await,
     };
     let calls = lab.home.join("calls.jsonl");
     lab.stop().await;

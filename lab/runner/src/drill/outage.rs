@@ -57,9 +57,11 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
     let (arn, starts) = match request.scenario {
         Scenario::Approval => (start_and_approve(lab).await?, Vec::new()),
         Scenario::DoubleStart => start_twice(lab).await?,
-        Scenario::RegionOutage | Scenario::StandbyBlind | Scenario::SlowPrimary => {
-            (lab.next_execution(&STANDBY).await, Vec::new())
-        }
+        Scenario::RegionOutage
+        | Scenario::StandbyBlind
+        | Scenario::SlowPrimary
+        | Scenario::BackupCycle
+        | Scenario::CorruptBackup => (lab.next_execution(&STANDBY).await, Vec::new()),
     };
     let arn = arn.ok_or_else(|| LabError::new("the alarm started no recovery within 60 s"))?;
     let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
@@ -197,6 +199,7 @@ async fn measure(
         },
         reason: String::new(),
         writes_lost_ids: loss.map(|loss| loss.ids).unwrap_or_default(),
+        backups: Vec::new(),
     };
     let dns = dns_answers(lab);
     let succeeded = recovery.outcome() == "recovered";

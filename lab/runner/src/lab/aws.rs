@@ -137,6 +137,39 @@ impl Aws {
         }
     }
 
+    /// A call to S3 with bytes on either side.
+    ///
+    /// # Errors
+    /// What S3 answered, in one line.
+    pub async fn bytes(
+        &self,
+        method: reqwest::Method,
+        region: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, LabError> {
+        let fail = |error: reqwest::Error| LabError::from_error(path, &error);
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.endpoint))
+            .header("authorization", Self::authorization(region, "s3"))
+            .timeout(CALL)
+            .body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.map_err(fail)?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(fail)?.to_vec();
+        if status.is_success() {
+            Ok(bytes)
+        } else {
+            let said = String::from_utf8_lossy(&bytes).into_owned();
+            Err(LabError::new(format!("{path}: {status} {}", one_line(&said))))
+        }
+    }
+
     /// Writes an S3 object if there is none; whether this call wrote it.
     ///
     /// # Errors
@@ -187,6 +220,21 @@ impl Aws {
         run(Path::new("/bin/sh"), &["-c", line], environment, None).await
     }
 
+    /// Runs the AWS CLI with the keys of somebody else, as `AWS_...` variables.
+    ///
+    /// # Errors
+    /// The last line that it wrote to stderr.
+    pub async fn cli_as(
+        &self,
+        region: &str,
+        keys: &[(String, String)],
+        arguments: &[&str],
+    ) -> Result<String, LabError> {
+        let mut environment: Vec<(&str, String)> = self.environment(region);
+        environment.extend(keys.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        run(&self.cli, arguments, environment, None).await
+    }
+
     /// Runs the AWS CLI.
     ///
     /// # Errors
@@ -200,7 +248,7 @@ impl Aws {
 pub(crate) async fn run(
     program: &Path,
     arguments: &[&str],
-    environment: Vec<(&'static str, String)>,
+    environment: Vec<(&str, String)>,
     input: Option<&str>,
 ) -> Result<String, LabError> {
     use tokio::io::AsyncWriteExt;

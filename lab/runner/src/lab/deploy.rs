@@ -20,6 +20,8 @@ use crate::{clock, lab::Lab, say::Work};
 const CLOUDFORMATION: &str = "2010-05-15";
 /// Until a stack is created. It takes about 4 s here.
 const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
+/// The template's parameters that turn a schedule on or off.
+const SCHEDULES: [&str; 4] = ["ObserveState", "BackupState", "VerifyState", "SweepState"];
 
 impl Lab {
     /// The regional stack in both regions.
@@ -63,16 +65,33 @@ impl Lab {
         arguments.extend(package);
         self.aws.cli(region, &arguments).await?;
         let template = read(Path::new(&packaged))?;
-        let parameters = [("Environment", "lab"), ("ObserveState", "DISABLED")];
+        let mut parameters = vec![("Environment", "lab")];
+        parameters.extend(SCHEDULES.map(|name| (name, "DISABLED")));
         self.create_stack(region, "lifeboat", &template, &parameters).await
     }
 
     /// Turns the schedules on: from now on both regions watch. The stacks were made without, so
     /// that the first tick finds a plan.
     pub(crate) async fn start_observing(&self) -> Result<(), LabError> {
+        self.turn_schedules(&[("ObserveState", true)]).await
+    }
+
+    /// Updates both regions' stacks so that these schedules are on or off; whatever is not named
+    /// stays as it is.
+    pub(crate) async fn turn_schedules(&self, states: &[(&str, bool)]) -> Result<(), LabError> {
         for site in SITES {
-            let parameters = [("Environment", "lab"), ("ObserveState", "ENABLED")];
-            let form = stack_form("lifeboat", &parameters);
+            let mut parameters = vec![("Environment", "lab"), ("PeerRegion", site.peer_region)];
+            parameters.extend(
+                states.iter().map(|(name, on)| (*name, if *on { "ENABLED" } else { "DISABLED" })),
+            );
+            let mut form = stack_form("lifeboat", &parameters);
+            let named: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
+            let others = SCHEDULES.into_iter().filter(|name| !named.contains(name));
+            for (place, name) in others.enumerate() {
+                let member = format!("Parameters.member.{}", parameters.len() + place + 1);
+                form.push((format!("{member}.ParameterKey"), name.to_owned()));
+                form.push((format!("{member}.UsePreviousValue"), "true".to_owned()));
+            }
             let mut form: Vec<(&str, &str)> =
                 form.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             form.push(("UsePreviousTemplate", "true"));

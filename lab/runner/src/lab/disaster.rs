@@ -25,6 +25,22 @@ pub enum Mode {
 }
 
 impl Lab {
+    /// The processes of functions in a region: function and process id.
+    ///
+    /// # Errors
+    /// The emulator does not answer.
+    pub(crate) async fn function_processes(
+        &self,
+        region: &str,
+    ) -> Result<Vec<(String, u32)>, LabError> {
+        let all = self.emulator.workers().await?;
+        Ok(all
+            .into_iter()
+            .filter(|(_, at, _)| at == region)
+            .map(|(name, _, id)| (name, id))
+            .collect())
+    }
+
     /// A whole region at once: its site, its functions, its AWS API in both directions; and
     /// Route 53's control plane with it.
     ///

@@ -83,6 +83,20 @@ impl Emulator {
         answer.error_for_status().map(|_| ()).map_err(fail)
     }
 
+    /// The processes of functions that are running: function, region, process id.
+    pub(crate) async fn workers(&self) -> Result<Vec<(String, String, u32)>, LabError> {
+        let fail = |error: reqwest::Error| LabError::from_error("list the workers", &error);
+        let url = format!("http://{}/_lab/workers", config::EMULATOR);
+        let answer = self.client.get(url).timeout(Duration::from_secs(10)).send().await;
+        let list: Vec<Value> = answer.map_err(fail)?.json().await.map_err(fail)?;
+        let read = |worker: &Value| {
+            let text = |key: &str| worker.get(key)?.as_str().map(str::to_owned);
+            let pid = worker.get("pid")?.as_u64()?;
+            Some((text("function")?, text("region")?, u32::try_from(pid).ok()?))
+        };
+        Ok(list.iter().filter_map(read).collect())
+    }
+
     /// Ends it; its functions end with it.
     pub(crate) async fn stop(mut self) {
         if let Some(pid) = self.child.id() {

@@ -12,6 +12,7 @@ mod databases;
 mod deploy;
 mod disaster;
 mod emulator;
+mod objects;
 mod preflight;
 mod site_hosts;
 mod sites;
@@ -34,6 +35,7 @@ pub use capture::{Capture, Captured};
 pub use config::{ACTIVE, APP, DNS, SITES, STANDBY, SiteConfig, addresses};
 pub use disaster::Mode;
 use emulator::Emulator;
+pub use objects::backup_bucket;
 pub(crate) use preflight::FUNCTIONS;
 use sites::Passwords;
 

@@ -190,6 +190,27 @@ pub struct DrillReport {
     pub parts: Parts,
     /// The ids of the lost writes.
     pub writes_lost_ids: Vec<String>,
+    /// The backups that the drill took; empty in a drill of another kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<BackupResult>,
+}
+
+/// One backup that a drill took, and what was proven of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupResult {
+    /// The app.
+    pub app: String,
+    /// The kind, such as `database-dump`.
+    pub kind: String,
+    /// The recovery point.
+    pub point: String,
+    /// Stored bytes.
+    pub size_bytes: u64,
+    /// What was proven in each region, by region: `read sound, restored sound`.
+    pub proven: std::collections::BTreeMap<String, String>,
+    /// Whether each region has it, and has proven all that it owes.
+    pub complete: bool,
 }
 
 /// What one observer said about one site in one round.

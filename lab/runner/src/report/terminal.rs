@@ -76,12 +76,17 @@ pub fn summary(palette: Palette, report: &DrillReport) -> String {
         text.push_str(content.trim_end());
         text.push('\n');
     };
-    line(String::new());
-    line(format!("  {:<22}{:>12}{:>12}", "", "target", "achieved"));
+    if report.rto_target_seconds.is_some() || report.rpo_target_seconds.is_some() {
+        line(String::new());
+        line(format!("  {:<22}{:>12}{:>12}", "", "target", "achieved"));
+    }
     for (name, target, achieved) in [
         ("RTO", report.rto_target_seconds, report.achieved_rto_seconds),
         ("RPO", report.rpo_target_seconds, report.achieved_rpo_seconds),
     ] {
+        if target.is_none() && achieved.is_none() {
+            continue;
+        }
         let mark = match (target, achieved) {
             (Some(target), Some(achieved)) if achieved <= target => palette.good("✓"),
             (Some(_), _) => palette.bad("✗"),
@@ -99,6 +104,9 @@ pub fn summary(palette: Palette, report: &DrillReport) -> String {
                 words(Some(part.seconds))
             ));
         }
+    }
+    for backup in backup_lines(palette, report) {
+        line(backup);
     }
     line(String::new());
     line(palette.bold("  writes"));
@@ -139,6 +147,41 @@ pub fn summary(palette: Palette, report: &DrillReport) -> String {
     };
     line(format!("  {verdict}  {}", report.reason));
     text
+}
+
+/// The backups: one line each, and under it what each region has proven.
+fn backup_lines(palette: Palette, report: &DrillReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !report.backups.is_empty() {
+        lines.push(String::new());
+        lines.push(palette.bold("  backups"));
+    }
+    for backup in &report.backups {
+        let mark = if backup.complete { palette.good("✓") } else { palette.bad("✗") };
+        let kind = if backup.app == "queue" {
+            backup.kind.clone()
+        } else {
+            format!("{} of {}", backup.kind, backup.app)
+        };
+        let size = bytes(backup.size_bytes);
+        lines.push(format!("    {mark} {kind:<28}{size:>10}  {}", palette.dim(&backup.point)));
+        for (region, proven) in &backup.proven {
+            lines.push(format!("        {region:<14}{}", palette.dim(proven)));
+        }
+    }
+    lines
+}
+
+/// A size in the largest unit that leaves a whole number: `12 MB`, `4.1 kB`.
+pub(super) fn bytes(size: u64) -> String {
+    match size {
+        0 => "-".to_owned(),
+        1..1_000 => format!("{size} B"),
+        1_000..100_000 => format!("{}.{} kB", size / 1_000, size % 1_000 / 100),
+        100_000..1_000_000 => format!("{} kB", size / 1_000),
+        1_000_000..100_000_000 => format!("{}.{} MB", size / 1_000_000, size % 1_000_000 / 100_000),
+        _ => format!("{} MB", size / 1_000_000),
+    }
 }
 
 fn words(seconds: Option<f64>) -> String {

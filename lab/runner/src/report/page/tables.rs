@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::{
     DrillEvidence, DrillReport, seconds_between,
+    terminal::bytes,
     text::{breakable, escape, length, since, title},
 };
 
@@ -65,6 +66,7 @@ pub(super) fn all(evidence: &DrillEvidence) -> String {
     let report = &evidence.report;
     [
         parts(report),
+        backups(report),
         invariants(report),
         notifications(report),
         failures(evidence),
@@ -95,6 +97,30 @@ fn parts(report: &DrillReport) -> String {
         &rows,
         "",
     )
+}
+
+fn backups(report: &DrillReport) -> String {
+    let rows: Vec<String> = report
+        .backups
+        .iter()
+        .map(|backup| {
+            let proven: Vec<String> = backup
+                .proven
+                .iter()
+                .map(|(region, proven)| format!("{}: {}", escape(region), escape(proven)))
+                .collect();
+            format!(
+                "<th scope=\"row\">{}</th><td>{}</td><td class=\"num\">{}</td>{}<td>{}</td>",
+                breakable(&backup.kind),
+                escape(&backup.app),
+                bytes(backup.size_bytes),
+                judged(backup.complete, "proven", "not proven"),
+                proven.join("<br>"),
+            )
+        })
+        .collect();
+    let head = [("", "Backup"), ("", "App"), ("num", "Size"), ("", ""), ("", "In each region")];
+    section("backups", "Backups", &head, &rows, "")
 }
 
 fn invariants(report: &DrillReport) -> String {

@@ -145,6 +145,7 @@ pub(super) fn sample() -> DrillEvidence {
         reason: "RTO and RPO are within their targets, and every invariant held.".into(),
         parts,
         writes_lost_ids: vec!["drill-6ab-000198".into(), "drill-6ab-000199".into()],
+        backups: Vec::new(),
     };
     let observations = (-3..10)
         .map(|round: i64| Observation {

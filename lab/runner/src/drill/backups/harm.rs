@@ -1,0 +1,84 @@
+//! What nobody but the sweep may do, tried under every role that there is.
+
+use std::collections::BTreeMap;
+
+use super::super::evidence::invariant;
+use crate::{
+    lab::{Lab, LabError, SITES, backup_bucket},
+    report::InvariantResult,
+};
+
+/// The role that may delete what no rule keeps.
+const SWEEP: &str = "lifeboat-retention-sweep";
+
+impl Lab {
+    /// Tries to delete one version of an object under the role of every function that has run, and
+    /// of the hosts; all must be refused, the sweep too, because the object is locked.
+    pub(super) async fn deletion_refused(
+        &self,
+        region: &str,
+        key: &str,
+    ) -> Result<InvariantResult, LabError> {
+        let bucket = backup_bucket(region);
+        let version = self.aws.versions(region, &bucket, key).await?.into_iter().next();
+        let (key, version) = version.ok_or_else(|| LabError::new(format!("{key} is not there")))?;
+        let mut refused = Vec::new();
+        let mut allowed = Vec::new();
+        for (who, keys) in self.roles(region).await? {
+            for operation in [
+                vec!["delete-object", "--bucket", &bucket, "--key", &key],
+                vec!["delete-object", "--bucket", &bucket, "--key", &key, "--version-id", &version],
+            ] {
+                // A delete marker takes nothing away, and is the sweep's to write.
+                if who == SWEEP && operation.len() == 5 {
+                    continue;
+                }
+                let versioned = operation.len() > 5;
+                let mut arguments = vec!["s3api"];
+                arguments.extend(operation);
+                match self.aws.cli_as(region, &keys, &arguments).await {
+                    Err(error) if error.to_string().contains("AccessDenied") => {
+                        refused.push(who.clone());
+                    }
+                    Err(error) => return Err(error),
+                    Ok(_) => {
+                        let what = if versioned { "a version" } else { "the object" };
+                        allowed.push(format!("{who} deleted {what}"));
+                    }
+                }
+            }
+        }
+        refused.dedup();
+        Ok(invariant(
+            "5-nobody-deletes",
+            allowed.is_empty() && refused.len() > 5,
+            if allowed.is_empty() {
+                format!("{} roles were refused: {}", refused.len(), refused.join(", "))
+            } else {
+                allowed.join(", ")
+            },
+        ))
+    }
+
+    /// The credentials of each function that has a process in this region, as its process has them,
+    /// and of the region's host.
+    async fn roles(
+        &self,
+        region: &str,
+    ) -> Result<BTreeMap<String, Vec<(String, String)>>, LabError> {
+        let mut roles = BTreeMap::new();
+        for (function, pid) in self.function_processes(region).await? {
+            let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
+            let variables = environment.split(|byte| *byte == 0).filter_map(|variable| {
+                let (name, value) = std::str::from_utf8(variable).ok()?.split_once('=')?;
+                let wanted = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+                wanted.contains(&name).then(|| (name.to_owned(), value.to_owned()))
+            });
+            roles.insert(function, variables.collect());
+        }
+        if let Some(site) = SITES.iter().find(|site| site.region == region) {
+            roles.insert(format!("host {}", site.host), self.host_session(site).await?);
+        }
+        Ok(roles)
+    }
+}

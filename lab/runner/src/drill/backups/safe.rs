@@ -1,0 +1,206 @@
+//! What must hold for every backup, whatever was found in it.
+
+use std::time::Duration;
+
+use lifeboat_core::backup::{Kind, PointId};
+use serde_json::Value;
+
+use super::{super::evidence::invariant, KINDS};
+use crate::{
+    clock,
+    lab::{APP, Lab, LabError, SITES, STANDBY, SiteConfig, backup_bucket},
+    report::InvariantResult,
+};
+
+/// Until an alarm has taken note of a metric: its evaluation runs every few seconds.
+const ALARM_WITHIN: Duration = Duration::from_secs(60);
+
+impl Lab {
+    /// The first object of a recovery point.
+    pub(super) async fn first_artifact(
+        &self,
+        region: &str,
+        app: &str,
+        kind: Kind,
+        id: &PointId,
+    ) -> Result<String, LabError> {
+        let prefix = format!("artifacts/{app}/{kind}/{id}/");
+        let keys = self.aws.keys(region, &backup_bucket(region), &prefix).await?;
+        keys.into_iter().next().ok_or_else(|| LabError::new(format!("nothing is under {prefix}")))
+    }
+
+    /// WAL is archived without a gap, is in both regions, and was read in both.
+    pub(super) async fn wal_is_proven(&self) -> Result<InvariantResult, LabError> {
+        let mut told = Vec::new();
+        let mut held = true;
+        for site in SITES {
+            let bucket = backup_bucket(site.region);
+            let segments = self.aws.keys(site.region, &bucket, &format!("wal/{APP}/")).await?;
+            let prefix = format!("evidence/{APP}/{}/", Kind::DatabaseWal);
+            let evidence = self.aws.keys(site.region, &bucket, &prefix).await?;
+            let damaged = evidence.iter().any(|key| key.contains("damaged"));
+            held &= !segments.is_empty() && !evidence.is_empty() && !damaged;
+            told.push(format!(
+                "{}: {} segments, {} pieces of evidence",
+                site.region,
+                segments.len(),
+                evidence.len()
+            ));
+        }
+        Ok(invariant("6-wal-is-proven", held, told.join("; ")))
+    }
+
+    /// Encrypted, versioned, and locked, in both regions.
+    pub(super) async fn stored_safely(&self) -> Result<InvariantResult, LabError> {
+        let mut weak = Vec::new();
+        let mut looked = 0;
+        for site in SITES {
+            let bucket = backup_bucket(site.region);
+            let keys = self.aws.keys(site.region, &bucket, "artifacts/").await?;
+            for key in keys {
+                let arguments = ["s3api", "head-object", "--bucket", &bucket, "--key", &key];
+                let head: Value =
+                    serde_json::from_str(&self.aws.cli(site.region, &arguments).await?)
+                        .map_err(|error| LabError::from_error("head-object", &error))?;
+                let has = |name: &str| head.get(name).and_then(Value::as_str).unwrap_or_default();
+                looked += 1;
+                if has("ServerSideEncryption") != "aws:kms"
+                    || has("ObjectLockRetainUntilDate").is_empty()
+                    || has("VersionId").is_empty()
+                {
+                    weak.push(format!("{key} in {}", site.region));
+                }
+            }
+        }
+        Ok(invariant(
+            "9-encrypted-and-locked",
+            weak.is_empty() && looked > 0,
+            if weak.is_empty() {
+                format!("{looked} objects: encrypted with KMS, versioned, under object lock")
+            } else {
+                format!("not all of encrypted, versioned and locked: {}", weak.join(", "))
+            },
+        ))
+    }
+
+    /// The alarms on the age of the newest verified backup, of every kind, in the other region.
+    pub(super) async fn freshness_alarms(&self, wanted: &str) -> Result<InvariantResult, LabError> {
+        let mut states = Vec::new();
+        for (app, kind) in KINDS {
+            let name = format!("lifeboat-backup-stale-{app}-{kind}");
+            let reached = clock::find(ALARM_WITHIN, || async {
+                let state = self.alarm_state(STANDBY.region, &name).await.ok()?;
+                (state == wanted).then_some(())
+            })
+            .await;
+            if reached.is_none() {
+                let state = self.alarm_state(STANDBY.region, &name).await?;
+                states.push(format!("{name} is {state}"));
+            }
+        }
+        Ok(invariant(
+            "6-alarm-on-the-newest-verified",
+            states.is_empty(),
+            if states.is_empty() {
+                format!("{} alarms in {} are {wanted}", KINDS.len(), STANDBY.region)
+            } else {
+                states.join(", ")
+            },
+        ))
+    }
+
+    /// No secret in what the functions and hosts wrote, nor in the configuration of Redis as it was
+    /// backed up.
+    pub(super) async fn no_secret_in_backups(&self) -> InvariantResult {
+        let mut texts = vec![
+            ("the call log".to_owned(), read(&self.home.join("calls.jsonl"))),
+            ("the emulator's log".to_owned(), read(&self.home.join("emulator.log"))),
+        ];
+        for function in crate::lab::FUNCTIONS {
+            let logs = self.function_logs(function).await.unwrap_or_default();
+            texts.push((function.to_owned(), logs));
+        }
+        for site in SITES {
+            let bucket = backup_bucket(site.region);
+            for prefix in ["manifests/", "evidence/"] {
+                let keys = self.aws.keys(site.region, &bucket, prefix).await.unwrap_or_default();
+                for key in keys {
+                    let bytes = self.aws.object(site.region, &bucket, &key).await;
+                    let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+                    texts.push((key, text));
+                }
+            }
+        }
+        let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
+        let shown: Vec<&str> = texts
+            .iter()
+            .filter(|(_, text)| self.secrets().iter().any(|secret| text.contains(secret)))
+            .map(|(name, _)| name.as_str())
+            .collect();
+        invariant(
+            "9-no-secret-shown",
+            shown.is_empty() && bytes > 0,
+            if shown.is_empty() {
+                format!("3 secrets searched for in {} texts, {bytes} bytes", texts.len())
+            } else {
+                format!("shown in {}", shown.join(", "))
+            },
+        )
+    }
+
+    /// No scratch server, folder or instance is left of the restores.
+    pub(super) async fn nothing_left_on_hosts(&self) -> Result<InvariantResult, LabError> {
+        let mut left = Vec::new();
+        for site in SITES {
+            let action = "DescribeDBInstances";
+            let answer = self.aws.query(site.region, "rds", "2014-10-31", action, &[]).await?;
+            if answer.contains("<DBInstanceIdentifier>lifeboat-scratch") {
+                left.push(format!("a scratch instance in {}", site.region));
+            }
+            left.extend(scratch_in(&self.host_home(&site)));
+        }
+        Ok(invariant(
+            "restores-leave-nothing",
+            left.is_empty(),
+            if left.is_empty() {
+                "no scratch instance, server or folder is left".to_owned()
+            } else {
+                left.join(", ")
+            },
+        ))
+    }
+
+    /// A session of the role of a site's hosts.
+    pub(super) async fn host_session(
+        &self,
+        site: &SiteConfig,
+    ) -> Result<Vec<(String, String)>, LabError> {
+        let role = format!("arn:aws:iam::000000000000:role/queue-host-{}", site.name);
+        let assume = [("RoleArn", role.as_str()), ("RoleSessionName", "drill")];
+        let answer =
+            self.aws.query(site.region, "sts", "2011-06-15", "AssumeRole", &assume).await?;
+        let part = |tag: &str| {
+            let rest = answer.split_once(&format!("<{tag}>"))?.1;
+            Some(rest.split_once('<')?.0.to_owned())
+        };
+        let names = [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ];
+        Ok(names
+            .into_iter()
+            .filter_map(|(name, tag)| Some((name.to_owned(), part(tag)?)))
+            .collect())
+    }
+}
+
+/// Scratch folders of restores under a host's home.
+fn scratch_in(home: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(home.join("scratch")) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path().display().to_string()).collect()
+}
+
+fn read(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
