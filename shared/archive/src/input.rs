@@ -124,6 +124,13 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
+    /// Passes over the bytes that are at hand, at least one unless at the end; returns how many.
+    pub(crate) fn skip_window(&mut self) -> Result<u64, Stop> {
+        let len = self.fill_buf()?.len();
+        self.consume(len);
+        Ok(len as u64)
+    }
+
     /// Passes over `len` bytes; they are read, because an outer layer's checksum covers them.
     pub(crate) fn skip(&mut self, len: u64) -> Result<(), Stop> {
         self.pieces(len, |_| {})

@@ -10,8 +10,10 @@
 //! *could not tell* must never read as *damaged*, nor as *sound*.
 
 mod input;
+mod rdb;
 mod report;
 mod source;
+mod text;
 
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
