@@ -86,6 +86,11 @@ impl<'a> Input<'a> {
         Ok(self.fill_buf()?.is_empty())
     }
 
+    /// The next byte, which stays the next one; none at the end.
+    pub(crate) fn peek(&mut self) -> Result<Option<u8>, Stop> {
+        Ok(self.fill_buf()?.first().copied())
+    }
+
     /// The next `N` bytes.
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
         let mut bytes = [0; N];

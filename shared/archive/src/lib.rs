@@ -9,11 +9,13 @@
 //! be obtained at all (the network failed, the file cannot be opened) is a [`SourceError`], because
 //! *could not tell* must never read as *damaged*, nor as *sound*.
 
+mod aof;
 mod input;
 mod rdb;
 mod report;
 mod source;
 mod text;
 
+pub use aof::{AofSet, read_aof_directory};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
