@@ -14,6 +14,8 @@ mod input;
 mod rdb;
 mod report;
 mod source;
+#[cfg(test)]
+mod testing;
 mod text;
 
 pub use aof::{AofSet, read_aof_directory};

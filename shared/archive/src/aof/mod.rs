@@ -114,3 +114,6 @@ fn named(name: &[u8], key: &[u8], limit: usize) -> String {
     let name = shown(name, limit);
     if key.is_empty() { name } else { format!("{name} {}", shown(key, limit)) }
 }
+
+#[cfg(test)]
+mod tests;
