@@ -10,8 +10,13 @@
 //! *could not tell* must never read as *damaged*, nor as *sound*.
 
 mod input;
+mod layers;
+mod pg_dump;
+mod read;
 mod report;
 mod source;
+mod stored;
 
+pub use read::{Options, read};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
