@@ -11,13 +11,18 @@
 
 mod aof;
 mod input;
+mod layers;
+mod pg_dump;
 mod rdb;
+mod read;
 mod report;
 mod source;
+mod stored;
 #[cfg(test)]
 mod testing;
 mod text;
 
 pub use aof::{AofSet, read_aof_directory};
+pub use read::{Options, read};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};

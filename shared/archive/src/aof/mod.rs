@@ -19,7 +19,7 @@ use crate::{
 use commands::{Commands, Ending};
 
 /// Whether these first bytes are those of commands: a count of arguments, or an annotation.
-pub(crate) fn is_start(bytes: &[u8]) -> bool {
+pub(crate) fn is_it(bytes: &[u8]) -> bool {
     bytes.starts_with(b"#TS:")
         || bytes.strip_prefix(b"*").and_then(<[u8]>::first).is_some_and(u8::is_ascii_digit)
 }
@@ -85,7 +85,7 @@ fn read_file(
     details: &mut Details,
 ) -> Result<Outcome, Stop> {
     let mut outcome = Outcome::default();
-    if matches!(input.peek()?, Some(b'R' | b'V')) {
+    if matches!(input.peek(1)?, b"R" | b"V") {
         outcome.snapshot = true;
         if rdb::read_preamble(input, findings, details)? == rdb::Ending::BrokeOff {
             return Ok(outcome);
@@ -103,7 +103,7 @@ fn read_file(
         Ending::Broken { at, message, item } => {
             findings.add(input.place_at(at, item.as_deref()), message);
             // The commands behind it cannot be found again; an outer layer's checksum covers them.
-            while input.skip_window()? > 0 {}
+            input.skip_all()?;
         }
     }
     Ok(outcome)

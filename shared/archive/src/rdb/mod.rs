@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Whether these first bytes are a snapshot's.
-pub(crate) fn is_start(bytes: &[u8]) -> bool {
+pub(crate) fn is_it(bytes: &[u8]) -> bool {
     let digits = bytes.strip_prefix(b"REDIS").and_then(<[u8]>::first_chunk::<4>);
     let digits = digits.map(<[u8; 4]>::as_slice).or_else(|| {
         bytes.strip_prefix(b"VALKEY").and_then(<[u8]>::first_chunk::<3>).map(<[u8; 3]>::as_slice)
@@ -40,10 +40,7 @@ pub(crate) fn read(
 ) -> Result<Format, Stop> {
     if read_preamble(input, findings, details)? == Ending::Whole {
         let end = input.offset();
-        let mut more = 0_u64;
-        while !input.is_at_end()? {
-            more += input.skip_window()?;
-        }
+        let more = input.skip_all()?;
         if more > 0 {
             let message = format!("{more} bytes follow the snapshot's end");
             findings.add(input.place_at(end, None), message);
