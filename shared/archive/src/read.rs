@@ -10,6 +10,7 @@ use crate::{
     report::{Details, Findings, Format, Place, Report},
     source::{Source, SourceError},
     stored::{self, Failure, Guarded, Stored},
+    tar, wal,
 };
 
 /// Bytes by which a format is told: a tar header's magic is at 257.
@@ -52,6 +53,8 @@ struct Reader {
 const READERS: &[Reader] = &[
     Reader { format: Format::PgDump, is_it: pg_dump::is_it, read: pg_dump::read },
     Reader { format: Format::Rdb, is_it: rdb::is_it, read: rdb::read },
+    Reader { format: Format::Wal, is_it: wal::is_segment, read: wal::read },
+    Reader { format: Format::Tar, is_it: tar::is_header, read: tar::read },
     Reader { format: Format::Aof, is_it: aof::is_it, read: aof::read },
 ];
 
