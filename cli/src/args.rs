@@ -41,6 +41,15 @@ pub(crate) enum Command {
     /// down while one is open, and a healthy active site is left alone unless `--override-votes`
     /// asks a person to approve.
     Recover(RecoverArgs),
+    /// Read a backup artifact to its last byte and say what is damaged, and where.
+    ///
+    /// Needs neither PostgreSQL, tar nor Redis. Reads pg_dump archives (custom format), tar, container
+    /// image archives, Redis snapshots and append-only files, base backups and WAL segments, plain or
+    /// in gzip, zstd or lz4. Exits with 0 when it is sound, 1 when it is damaged, 2 when it could not
+    /// be told.
+    ///
+    /// Example: lifeboat verify /var/backups/db/daily/full_backup_20260101.dump
+    Verify(VerifyArgs),
     /// Keep a site's write permit up to date on a host; run it as a service beside the app.
     ///
     /// Each second it reads the control records of this region and of the others, and writes the
@@ -120,4 +129,20 @@ pub(crate) struct GuardArgs {
     /// Where the permit is written.
     #[arg(long)]
     pub(crate) permit_file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// A file, a folder (a base backup, append-only files), or s3://BUCKET/KEY.
+    pub(crate) artifact: String,
+    /// The format that it must have: pg-dump, tar, image, rdb, aof, base-backup or wal. A file of
+    /// another format is then damaged, and no longer something that cannot be told.
+    #[arg(long)]
+    pub(crate) format: Option<lifeboat_archive::Format>,
+    /// The SHA-256 that its stored bytes must have, as in the manifest of a backup.
+    #[arg(long)]
+    pub(crate) sha256: Option<String>,
+    /// Threads; without it, one for each core.
+    #[arg(long)]
+    pub(crate) threads: Option<std::num::NonZero<usize>>,
 }

@@ -8,6 +8,7 @@ mod output;
 mod plan;
 mod recover;
 mod secret;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ async fn main() -> ExitCode {
         }
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
+        Command::Verify(request) => verify::run(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
     };
     match result {

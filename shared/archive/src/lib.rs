@@ -12,6 +12,7 @@
 mod aof;
 mod base;
 mod digest;
+mod directory;
 mod input;
 mod layers;
 mod peel;
@@ -29,7 +30,8 @@ mod wal;
 
 pub use aof::{AofSet, read_aof_directory};
 pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
+pub use directory::read_directory;
 pub use read::{Options, read};
-pub use report::{Details, Finding, Format, Place, Report, TableRows};
+pub use report::{Details, Finding, Format, FormatError, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
 pub use wal::{Gap, NotASegment, SegmentName, WalReader, WalReport, gaps};

@@ -45,6 +45,34 @@ impl fmt::Display for Format {
     }
 }
 
+/// A word that names no format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{word}` is no format; use one of {}", Format::NAMED.map(|(name, _)| name).join(", "))]
+pub struct FormatError {
+    word: String,
+}
+
+impl Format {
+    /// The formats that can be asked for, by their names.
+    const NAMED: [(&str, Self); 7] = [
+        ("pg-dump", Self::PgDump),
+        ("tar", Self::Tar),
+        ("image", Self::Image),
+        ("rdb", Self::Rdb),
+        ("aof", Self::Aof),
+        ("base-backup", Self::BaseBackup),
+        ("wal", Self::Wal),
+    ];
+}
+
+impl std::str::FromStr for Format {
+    type Err = FormatError;
+    fn from_str(word: &str) -> Result<Self, FormatError> {
+        let named = Self::NAMED.into_iter().find(|(name, _)| *name == word);
+        named.map(|(_, format)| format).ok_or_else(|| FormatError { word: word.to_owned() })
+    }
+}
+
 /// Where in the artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Place {
@@ -58,6 +86,20 @@ pub struct Place {
     /// The table, file, layer, key or segment that it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
+}
+
+impl fmt::Display for Place {
+    /// `byte 4096, public.tickets`, or one of the two; nothing when it is about the whole.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(offset) = self.offset {
+            write!(f, "byte {offset}{}", if self.decompressed { " decompressed" } else { "" })?;
+        }
+        match (&self.item, self.offset) {
+            (Some(item), Some(_)) => write!(f, ", {item}"),
+            (Some(item), None) => f.write_str(item),
+            (None, _) => Ok(()),
+        }
+    }
 }
 
 /// Something that is wrong with an artifact.

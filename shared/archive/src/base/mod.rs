@@ -13,6 +13,7 @@ mod table;
 
 pub use check::{BaseCheck, BaseReport, read_base_backup};
 pub(crate) use inline::Inline;
+pub(crate) use manifest::NAME;
 pub use manifest::{BaseManifest, ManifestError, WalRange};
 
 use crate::{
