@@ -11,6 +11,9 @@
 
 mod base;
 mod digest;
+mod files;
+#[cfg(test)]
+mod harm;
 
 mod input;
 mod peel;
@@ -18,8 +21,10 @@ mod report;
 mod source;
 mod tar;
 mod wal;
+mod zeros;
 
 pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
+pub use files::{Packed, Problem, ProblemKind, UnpackError, UnpackOptions, Unpacked, pack, unpack};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
 pub use wal::{Gap, NotASegment, SegmentName, WalReader, WalReport, gaps};
