@@ -13,6 +13,9 @@ mod aof;
 mod base;
 mod digest;
 mod directory;
+mod files;
+#[cfg(test)]
+mod harm;
 mod input;
 mod layers;
 mod peel;
@@ -27,10 +30,12 @@ mod tar;
 mod testing;
 mod text;
 mod wal;
+mod zeros;
 
 pub use aof::{AofSet, read_aof_directory};
 pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
 pub use directory::read_directory;
+pub use files::{Packed, Problem, ProblemKind, UnpackError, UnpackOptions, Unpacked, pack, unpack};
 pub use read::{Options, read};
 pub use report::{Details, Finding, Format, FormatError, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
