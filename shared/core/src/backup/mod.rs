@@ -15,6 +15,7 @@ mod manifest;
 mod point;
 pub mod retention;
 pub mod schedule;
+mod schema;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};
 pub use evidence::{Depth, Evidence, EvidenceFinding, Outcome};

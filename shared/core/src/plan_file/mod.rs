@@ -9,5 +9,5 @@ mod locate;
 mod model;
 
 pub use check::{Problem, check};
-pub use locate::{Located, read};
+pub use locate::{Located, read, read_with};
 pub use model::*;
