@@ -7,6 +7,7 @@ mod guard;
 mod output;
 mod plan;
 mod recover;
+mod retention;
 mod secret;
 mod verify;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, PlanCommand};
+use args::{Args, Command, PlanCommand, RetentionCommand};
 use output::Failure;
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,6 +33,11 @@ async fn main() -> ExitCode {
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Verify(request) => verify::run(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
+        Command::Retention(RetentionCommand::Plan(from)) => retention::explain(from, args.json),
+        Command::Retention(RetentionCommand::Schema) => {
+            retention::schema();
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,11 +8,14 @@
 
 mod catalogue;
 mod evidence;
+pub mod freshness;
 pub mod keys;
 mod kind;
 mod manifest;
 mod point;
 pub mod retention;
+pub mod schedule;
+mod schema;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};
 pub use evidence::{Depth, Evidence, EvidenceFinding, Outcome};
