@@ -3,6 +3,12 @@
 //! `cases/seeds` has a small artifact of each kind, written by the real tools. Each is mutated in
 //! the same ways in every run; no mutation may make a reader panic, take long, or take memory.
 //! `cases/found` keeps what once did.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     fs,

@@ -329,6 +329,6 @@ fn no_mutation_makes_the_reader_panic() {
         let mut set = AofSet::new();
         set.add("a.manifest", mutated(MANIFEST.1.as_bytes(), &mut numbers).as_slice()).unwrap();
         set.add("one", bytes.as_slice()).unwrap();
-        set.finish();
+        let _ = set.finish();
     }
 }
