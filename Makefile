@@ -61,6 +61,9 @@ test: setup ## Everything that is tested: Rust, the emulator's mends, the templa
 	@bash .ci/tests
 
 .PHONY: lint
+fuzz: ## Fuzz the readers of backup artifacts: FUZZ_SECONDS=60 for each of four targets
+	@bash shared/archive/fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
 lint: ## Formatting, clippy, documentation, licences and bans of dependencies, templates
 	@bash lab/setup.sh deny
 	cargo fmt --all --check

@@ -19,11 +19,3 @@ pub(crate) fn shown(bytes: &[u8], limit: usize) -> String {
     }
     text
 }
-
-/// These bytes in lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

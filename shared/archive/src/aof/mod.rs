@@ -18,6 +18,9 @@ use crate::{
 };
 use commands::{Commands, Ending};
 
+/// Bytes by which commands are told.
+pub(crate) const START: usize = 4;
+
 /// Whether these first bytes are those of commands: a count of arguments, or an annotation.
 pub(crate) fn is_it(bytes: &[u8]) -> bool {
     bytes.starts_with(b"#TS:")
@@ -31,11 +34,25 @@ pub(crate) fn read(
     details: &mut Details,
 ) -> Result<Format, Stop> {
     let outcome = read_file(input, findings, details)?;
+    Ok(judge(outcome, input, findings))
+}
+
+/// Reads the rest of a file whose snapshot has been read.
+pub(crate) fn read_commands(
+    input: &mut Input<'_>,
+    findings: &mut Findings,
+    details: &mut Details,
+) -> Result<Format, Stop> {
+    let outcome = read_tail(Outcome::default(), input, findings, details)?;
+    Ok(judge(outcome, input, findings))
+}
+
+fn judge(outcome: Outcome, input: &Input<'_>, findings: &mut Findings) -> Format {
     if let Some(tail) = outcome.tail {
         let message = tail.message_in_last_file();
         findings.add(input.place_at(tail.at, None), message);
     }
-    Ok(Format::Aof)
+    Format::Aof
 }
 
 /// What one file turned out to be, beside its findings.
@@ -91,6 +108,15 @@ fn read_file(
             return Ok(outcome);
         }
     }
+    read_tail(outcome, input, findings, details)
+}
+
+fn read_tail(
+    mut outcome: Outcome,
+    input: &mut Input<'_>,
+    findings: &mut Findings,
+    details: &mut Details,
+) -> Result<Outcome, Stop> {
     let mut commands = Commands::new(input);
     let ending = commands.run(findings)?;
     details.commands = Some(commands.count());

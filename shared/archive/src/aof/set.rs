@@ -18,10 +18,11 @@ use super::{
     read_file,
 };
 use crate::{
+    digest::hex,
     input::{Input, Stop},
     report::{Details, Finding, Findings, Format, Place, Report},
     source::SourceError,
-    text::{hex, shown},
+    text::shown,
 };
 
 /// Members that a set may have, so that memory stays flat. A server has a handful.
@@ -59,6 +60,21 @@ impl AofSet {
     #[must_use]
     pub fn is_manifest(name: &str) -> bool {
         name.ends_with(MANIFEST_SUFFIX) && !name.starts_with("temp-")
+    }
+
+    /// Whether a file of this name is one that a server writes into such a directory.
+    #[must_use]
+    pub fn is_member(name: &str) -> bool {
+        // `appendonly.aof.1.base.rdb`, `appendonly.aof.2.incr.aof`, `appendonly.aof.manifest`.
+        let mut parts = name.rsplit('.');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some("rdb"), Some("base"), Some(sequence))
+            | (Some("aof"), Some("base" | "incr"), Some(sequence)) => {
+                !sequence.is_empty() && sequence.bytes().all(|byte| byte.is_ascii_digit())
+            }
+            (Some("manifest"), Some("aof"), Some(_)) => Self::is_manifest(name),
+            _ => false,
+        }
     }
 
     /// Reads a member to its end. `name` is that of the file, without directories.

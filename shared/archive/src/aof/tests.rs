@@ -1,6 +1,6 @@
 use super::{AofSet, read, read_aof_directory};
 use crate::{
-    report::Report,
+    report::{Format, Report},
     testing::{
         assert_sound,
         damage::{Numbers, flipped, mutated},
@@ -197,6 +197,47 @@ fn a_file_of_an_older_server_is_read() {
     }
 }
 
+#[test]
+fn a_tar_of_a_servers_directory_is_read() {
+    let server = server(&[]);
+    let path = server.path("aof.tar");
+    let done = std::process::Command::new("tar")
+        .args(["-C", &server.path("").to_string_lossy(), "-cf"])
+        .arg(&path)
+        .arg("appendonlydir")
+        .status();
+    assert!(done.unwrap().success());
+    let read = |path| {
+        crate::read(&crate::FileSource::new(path).unwrap(), &crate::Options::default()).unwrap()
+    };
+    let report = read(path.clone());
+    let directory = read_aof_directory(&server.path("appendonlydir")).unwrap();
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!((report.format, report.details), (Format::Aof, directory.details));
+
+    // A bit of the base's snapshot.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let magic = memchr::memmem::find(&bytes, b"REDIS0").unwrap();
+    bytes[magic + 5000] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let report = read(path);
+    assert_eq!(report.format, Format::Aof);
+    let item = report.findings[0].place.item.clone().unwrap();
+    assert!(item.starts_with("appendonly.aof.2.base.rdb"), "{item}");
+}
+
+#[test]
+fn names_of_members_are_told() {
+    for name in
+        ["appendonly.aof.1.base.rdb", "x.20.incr.aof", "a.2.base.aof", "appendonly.aof.manifest"]
+    {
+        assert!(AofSet::is_member(name), "{name}");
+    }
+    for name in ["manifest.json", "temp-x.aof.manifest", "dump.rdb", "a.b.base.rdb", "a.manifest"] {
+        assert!(!AofSet::is_member(name), "{name}");
+    }
+}
+
 fn set(members: &[(&str, &str)]) -> Report {
     let mut set = AofSet::new();
     for (name, text) in members {
@@ -288,6 +329,6 @@ fn no_mutation_makes_the_reader_panic() {
         let mut set = AofSet::new();
         set.add("a.manifest", mutated(MANIFEST.1.as_bytes(), &mut numbers).as_slice()).unwrap();
         set.add("one", bytes.as_slice()).unwrap();
-        set.finish();
+        let _ = set.finish();
     }
 }

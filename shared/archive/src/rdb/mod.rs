@@ -10,6 +10,7 @@ mod value;
 mod walk;
 
 use crate::{
+    aof,
     input::{Input, Stop},
     report::{Details, Findings, Format},
 };
@@ -32,13 +33,17 @@ pub(crate) enum Ending {
     BrokeOff,
 }
 
-/// Reads a snapshot to the end of the input.
+/// Reads a snapshot to the end of the input. Commands behind it make it an append-only file of a
+/// server before Redis 7, which begins with a snapshot.
 pub(crate) fn read(
     input: &mut Input<'_>,
     findings: &mut Findings,
     details: &mut Details,
 ) -> Result<Format, Stop> {
     if read_preamble(input, findings, details)? == Ending::Whole {
+        if aof::is_it(input.peek(aof::START)?) {
+            return aof::read_commands(input, findings, details);
+        }
         let end = input.offset();
         let more = input.skip_all()?;
         if more > 0 {

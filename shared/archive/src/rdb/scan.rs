@@ -301,6 +301,13 @@ impl<'i, 'a> Scan<'i, 'a> {
     /// length that it claims, and no reference may reach before its beginning.
     fn follow_lzf(&mut self, at: u64, stored: u64, real: u64) -> Result<(), Fault> {
         let broken = |message: &str| Fault::Broken { at, message: message.into() };
+        // Nearly every string lies in the window as a whole, where a byte costs no call.
+        let within = usize::try_from(stored).ok();
+        if let Some(packed) = within.and_then(|len| self.window().ok()?.get(..len)) {
+            let (made, len) = (lzf_length(packed).map_err(broken)?, packed.len());
+            self.ahead += len;
+            return if made == real { Ok(()) } else { Err(broken(LZF_LENGTH)) };
+        }
         let spend = |left: u64, by: u64| left.checked_sub(by).ok_or_else(|| broken(LZF_ENDS_EARLY));
         let (mut left, mut made) = (stored, 0_u64);
         while left > 0 {
@@ -335,6 +342,33 @@ const LZF_LENGTH: &str = "a compressed string has not the length that it claims"
 
 fn longer_compressed(stored: u64, real: u64) -> String {
     format!("a compressed string of {stored} bytes is longer than the {real} that it stands for")
+}
+
+/// The length of what LZF stands for, whose references all stay within it.
+fn lzf_length(packed: &[u8]) -> Result<u64, &'static str> {
+    let (mut rest, mut made) = (packed, 0_u64);
+    while let [control, after @ ..] = rest {
+        let high = u64::from(control & 0x1f) << 8;
+        let (length, back, after) = match (control >> 5, after) {
+            (0, _) => {
+                let run = usize::from(*control) + 1;
+                rest = after.get(run..).ok_or(LZF_ENDS_EARLY)?;
+                made += run as u64;
+                continue;
+            }
+            (7, [more, low, after @ ..]) => (u64::from(*more) + 9, high | u64::from(*low), after),
+            (short @ 1..=6, [low, after @ ..]) => {
+                (u64::from(short) + 2, high | u64::from(*low), after)
+            }
+            _ => return Err(LZF_ENDS_EARLY),
+        };
+        if back >= made {
+            return Err(LZF_BEFORE_BEGINNING);
+        }
+        made += length;
+        rest = after;
+    }
+    Ok(made)
 }
 
 /// Unpacks LZF into `into`, which must come to `real` bytes.

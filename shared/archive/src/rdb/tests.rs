@@ -313,6 +313,36 @@ fn absurd_lengths_cost_no_memory() {
     }
 }
 
+/// A compressed string in the window, one beyond it, and one that is unpacked follow the same rules.
+#[test]
+fn compressed_strings_are_followed_in_every_way() {
+    // 100,000 times: 32 literal bytes, then a reference of 264 bytes to the one before.
+    let block = [&[31][..], &[b'x'; 32], &[0xe0, 255, 0]].concat();
+    for (count, real, is_sound) in [
+        (1_u32, 296_u32, true),
+        (1, 295, false),
+        (100_000, 29_600_000, true),
+        (100_000, 29_600_001, false),
+    ] {
+        let packed = block.repeat(count.try_into().unwrap());
+        let length = u32::try_from(packed.len()).unwrap().to_be_bytes();
+        let value = [&[0xc3, 0x80][..], &length, &[0x80], &real.to_be_bytes(), &packed].concat();
+        let snapshot = Writer::new(b"REDIS0009").key(0, "k", &value).end();
+        assert_eq!(outcome(read, &snapshot).is_sound(), is_sound, "{real} of {count}");
+        let aux = Writer::new(b"REDIS0009").raw(&[250]).raw(&value).string(b"v").end();
+        assert_eq!(outcome(read, &aux).is_sound(), is_sound, "{real} of {count}");
+    }
+    for broken in [&b"\x20\x00"[..], b"\x05ab", b"\x00a\x20\x01", b"\x00a\xe0\x01", b"\x00a\x20"] {
+        let value = [&[0xc3, u8::try_from(broken.len()).unwrap(), 4][..], broken].concat();
+        for writer in [
+            Writer::new(b"REDIS0009").key(0, "k", &value),
+            Writer::new(b"REDIS0009").raw(&[0]).raw(&value).string(b"v"),
+        ] {
+            assert!(!outcome(read, &writer.end()).is_sound(), "{broken:?}");
+        }
+    }
+}
+
 #[test]
 fn packed_containers_are_held_to_their_rules() {
     assert_eq!(packed::listpack(&listpack(&["a", "bc"])), Ok(2));

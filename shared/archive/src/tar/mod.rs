@@ -3,6 +3,7 @@
 //! A plain tar has no checksum over the files' contents; the backup's manifest has one over the
 //! whole. What the archive itself protects (an image's layers, a base backup's files) is checked.
 
+mod aof;
 mod header;
 mod image;
 pub(crate) mod paths;
@@ -31,6 +32,7 @@ pub(crate) fn read(
     let mut blobs = Blobs::default();
     let mut planted = Planted::default();
     let mut base = None;
+    let (mut append_only, mut files_seen) = (None, false);
     let mut entries = 0_u64;
     while let Some(entry) = walker.next(findings)? {
         check_paths(&entry, &mut planted, &walker, findings);
@@ -39,12 +41,20 @@ pub(crate) fn read(
             base = Some(Inline::default());
         }
         entries += 1;
-        match &mut base {
-            Some(base) => base.take(&entry, &mut walker, findings)?,
-            None => blobs.take(&entry, &mut walker)?,
+        if !files_seen && matches!(entry.kind, Kind::File) {
+            files_seen = true;
+            append_only = aof::begin(&entry);
+        }
+        match (&mut base, &mut append_only) {
+            (Some(base), _) => base.take(&entry, &mut walker, findings)?,
+            (None, Some(set)) => aof::take(set, &entry, &mut walker)?,
+            (None, None) => blobs.take(&entry, &mut walker)?,
         }
     }
     details.entries = Some(entries);
+    if let Some(set) = append_only {
+        return Ok(aof::judge(set, findings, details));
+    }
     if let Some(base) = base {
         return Ok(base.judge(&walker, findings, details));
     }
