@@ -17,4 +17,4 @@ pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};
 pub use evidence::{Depth, Evidence, EvidenceFinding, Outcome};
 pub use kind::{Kind, KindError};
 pub use manifest::{Artifact, Manifest, TableCount, WalSpan};
-pub use point::{PointId, PointIdError};
+pub use point::{PointId, PointIdError, stamp};
