@@ -145,6 +145,9 @@ impl Content for S3Bucket {
 
     async fn range(&self, key: &str, etag: &str, offset: u64, len: u64) -> Result<Bytes, Fault> {
         let doing = || self.doing("read", key);
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
         let Some(last) = offset.checked_add(len).and_then(|end| end.checked_sub(1)) else {
             return Err(Fault::invalid(format!("{}: {len} bytes at {offset}", doing())));
         };
