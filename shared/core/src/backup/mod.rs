@@ -12,6 +12,7 @@ pub mod keys;
 mod kind;
 mod manifest;
 mod point;
+pub mod retention;
 pub mod verification;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};

@@ -70,7 +70,13 @@ impl PointId {
     /// The backup that this one is restored on top of.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        self.0.get(STAMP..)?.strip_prefix("-incr-").map(|parent| Self(parent.to_owned()))
+        self.parent_name().map(|parent| Self(parent.to_owned()))
+    }
+
+    /// The name of the backup that this one is restored on top of.
+    #[must_use]
+    pub fn parent_name(&self) -> Option<&str> {
+        self.0.get(STAMP..)?.strip_prefix("-incr-")
     }
 }
 
