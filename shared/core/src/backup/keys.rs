@@ -6,6 +6,7 @@
 //! wal/APP/SYSTEM/SEGMENT.zst                       archived WAL, by the cluster's system identifier
 //! evidence/APP/KIND/POINT/DEPTH-OUTCOME.json       what was checked, one object a depth and outcome
 //! evidence/APP/database-wal/SYSTEM.json            how far the WAL of a cluster was read
+//! holds/APP/KIND.json                              the objects that are under the hold of the newest
 //! holds/APP.json                                   while it is there, nothing of the app is deleted
 //! ```
 //!
@@ -94,6 +95,12 @@ fn is_system(text: &str) -> bool {
 #[must_use]
 pub fn hold(app: &AppName) -> String {
     format!("holds/{app}.json")
+}
+
+/// The list of objects that may be under the legal hold of the newest point that counts.
+#[must_use]
+pub fn held(app: &AppName, kind: Kind) -> String {
+    format!("holds/{app}/{kind}.json")
 }
 
 /// The recovery point whose manifest this key names.
