@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::Kind;
+use crate::backup::{Kind, verification::Verify};
 
 /// What is backed up beside the database, and how it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -19,6 +19,9 @@ pub struct Backup {
     /// Questions that a restored database must answer with true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<SqlCheck>,
+    /// How often backups are checked again.
+    #[serde(skip_serializing_if = "Verify::is_default")]
+    pub verify: Verify,
 }
 
 /// Files of one kind.
