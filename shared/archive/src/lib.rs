@@ -9,9 +9,17 @@
 //! be obtained at all (the network failed, the file cannot be opened) is a [`SourceError`], because
 //! *could not tell* must never read as *damaged*, nor as *sound*.
 
+mod base;
+mod digest;
+
 mod input;
+mod peel;
 mod report;
 mod source;
+mod tar;
+mod wal;
 
+pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
+pub use wal::{Gap, NotASegment, SegmentName, WalReader, WalReport, gaps};

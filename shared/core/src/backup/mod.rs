@@ -14,10 +14,12 @@ mod kind;
 mod manifest;
 mod point;
 pub mod rds;
+pub mod retention;
+pub mod verification;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};
 pub use choice::{Choice, choose};
 pub use evidence::{Depth, Evidence, EvidenceFinding, Outcome};
 pub use kind::{Kind, KindError};
 pub use manifest::{Artifact, Manifest, TableCount, WalSpan};
-pub use point::{PointId, PointIdError};
+pub use point::{PointId, PointIdError, stamp};

@@ -70,13 +70,19 @@ impl PointId {
     /// The backup that this one is restored on top of.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        self.0.get(STAMP..)?.strip_prefix("-incr-").map(|parent| Self(parent.to_owned()))
+        self.parent_name().map(|parent| Self(parent.to_owned()))
+    }
+
+    /// The name of the backup that this one is restored on top of.
+    #[must_use]
+    pub fn parent_name(&self) -> Option<&str> {
+        self.0.get(STAMP..)?.strip_prefix("-incr-")
     }
 }
 
 /// A moment as it stands in names, in whole seconds; such names sort by time.
 #[must_use]
-pub(super) fn stamp(at: Timestamp) -> String {
+pub fn stamp(at: Timestamp) -> String {
     Offset::UTC.to_datetime(at).strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
