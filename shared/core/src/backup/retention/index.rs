@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Range};
 
 use jiff::Timestamp;
 
-use crate::backup::{Catalogue, Kind, RecoveryPoint};
+use crate::backup::{Catalogue, Kind, Outcome, RecoveryPoint, Standing};
 
 /// The points of one app, region and kind.
 #[derive(Debug)]
@@ -22,23 +22,58 @@ pub(super) struct Cluster {
 }
 
 /// What sorts a point. Comparing numbers is several times as fast as comparing the texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 struct Sorting {
-    pair: u32,
-    kind: Kind,
-    /// The number of the cluster, of WAL.
-    system: u32,
+    /// App and region, kind, and the cluster of WAL: see [`prefix`].
+    prefix: u64,
+    /// The name: see [`key`].
     key: u128,
     place: usize,
+}
+
+/// What is asked of a point again and again, side by side in memory: the points themselves are ten
+/// times as large, and may lie anywhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) taken_at: Timestamp,
+    pub(super) kind: Kind,
+    pub(super) size_bytes: u64,
+    pub(super) standing: Standing,
+    /// Whether it was restored, and sound.
+    pub(super) restored: bool,
+    pub(super) held: bool,
+    /// Whether object lock keeps it, or has kept it.
+    pub(super) locked: bool,
+}
+
+impl Facts {
+    fn of(point: &RecoveryPoint) -> Self {
+        let restored = point.checks.restored;
+        Self {
+            taken_at: point.taken_at,
+            kind: point.kind,
+            size_bytes: point.size_bytes,
+            standing: point.checks.standing(),
+            restored: restored.is_some_and(|check| check.outcome == Outcome::Sound),
+            held: point.held,
+            locked: point.locked_until.is_some(),
+        }
+    }
 }
 
 /// Of a point that is in no cluster.
 const NO_SYSTEM: u32 = u32::MAX;
 
+/// One number for app and region (28 bits), kind (4) and cluster (32).
+fn prefix(pair: u32, kind: Kind, system: u32) -> u64 {
+    (u64::from(pair) << 36) | (u64::from(kind as u8) << 32) | u64::from(system)
+}
+
 #[derive(Debug)]
 pub(super) struct Index<'a> {
     sorting: Vec<Sorting>,
     pub(super) points: Vec<&'a RecoveryPoint>,
+    facts: Vec<Facts>,
     pub(super) groups: Vec<Group>,
     pub(super) clusters: Vec<Cluster>,
     pub(super) pairs: usize,
@@ -80,6 +115,13 @@ impl Segment {
     fn key(self) -> u128 {
         (u128::from(self.timeline) << 64) | u128::from(self.position)
     }
+
+    /// The segment whose key this is.
+    fn of_key(key: u128) -> Self {
+        let timeline = u32::try_from(key >> 64).unwrap_or(u32::MAX);
+        let position = u64::try_from(key & u128::from(u64::MAX)).unwrap_or(u64::MAX);
+        Self { timeline, position }
+    }
 }
 
 /// A number that sorts as the name does, as far as it goes.
@@ -117,66 +159,82 @@ impl<'a> Index<'a> {
     pub(super) fn new(catalogue: &'a Catalogue) -> Self {
         let mut pairs = HashMap::new();
         let mut systems = HashMap::new();
-        let mut sorting: Vec<Sorting> = catalogue
-            .points
-            .iter()
-            .enumerate()
-            .map(|(place, point)| Sorting {
-                pair: intern(&mut pairs, (point.app.as_str(), point.region.as_str())),
-                kind: point.kind,
-                system: match &point.wal {
-                    Some(wal) if point.kind == Kind::DatabaseWal => {
-                        intern(&mut systems, wal.system.as_str())
-                    }
-                    _ => NO_SYSTEM,
-                },
-                key: key(point.id.as_str()),
-                place,
-            })
-            .collect();
+        let mut seen = Vec::with_capacity(catalogue.points.len());
+        let mut facts = Vec::with_capacity(catalogue.points.len());
+        for point in &catalogue.points {
+            let pair = intern(&mut pairs, (point.app.as_str(), point.region.as_str()));
+            let system = match &point.wal {
+                Some(wal) if point.kind == Kind::DatabaseWal => {
+                    intern(&mut systems, wal.system.as_str())
+                }
+                _ => NO_SYSTEM,
+            };
+            seen.push((pair, system));
+            facts.push(Facts::of(point));
+        }
         let (pairs, pair_ranks) = number(pairs);
         let (systems, system_ranks) = number(systems);
         let rank = |ranks: &[u32], seen: u32| {
             usize::try_from(seen).ok().and_then(|seen| ranks.get(seen)).copied().unwrap_or(seen)
         };
-        for entry in &mut sorting {
-            entry.pair = rank(&pair_ranks, entry.pair);
-            entry.system = rank(&system_ranks, entry.system);
-        }
+        let mut sorting: Vec<Sorting> = catalogue
+            .points
+            .iter()
+            .zip(&seen)
+            .zip(0..)
+            .map(|((point, (pair, system)), place)| Sorting {
+                prefix: prefix(rank(&pair_ranks, *pair), point.kind, rank(&system_ranks, *system)),
+                key: key(point.id.as_str()),
+                place,
+            })
+            .collect();
+        drop(seen);
         let id = |entry: &Sorting| catalogue.points.get(entry.place).map(|point| &point.id);
         sorting.sort_unstable_by(|a, b| {
-            let numbers = |entry: &Sorting| (entry.pair, entry.kind, entry.system, entry.key);
-            numbers(a).cmp(&numbers(b)).then_with(|| id(a).cmp(&id(b))).then(a.place.cmp(&b.place))
+            (a.prefix, a.key)
+                .cmp(&(b.prefix, b.key))
+                .then_with(|| id(a).cmp(&id(b)))
+                .then_with(|| a.place.cmp(&b.place))
         });
-        let points: Vec<&RecoveryPoint> =
-            sorting.iter().filter_map(|entry| catalogue.points.get(entry.place)).collect();
+        let in_order =
+            |entry: &Sorting| Some((catalogue.points.get(entry.place)?, *facts.get(entry.place)?));
+        let (points, facts) = sorting.iter().filter_map(in_order).unzip();
         let mut index = Self {
             points,
+            facts,
             groups: Vec::new(),
             clusters: Vec::new(),
             pairs: pairs.len(),
             by_cluster: HashMap::new(),
             sorting,
         };
+        index.divide(&systems);
+        index
+    }
+
+    /// Finds where groups and clusters begin and end.
+    fn divide(&mut self, systems: &[&'a str]) {
         let mut start = 0;
-        for same in index.sorting.chunk_by(|a, b| a.pair == b.pair && a.kind == b.kind) {
-            let Some(first) = same.first() else { continue };
-            let pair = usize::try_from(first.pair).unwrap_or(usize::MAX);
+        for same in self.sorting.chunk_by(|a, b| a.prefix >> 32 == b.prefix >> 32) {
+            let (Some(first), Some(point)) = (same.first(), self.points.get(start)) else {
+                continue;
+            };
+            let pair = usize::try_from(first.prefix >> 36).unwrap_or(usize::MAX);
             let end = start + same.len();
-            index.groups.push(Group { kind: first.kind, pair, slots: start..end });
-            for cluster in same.chunk_by(|a, b| a.system == b.system) {
+            self.groups.push(Group { kind: point.kind, pair, slots: start..end });
+            for cluster in same.chunk_by(|a, b| a.prefix == b.prefix) {
                 let system = cluster.first().and_then(|entry| {
-                    usize::try_from(entry.system).ok().and_then(|system| systems.get(system))
+                    let system = usize::try_from(entry.prefix & u64::from(NO_SYSTEM)).ok()?;
+                    systems.get(system).copied()
                 });
-                if let Some(system) = system.copied() {
-                    index.by_cluster.insert((pair, system), index.clusters.len());
-                    index.clusters.push(Cluster { slots: start..start + cluster.len() });
+                if let Some(system) = system {
+                    self.by_cluster.insert((pair, system), self.clusters.len());
+                    self.clusters.push(Cluster { slots: start..start + cluster.len() });
                 }
                 start += cluster.len();
             }
             start = end;
         }
-        index
     }
 
     pub(super) fn len(&self) -> usize {
@@ -187,9 +245,32 @@ impl<'a> Index<'a> {
         self.points.get(slot).copied()
     }
 
+    /// Whether the point of this slot has the same name, in the same cluster, as the one before.
+    pub(super) fn is_twin(&self, slot: usize) -> bool {
+        let entry = |slot: usize| self.sorting.get(slot).map(|entry| (entry.prefix, entry.key));
+        slot.checked_sub(1).is_some_and(|before| {
+            entry(before) == entry(slot)
+                && self.point(before).map(|point| &point.id)
+                    == self.point(slot).map(|point| &point.id)
+        })
+    }
+
+    pub(super) fn kind(&self, slot: usize) -> Option<Kind> {
+        self.facts(slot).map(|facts| facts.kind)
+    }
+
+    pub(super) fn facts(&self, slot: usize) -> Option<&Facts> {
+        self.facts.get(slot)
+    }
+
     /// When a point was taken; the beginning of time for a slot that is none.
     pub(super) fn taken_at(&self, slot: usize) -> Timestamp {
-        self.point(slot).map_or(Timestamp::MIN, |point| point.taken_at)
+        self.facts(slot).map_or(Timestamp::MIN, |facts| facts.taken_at)
+    }
+
+    /// The segment that a slot of a cluster holds.
+    pub(super) fn segment(&self, slot: usize) -> Option<Segment> {
+        self.sorting.get(slot).map(|entry| Segment::of_key(entry.key))
     }
 
     /// The slot of the point of this name among the slots of one group.

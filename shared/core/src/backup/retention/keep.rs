@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp, tz::Offset};
 use super::{
     Note,
     column::{Column, Unclaimed},
-    index::{Cluster, Index, Segment},
+    index::{Cluster, Facts, Index, Segment},
     policy::Retention,
     reason::{KeepReason, Period, Tier},
     worth::{Odd, Worth, Worths},
@@ -67,9 +67,9 @@ impl<'a> Rules<'_, 'a> {
         for slot in self.newest_first.iter().copied() {
             let group = groups.get(slot);
             let kind = self.index.groups.get(group).map(|group| group.kind);
-            let point = self.index.point(slot);
-            if let (Some(kind), Some(point), Some(seen)) = (kind, point, seen.get_mut(group)) {
-                self.one(slot, point, kind, seen, &mut kept);
+            let facts = self.index.facts(slot);
+            if let (Some(kind), Some(facts), Some(seen)) = (kind, facts, seen.get_mut(group)) {
+                self.one(slot, facts, kind, seen, &mut kept);
             }
         }
         for (group, seen) in self.index.groups.iter().zip(&mut seen) {
@@ -109,18 +109,14 @@ impl<'a> Rules<'_, 'a> {
     }
 
     /// The reasons that a point has by itself and by its place among its like.
-    fn one(
-        &self,
-        slot: usize,
-        point: &'a RecoveryPoint,
-        kind: Kind,
-        seen: &mut Seen,
-        kept: &mut Kept<'a>,
-    ) {
-        if point.held {
+    fn one(&self, slot: usize, facts: &Facts, kind: Kind, seen: &mut Seen, kept: &mut Kept<'a>) {
+        if facts.held {
             kept.add(slot, KeepReason::Held);
         }
-        if let Some(until) = point.locked_until.filter(|until| *until > self.now) {
+        if facts.locked
+            && let Some(until) = self.index.point(slot).and_then(|point| point.locked_until)
+            && until > self.now
+        {
             kept.add(slot, KeepReason::Locked { until });
         }
         if let Some(odd) = self.worths.odd.get(slot) {
@@ -138,7 +134,7 @@ impl<'a> Rules<'_, 'a> {
         let counts = worth == Worth::Counts;
         seen.newest = seen.newest.or(Some(slot));
         // What its own checks say is enough to be spared; to be counted on takes more.
-        let verified = matches!(point.checks.standing(), Standing::Verified { .. });
+        let verified = matches!(facts.standing, Standing::Verified { .. });
         if verified && seen.newest_verified.is_none() {
             seen.newest_verified = Some(slot);
             kept.add(slot, KeepReason::NewestVerified);
@@ -148,7 +144,7 @@ impl<'a> Rules<'_, 'a> {
             kept.add(slot, KeepReason::NewestVerified);
         }
         let days = self.retention.days(kind);
-        if point.taken_at >= self.days_ago(days) {
+        if facts.taken_at >= self.days_ago(days) {
             kept.add(slot, KeepReason::WithinDays { days });
         }
         if kind == Kind::DatabaseWal {
@@ -165,7 +161,7 @@ impl<'a> Rules<'_, 'a> {
                 if seen.kept >= self.tier_count(tier) {
                     continue;
                 }
-                let period = Some(period_of(tier, point.taken_at));
+                let period = Some(period_of(tier, facts.taken_at));
                 if seen.period != period {
                     self.end_period(tier, seen, kept);
                     seen.period = period;
@@ -243,8 +239,8 @@ impl<'a> Rules<'_, 'a> {
         let mut counted = vec![None; clusters.len()];
         let mut unproven = vec![None; clusters.len()];
         for slot in self.newest_first.iter().copied() {
-            let Some(span) = self.worths.spans.get(&slot) else { continue };
-            let is_base = self.index.point(slot).is_some_and(|p| p.kind == Kind::DatabaseBase);
+            let Some(span) = self.worths.span(slot) else { continue };
+            let is_base = self.index.kind(slot) == Some(Kind::DatabaseBase);
             if !is_base
                 || self.worths.odd.get(slot).is_some()
                 || self.index.taken_at(slot) > from
@@ -293,7 +289,7 @@ impl<'a> Rules<'_, 'a> {
             clusters.iter().map(|cluster| Unclaimed::new(cluster.slots.clone())).collect();
         // In the order of the slots, so that the same catalogue gives the same reasons.
         for slot in 0..self.index.len() {
-            let Some(span) = self.worths.spans.get(&slot) else { continue };
+            let Some(span) = self.worths.span(slot) else { continue };
             let point = self.index.point(slot).filter(|_| kept.reasons.get(slot).is_some());
             if let (Some(point), Some(unclaimed)) = (point, unclaimed.get_mut(span.cluster)) {
                 unclaimed.claim(span.slots.clone(), |segment| {
@@ -303,7 +299,7 @@ impl<'a> Rules<'_, 'a> {
         }
         let replayed = anchors.iter().chain(bases).flatten();
         for base in replayed {
-            let Some(span) = self.worths.spans.get(base) else { continue };
+            let Some(span) = self.worths.span(*base) else { continue };
             if let (Some(cluster), Some(point)) =
                 (clusters.get(span.cluster), self.index.point(*base))
             {
@@ -329,7 +325,7 @@ impl<'a> Rules<'_, 'a> {
         kept: &mut Kept<'a>,
     ) {
         for slot in cluster.slots.clone() {
-            let segment = self.index.point(slot).and_then(|point| Segment::read(point.id.as_str()));
+            let segment = self.index.segment(slot);
             if segment
                 .is_some_and(|at| at.timeline >= first.timeline && at.position >= first.position)
             {

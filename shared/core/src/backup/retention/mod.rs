@@ -214,7 +214,7 @@ pub fn plan<'a>(
 /// Every slot, the newest first; of two of the same moment the one whose name sorts last.
 fn newest_first(index: &Index<'_>) -> Vec<usize> {
     let mut moments: Vec<(Timestamp, usize)> =
-        index.points.iter().enumerate().map(|(slot, point)| (point.taken_at, slot)).collect();
+        (0..index.len()).map(|slot| (index.taken_at(slot), slot)).collect();
     moments.sort_unstable_by(|a, b| b.cmp(a));
     moments.into_iter().map(|(_, slot)| slot).collect()
 }

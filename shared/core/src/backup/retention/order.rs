@@ -17,13 +17,11 @@ pub(super) fn order(
     newest_first: &[usize],
     may_go: impl Fn(usize) -> bool,
 ) -> Vec<usize> {
-    let is_wal =
-        |slot: usize| index.point(slot).is_some_and(|point| point.kind == Kind::DatabaseWal);
     let mut backups: Vec<(usize, Timestamp)> = Vec::new();
     let mut segments: Vec<usize> = Vec::new();
     let mut taken: Column<bool> = Column::new(index.len());
     for slot in newest_first.iter().rev().copied().filter(|slot| may_go(*slot)) {
-        if is_wal(slot) {
+        if index.kind(slot) == Some(Kind::DatabaseWal) {
             segments.push(slot);
         } else {
             // The oldest is whose turn it is; what needs it goes just before it.
@@ -94,7 +92,7 @@ fn last_needs(
         index.clusters.iter().map(|cluster| Unclaimed::new(cluster.slots.clone())).collect();
     // The last one to go claims its WAL first.
     for (place, (slot, _)) in backups.iter().enumerate().rev() {
-        let Some(span) = worths.spans.get(slot) else { continue };
+        let Some(span) = worths.span(*slot) else { continue };
         if let Some(unclaimed) = unclaimed.get_mut(span.cluster) {
             unclaimed.claim(span.slots.clone(), |segment| after.set(segment, place + 1));
         }
@@ -110,7 +108,7 @@ pub(super) fn within(limit: Limit, index: &Index<'_>, order: &[usize]) -> usize 
         .iter()
         .take(count)
         .take_while(|slot| {
-            let size = index.point(**slot).map_or(0, |point| point.size_bytes);
+            let size = index.facts(**slot).map_or(0, |facts| facts.size_bytes);
             bytes = bytes.saturating_add(size);
             limit.bytes.is_none_or(|most| bytes <= most)
         })

@@ -1,14 +1,12 @@
 //! What each point is worth: whether it can be counted on, given what it is restored with.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::{
     column::Column,
-    index::{Group, Index, Segment},
+    index::{Facts, Group, Index, Segment},
 };
-use crate::backup::{Kind, Outcome, PointId, RecoveryPoint, Standing};
+use crate::backup::{Kind, PointId, RecoveryPoint, Standing};
 
 /// Whether a point can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,7 +87,9 @@ pub(super) struct Worths<'a> {
     pub(super) worth: Column<Worth>,
     pub(super) odd: Column<Option<Odd>>,
     /// The WAL of the points that need some and whose cluster has some here.
-    pub(super) spans: HashMap<usize, Span>,
+    spans: Vec<Span>,
+    /// Where in `spans` that of a slot is, counted from 1; 0 is none.
+    span_of: Column<usize>,
     /// For each app and region, a point whose needs for WAL are not known.
     pub(super) needs_unknown: Column<Option<&'a PointId>>,
 }
@@ -140,13 +140,19 @@ impl<'a> Worths<'a> {
             children,
             worth: Column::new(len),
             odd,
-            spans: HashMap::new(),
+            spans: Vec::new(),
+            span_of: Column::new(len),
             needs_unknown,
         };
         worths.find_spans(index);
         let wal = Health::of_wal(index);
         worths.judge(index, &gone, &wal);
         worths
+    }
+
+    /// The WAL that a point needs, where its cluster has some here.
+    pub(super) fn span(&self, slot: usize) -> Option<&Span> {
+        self.spans.get(self.span_of.get(slot).checked_sub(1)?)
     }
 
     fn find_spans(&mut self, index: &Index<'a>) {
@@ -172,7 +178,8 @@ impl<'a> Worths<'a> {
                 if let Some((number, cluster)) = index.cluster(group.pair, &wal.system) {
                     let slots = index.span(cluster, first, last);
                     let cluster = number;
-                    self.spans.insert(slot, Span { cluster, first, slots });
+                    self.spans.push(Span { cluster, first, slots });
+                    self.span_of.set(slot, self.spans.len());
                 }
             }
         }
@@ -201,13 +208,10 @@ impl<'a> Worths<'a> {
                 .iter()
                 .all(|parent| matches!(self.worth.get(*parent), Worth::Counts | Worth::Unproven));
             let verified_below = parents.iter().all(|parent| verified.get(*parent));
-            let wal_is_there =
-                self.spans.get(&slot).is_none_or(|span| wal.is_whole(index, span, slot));
-            let point = index.point(slot);
-            let standing = point.map_or(Standing::Unverified, |point| point.checks.standing());
-            let restored = point
-                .and_then(|point| point.checks.restored)
-                .is_some_and(|check| check.outcome == Outcome::Sound);
+            let wal_is_there = self.span(slot).is_none_or(|span| wal.is_whole(index, span, slot));
+            let facts = index.facts(slot);
+            let standing = facts.map_or(Standing::Unverified, |facts| facts.standing);
+            let restored = facts.is_some_and(|facts| facts.restored);
             let is_verified = matches!(standing, Standing::Verified { .. });
             verified.set(slot, is_verified && verified_below);
             // A restore proves what is below; reading proves only what was read.
@@ -239,24 +243,20 @@ impl<'a> Worths<'a> {
     }
 }
 
-fn mark_odd<'a>(index: &Index<'a>, group: &Group, now: Timestamp, odd: &mut Column<Option<Odd>>) {
-    let mut before: Option<&'a RecoveryPoint> = None;
+fn mark_odd(index: &Index<'_>, group: &Group, now: Timestamp, odd: &mut Column<Option<Odd>>) {
     for slot in group.slots.clone() {
-        let Some(point) = index.point(slot) else { continue };
-        if point.taken_at > now {
+        if index.taken_at(slot) > now {
             odd.set(slot, Some(Odd::Future));
         }
-        let twin = before.is_some_and(|before| {
-            let system = |point: &'a RecoveryPoint| point.wal.as_ref().map(|wal| &wal.system);
-            before.id == point.id
-                && (group.kind != Kind::DatabaseWal || system(before) == system(point))
-        });
-        if twin {
+        if slot > group.slots.start && index.is_twin(slot) {
             odd.set(slot, Some(Odd::Ambiguous));
             odd.set(slot.saturating_sub(1), Some(Odd::Ambiguous));
         }
-        before = Some(point);
     }
+}
+
+fn is_damaged(facts: &Facts) -> bool {
+    matches!(facts.standing, Standing::Damaged { .. })
 }
 
 /// Where WAL is damaged or missing.
@@ -271,7 +271,7 @@ impl Health {
     fn of_wal(index: &Index<'_>) -> Self {
         let mut faults = Column::new(index.len());
         for cluster in &index.clusters {
-            let segments = |slot: usize| Segment::read(index.point(slot)?.id.as_str());
+            let segments = |slot: usize| index.segment(slot);
             // How many segments make one of the 4 GiB of a log file: a power of two, 4 to 4096, by
             // the server's wal_segment_size. The highest that was seen tells.
             let highest = cluster.slots.clone().filter_map(segments).map(Segment::low).max();
@@ -288,9 +288,7 @@ impl Health {
                     (None, Some(_)) => true,
                     (_, None) => false,
                 };
-                let damaged = index.point(slot).is_none_or(|point| {
-                    matches!(point.checks.standing(), Standing::Damaged { .. })
-                });
+                let damaged = index.facts(slot).is_none_or(is_damaged);
                 sum += usize::from(!follows || damaged);
                 faults.set(slot, sum);
                 before = here;
@@ -307,9 +305,7 @@ impl Health {
             return false;
         };
         let first = span.slots.start;
-        let damaged = index
-            .point(first)
-            .is_none_or(|at| matches!(at.checks.standing(), Standing::Damaged { .. }));
+        let damaged = index.facts(first).is_none_or(is_damaged);
         // That the first does not follow on what was before it does not matter.
         is(first, &wal.first)
             && is(last, &wal.last)
