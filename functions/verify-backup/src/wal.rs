@@ -167,9 +167,9 @@ impl<B: Objects + Content> Run<'_, B> {
         let Some(head) = self.backups.bucket().head(&key).await? else { return Ok(None) };
         let source = ObjectSource::new(self.backups.bucket().clone(), key.clone(), head);
         let reading = tokio::task::spawn_blocking(move || {
-            let bytes = source.open(0).map_err(|cause| {
-                lifeboat_archive::SourceError { offset: 0, cause }
-            })?;
+            let bytes = source
+                .open(0)
+                .map_err(|cause| lifeboat_archive::SourceError { offset: 0, cause })?;
             let report = reader.segment(name, bytes)?;
             Ok::<_, lifeboat_archive::SourceError>((reader, report))
         });
