@@ -17,7 +17,7 @@ pub(crate) async fn freshness<P: Plans, B: Objects, S, M: Metrics>(
 ) -> Result<Response, Fault> {
     let plan = ports.plans.plan(app).await?;
     let kinds: Vec<Kind> =
-        plan.backup.map(|backup| backup.files.into_keys().collect()).unwrap_or_default();
+        plan.backup.map(|backup| backup.schedule.into_keys().collect()).unwrap_or_default();
     let mut catalogue = ports.backups.catalogue(app, None).await?;
     if kinds.contains(&Kind::DatabaseWal) {
         catalogue.points.extend(ports.backups.wal_end(app).await?);
