@@ -6,9 +6,8 @@ use lifeboat_core::{
     plan_file::HostTag,
 };
 
-use crate::{
-    Authorizer, Hosts, Order, Plans, Ports, Progress, order::joined, progress_of, site, stale,
-};
+use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, progress_of, site, stale};
+use lifeboat_hosts::joined;
 
 pub(crate) async fn activate<P, A, H>(
     authority: &Authority,

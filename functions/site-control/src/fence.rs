@@ -8,7 +8,8 @@ use lifeboat_core::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, order::joined, progress_of, stale};
+use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, progress_of, stale};
+use lifeboat_hosts::joined;
 
 /// How long one call may take in all. The old region is probably dark, and every second spent on it
 /// is a second in which nobody is served; a region that works answers Run Command's two calls from

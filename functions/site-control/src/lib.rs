@@ -29,7 +29,8 @@ use lifeboat_core::{
 };
 
 pub use fence::FENCE_LIMIT;
-pub use order::{Action, DOCUMENT, HostFailure, Order, Progress};
+pub use lifeboat_hosts::{HostFailure, Progress};
+pub use order::{Action, DOCUMENT, Order};
 
 /// Where plans are read.
 pub trait Plans {
@@ -125,7 +126,7 @@ async fn progress_of<H: Hosts>(
 
 /// The failure that the hosts report when they know a newer epoch.
 fn stale(failures: &[HostFailure], authority: &Authority) -> Option<Fault> {
-    failures.iter().find(|failure| failure.is_stale_epoch()).map(|failure| {
+    failures.iter().find(|failure| order::is_stale_epoch(failure)).map(|failure| {
         Fault::new(
             ErrorName::StaleEpoch,
             format!(

@@ -293,15 +293,6 @@ async fn requests_that_do_not_fit_the_plan_are_invalid() {
 }
 
 #[test]
-fn the_worst_of_several_commands_counts() {
-    let done = Progress::Succeeded { hosts: 2 };
-    assert_eq!(done.clone().and(Progress::Succeeded { hosts: 1 }), done);
-    assert_eq!(done.clone().and(Progress::Pending), Progress::Pending);
-    assert_eq!(Progress::Pending.and(Progress::NoHosts), Progress::NoHosts);
-    assert_eq!(Progress::NoHosts.and(failed(None)), failed(None));
-}
-
-#[test]
 fn every_event_is_a_request() {
     for text in [
         include_str!("../../../events/site-control/activate.json"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -267,6 +267,12 @@ impl Request<'_> {
             match key {
                 "Status" => filters.status = value,
                 "DocumentName" => filters.document = value,
+                "InvokedAfter" => {
+                    let time = value.as_deref().map(str::parse).transpose();
+                    filters.after = time.map_err(|_| {
+                        ApiError::new("InvalidFilterValue", "InvokedAfter is not a time")
+                    })?;
+                }
                 other => {
                     return Err(ApiError::new(
                         "InvalidFilterKey",
@@ -299,11 +305,13 @@ impl Request<'_> {
 struct CommandFilters {
     status: Option<String>,
     document: Option<String>,
+    after: Option<Timestamp>,
 }
 
 impl CommandFilters {
     fn accept(&self, command: &Command, status: Status) -> bool {
         self.status.as_deref().is_none_or(|wanted| wanted == status.as_str())
             && self.document.as_deref().is_none_or(|wanted| wanted == command.document_name)
+            && self.after.is_none_or(|after| command.requested >= after)
     }
 }

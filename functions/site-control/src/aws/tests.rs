@@ -12,7 +12,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ssm::config::Credentials;
 use lifeboat_core::{Epoch, contract::DatabaseAddress};
 use lifeboat_lab_hosts::{HostSpec, HostsConfig, HostsServer};
-use site_control::Action;
+use site_control::{Action, HostFailure};
 
 use super::*;
 
@@ -28,8 +28,8 @@ async fn config(endpoint: SocketAddr) -> SdkConfig {
         .await
 }
 
-async fn adapter(endpoint: SocketAddr) -> RunCommand {
-    RunCommand::new(config(endpoint).await, region())
+async fn adapter(endpoint: SocketAddr) -> SiteHosts {
+    SiteHosts::new(config(endpoint).await, region())
 }
 
 fn region() -> Region {
@@ -73,7 +73,7 @@ fn order(action: Action, epoch: u64) -> Order {
 }
 
 /// Sends an order and asks until it has ended.
-async fn ended(hosts: &RunCommand, value: &str, order: &Order) -> Progress {
+async fn ended(hosts: &SiteHosts, value: &str, order: &Order) -> Progress {
     let command = hosts.send(&region(), &tag(value), order).await.unwrap();
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     let until = Instant::now() + Duration::from_secs(20);
@@ -110,7 +110,7 @@ async fn the_document_activates_fences_and_refuses_an_old_epoch() {
 
     assert_eq!(ended(&hosts, "queue-b", &order(Action::Fence, 3)).await, done);
     let failures = failures(ended(&hosts, "queue-b", &order(Action::Activate, 2)).await);
-    assert!(failures[0].is_stale_epoch(), "{failures:?}");
+    assert!(failures[0].exit_code == Some(3), "{failures:?}");
     assert!(failures[0].last_line.contains("epoch 3"), "{failures:?}");
     server.stop().await.unwrap();
 }
@@ -150,11 +150,4 @@ async fn a_far_region_that_hangs_is_given_up_within_one_attempt() {
     assert_eq!(fault.name, lifeboat_core::ErrorName::Transient);
     // The attempt's limit and the read's are the same: either may be told.
     assert!(fault.message.starts_with("send lifeboat-site-control to us-east-1 failed"), "{fault}");
-}
-
-#[test]
-fn the_last_line_is_the_scripts_own() {
-    assert_eq!(last_line("one\n  two \n\nfailed to run commands: exit status 4\n"), "two");
-    assert_eq!(last_line(""), "");
-    assert_eq!(last_line(&"x".repeat(1000)).len(), 300);
 }

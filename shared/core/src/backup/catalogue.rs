@@ -166,7 +166,7 @@ impl Catalogue {
         let mut checks: BTreeMap<(AppName, Kind, PointId), Checks> = BTreeMap::new();
         for object in evidence {
             let Some((app, kind, id, depth, outcome)) = keys::read_evidence(&object.key) else {
-                complete = false;
+                complete &= keys::read_watermark(&object.key).is_some();
                 continue;
             };
             let check = Check { at: object.modified, outcome };

@@ -5,6 +5,8 @@
 //! artifacts/APP/KIND/POINT/NAME                    their bytes
 //! wal/APP/SYSTEM/SEGMENT.zst                       archived WAL, by the cluster's system identifier
 //! evidence/APP/KIND/POINT/DEPTH-OUTCOME.json       what was checked, one object a depth and outcome
+//! evidence/APP/database-wal/SYSTEM.json            how far the WAL of a cluster was read
+//! holds/APP/KIND.json                              the objects that are under the hold of the newest
 //! holds/APP.json                                   while it is there, nothing of the app is deleted
 //! ```
 //!
@@ -61,10 +63,44 @@ pub fn evidence(app: &AppName, kind: Kind, id: &PointId, depth: Depth, outcome: 
     format!("evidence/{app}/{kind}/{id}/{depth}-{outcome}.json")
 }
 
+/// How far the WAL of a cluster was read. It lies among the evidence of its app's WAL.
+#[must_use]
+pub fn watermark(app: &AppName, system: &str) -> String {
+    format!("{}{system}.json", evidences(app, Kind::DatabaseWal))
+}
+
+/// Whether this key names a watermark of WAL; its cluster.
+#[must_use]
+pub fn read_watermark(key: &str) -> Option<(AppName, &str)> {
+    let (app, kind, rest) = parts(key.strip_prefix("evidence/")?)?;
+    let system = rest.strip_suffix(".json").filter(|system| is_system(system))?;
+    (kind == Kind::DatabaseWal).then_some((app, system))
+}
+
+/// The cluster and the segment whose archived file this key names; none for other files.
+#[must_use]
+pub fn read_wal(key: &str) -> Option<(AppName, &str, PointId)> {
+    let (app, rest) = key.strip_prefix("wal/")?.split_once('/')?;
+    let (system, file) = rest.split_once('/')?;
+    let id = PointId::new(file.strip_suffix(".zst")?).ok().filter(|id| id.time().is_none())?;
+    Some((AppName::new(app).ok()?, Some(system).filter(|system| is_system(system))?, id))
+}
+
+/// A system identifier is a 64-bit number in decimal.
+fn is_system(text: &str) -> bool {
+    (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The hold on everything of an app.
 #[must_use]
 pub fn hold(app: &AppName) -> String {
     format!("holds/{app}.json")
+}
+
+/// The list of objects that may be under the legal hold of the newest point that counts.
+#[must_use]
+pub fn held(app: &AppName, kind: Kind) -> String {
+    format!("holds/{app}/{kind}.json")
 }
 
 /// The recovery point whose manifest this key names.
@@ -107,6 +143,13 @@ mod tests {
                 assert_eq!(read_evidence(&key), read);
             }
         }
+        let mark = watermark(&app, "7421");
+        assert_eq!(read_watermark(&mark), Some((app.clone(), "7421")));
+        assert_eq!(read_evidence(&mark), None);
+        let segment = PointId::new("00000001000000000000002A").unwrap();
+        let key = wal(&app, "7421", segment.as_str());
+        assert_eq!(read_wal(&key), Some((app.clone(), "7421", segment)));
+        assert_eq!(read_wal("wal/queue/7421/00000002.history.zst"), None);
         assert_eq!(read_manifest("manifests/queue/tapes/20261124T120000Z-full.json"), None);
         assert_eq!(read_manifest("manifests/queue/config/../../x.json"), None);
     }

@@ -7,18 +7,22 @@
 //! there is: time, parent, and how each check ended.
 
 mod catalogue;
+mod choice;
 mod evidence;
 pub mod freshness;
 pub mod keys;
 mod kind;
 mod manifest;
 mod point;
+pub mod rds;
 pub mod retention;
 pub mod schedule;
 mod schema;
+pub mod verification;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};
+pub use choice::{Choice, choose};
 pub use evidence::{Depth, Evidence, EvidenceFinding, Outcome};
 pub use kind::{Kind, KindError};
 pub use manifest::{Artifact, Manifest, TableCount, WalSpan};
-pub use point::{PointId, PointIdError};
+pub use point::{PointId, PointIdError, stamp};

@@ -88,7 +88,7 @@ impl PointId {
 
 /// A moment as it stands in names, in whole seconds; such names sort by time.
 #[must_use]
-pub(super) fn stamp(at: Timestamp) -> String {
+pub fn stamp(at: Timestamp) -> String {
     Offset::UTC.to_datetime(at).strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 

@@ -70,5 +70,9 @@ pub enum Response {
     Complete {
         /// What it holds.
         manifest: Box<Manifest>,
+        /// Of a snapshot: why the other region has no copy of it. A person has to know, and the
+        /// backup counts here nevertheless.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_elsewhere: Option<String>,
     },
 }

@@ -1,0 +1,212 @@
+//! The ports on AWS: Parameter Store, the ledger, the backup bucket, Run Command; RDS is in
+//! [`crate::rds`].
+
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream};
+use backup_trigger::{
+    Database, HostWork, Manifests, Meter, Plans, Ports, Sites, Snapshot, Snapshots, Window,
+};
+use jiff::Timestamp;
+use lifeboat_catalogue::{Backups, Span};
+use lifeboat_core::{
+    AppName, Fault, Region, SiteName,
+    backup::{Kind, Manifest, PointId, keys},
+    plan_file::{AppPlan, HostTag},
+};
+use lifeboat_hosts::{FarLimits, Found, Order, Progress, RunCommand, To};
+use lifeboat_ledger::{Ledger, S3Store};
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::{
+    aws, env,
+    metrics::{Metric, Unit, emf},
+};
+
+use crate::rds::Rds;
+
+/// Calls to another region: it may be dark, and the function has 30 s for all of a request.
+const FAR: FarLimits =
+    FarLimits { attempt: Duration::from_secs(3), total: Duration::from_secs(6) };
+
+/// The ports of this deployment.
+pub(crate) async fn ports() -> Result<Ports<Outside>, Fault> {
+    let region = Region::new(env::required("AWS_REGION")?)
+        .map_err(|error| Fault::needs_human(error.to_string()))?;
+    let config = aws::config().await;
+    let bucket = env::required("BACKUP_BUCKET")?;
+    let world = Outside {
+        parameters: Parameters::new(&config),
+        ledger: Arc::new(S3Store::new(&config, region.clone())),
+        ledger_prefix: env::required("LEDGER_BUCKET_PREFIX")?,
+        backups: Backups::new(&config, bucket.clone(), region.clone()),
+        s3: aws_sdk_s3::Client::new(&config),
+        bucket,
+        hosts: RunCommand::new(config.clone(), region.clone(), FAR),
+        rds: Rds::new(config, region.clone()),
+        region: region.clone(),
+    };
+    Ok(Ports { region, world })
+}
+
+/// Everything outside, as it really is.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    parameters: Parameters,
+    ledger: Arc<S3Store>,
+    ledger_prefix: String,
+    backups: Backups,
+    s3: aws_sdk_s3::Client,
+    bucket: String,
+    hosts: RunCommand,
+    rds: Rds,
+    region: Region,
+}
+
+impl Plans for Outside {
+    async fn plan(&self, app: &AppName) -> Result<AppPlan, Fault> {
+        self.parameters.plan(app).await
+    }
+}
+
+impl Sites for Outside {
+    async fn active(&self, plan: &AppPlan) -> Result<SiteName, Fault> {
+        // The peers are asked too: a region that was dark may not know yet that it was left.
+        let peers = plan.sites.values().map(|site| site.region.clone()).collect();
+        let ledger = Ledger::over(
+            Arc::clone(&self.ledger),
+            self.ledger_prefix.clone(),
+            self.region.clone(),
+            peers,
+        );
+        let seen = ledger.newest(&plan.app).await?;
+        seen.newest
+            .map(|record| record.active_site)
+            .ok_or_else(|| lifeboat_ledger::no_record(&plan.app))
+    }
+}
+
+impl Manifests for Outside {
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    async fn points(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        since: Timestamp,
+    ) -> Result<Vec<PointId>, Fault> {
+        let span = Span { from: Some(since), until: None };
+        let listed = self.backups.manifests(app, Some(kind), &span).await?;
+        Ok(listed
+            .iter()
+            .filter_map(|object| keys::read_manifest(&object.key))
+            .map(|(_, _, id)| id)
+            .collect())
+    }
+
+    async fn manifest(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        id: &PointId,
+    ) -> Result<Option<Manifest>, Fault> {
+        self.backups.manifest(app, kind, id).await
+    }
+
+    async fn put(&self, manifest: &Manifest) -> Result<(), Fault> {
+        let key = keys::manifest(&manifest.app, manifest.kind, &manifest.id);
+        let body = serde_json::to_vec(manifest)
+            .map_err(|error| Fault::needs_human(format!("the manifest is not JSON: {error}")))?;
+        let sent = self
+            .s3
+            .put_object()
+            .bucket(&self.bucket)
+            .key(&key)
+            .content_type("application/json")
+            .if_none_match("*")
+            .body(ByteStream::from(body))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            // Someone else has written it: the backup is there.
+            Err(error) if error.code() == Some("PreconditionFailed") => Ok(()),
+            Err(error) => Err(aws::fault(&format!("write s3://{}/{key}", self.bucket), error)),
+        }
+    }
+}
+
+impl HostWork for Outside {
+    async fn recent(
+        &self,
+        document: &'static str,
+        since: Timestamp,
+    ) -> Result<Vec<Found>, Fault> {
+        self.hosts.recent(&self.region, document, since).await
+    }
+
+    async fn pick(&self, tag: &HostTag) -> Result<Option<String>, Fault> {
+        self.hosts.pick(&self.region, tag).await
+    }
+
+    async fn send(&self, host: &str, order: &Order) -> Result<String, Fault> {
+        self.hosts.send(&self.region, To::Host(host), order).await
+    }
+
+    async fn progress(&self, command: &str) -> Result<Progress, Fault> {
+        self.hosts.progress(&self.region, command).await
+    }
+}
+
+impl Snapshots for Outside {
+    async fn find(&self, region: &Region, name: &str) -> Result<Option<Snapshot>, Fault> {
+        self.rds.find(region, name).await
+    }
+
+    async fn create(
+        &self,
+        database: Database<'_>,
+        name: &str,
+        tags: &[(&'static str, String)],
+    ) -> Result<(), Fault> {
+        self.rds.create(database.identifier, name, tags).await
+    }
+
+    async fn copy(
+        &self,
+        snapshot: &Snapshot,
+        to: &Region,
+        tags: &[(&'static str, String)],
+    ) -> Result<(), Fault> {
+        self.rds.copy(snapshot, to, tags).await
+    }
+
+    async fn mark(
+        &self,
+        snapshot: &Snapshot,
+        tag: &'static str,
+        value: &str,
+    ) -> Result<(), Fault> {
+        self.rds.mark(&snapshot.arn, tag, value).await
+    }
+
+    async fn window(&self, database: Database<'_>, region: &Region) -> Result<Window, Fault> {
+        self.rds.window(database.identifier, region).await
+    }
+}
+
+impl Meter for Outside {
+    fn window(&self, app: &AppName, region: &Region, window: Window, now: Timestamp) {
+        let dimensions = [("app", app.as_str()), ("region", region.as_str())];
+        let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| {
+            from.zip(to).map_or(f64::NAN, |(from, to)| to.duration_since(from).as_secs_f64())
+        };
+        // What is not known is left out: missing data must not read as zero.
+        let metrics = [
+            Metric::new("PitrWindowSeconds", seconds(window.earliest, window.latest), Unit::Seconds),
+            Metric::new("PitrLagSeconds", seconds(window.latest, Some(now)), Unit::Seconds),
+        ];
+        emf(now, &dimensions, &metrics);
+    }
+}

@@ -1,0 +1,115 @@
+//! What a host does: the document `lifeboat-backup`.
+
+use jiff::Timestamp;
+use lifeboat_core::{
+    AppName, Fault, Region, SiteName,
+    backup::{Kind, PointId},
+    contract::backup_trigger::Response,
+};
+use lifeboat_hosts::{Order, Progress, joined};
+
+use crate::{
+    HostWork, Manifests, Ports, Work, World,
+    attempts::{self, Tries},
+};
+
+/// The Systems Manager document that a host runs.
+pub const DOCUMENT: &str = "lifeboat-backup";
+/// Seconds within which the host must take the command.
+const DELIVERY_SECONDS: i32 = 120;
+
+/// The order for one backup; the same for everyone who asks.
+pub(crate) fn order(
+    app: &AppName,
+    site: &SiteName,
+    region: &Region,
+    bucket: &str,
+    kind: Kind,
+    id: &PointId,
+) -> Order {
+    Order {
+        document: DOCUMENT,
+        parameters: vec![
+            ("Action", "backup".to_owned()),
+            ("App", app.to_string()),
+            ("Site", site.to_string()),
+            ("Region", region.to_string()),
+            ("Bucket", bucket.to_owned()),
+            ("Kind", kind.to_string()),
+            ("Point", id.to_string()),
+        ],
+        comment: format!("backup {app} {kind} {id}"),
+        delivery_seconds: DELIVERY_SECONDS,
+    }
+}
+
+pub(crate) async fn start<W: World>(
+    work: &Work<'_>,
+    ports: &Ports<W>,
+    now: Timestamp,
+) -> Result<Response, Fault> {
+    let Work { plan, name, site, kind, id } = work;
+    let Some(tag) = &site.hosts else {
+        return Err(Fault::invalid(format!(
+            "the plan of {} names no hosts for site {name}, and a {kind} backup is made on one; \
+             add [sites.{name}.hosts], or take {kind} out of the schedule",
+            plan.app
+        )));
+    };
+    let world = &ports.world;
+    let order = order(&plan.app, name, &ports.region, world.bucket(), *kind, id);
+    let recent = world.recent(DOCUMENT, now - attempts::LOOK_BACK).await?;
+    let tries: Vec<_> = recent.iter().filter(|found| found.is(&order)).collect();
+    if let Tries::Open(command) = attempts::judge(&tries, now) {
+        return Ok(Response::Started { commands: vec![command] });
+    }
+    let Some(host) = world.pick(tag).await? else {
+        return Err(Fault::needs_human(format!(
+            "no host with tag {}={} is online in {}, so nobody can make the {kind} backup of {}; \
+             see that their Systems Manager agent runs",
+            tag.tag, tag.value, ports.region, plan.app
+        )));
+    };
+    let command = world.send(&host, &order).await?;
+    tracing::info!(event = "backup_begun", %kind, point = %id, host, command);
+    Ok(Response::Started { commands: vec![command] })
+}
+
+pub(crate) async fn poll<W: World>(
+    app: &AppName,
+    kind: Kind,
+    id: &PointId,
+    commands: &[String],
+    ports: &Ports<W>,
+) -> Result<Response, Fault> {
+    let Some(command) = commands.last() else {
+        return Err(Fault::invalid(format!(
+            "a {kind} backup is asked about by the command that makes it; start it first"
+        )));
+    };
+    let backup = || format!("{kind} backup {id} of {app}");
+    match ports.world.progress(command).await? {
+        Progress::Pending => {
+            Err(Fault::not_ready(format!("{} is being made by command {command}", backup())))
+        }
+        // The manifest is written before the command ends, so it is looked for once more.
+        Progress::Succeeded { .. } => {
+            crate::complete(app, kind, id, ports).await?.ok_or_else(|| {
+                Fault::needs_human(format!(
+                    "command {command} ended well and left no manifest of {}; read what it wrote",
+                    backup()
+                ))
+            })
+        }
+        Progress::NoHosts => Err(Fault::needs_human(format!(
+            "{} was not made: command {command} reached no host",
+            backup()
+        ))),
+        Progress::Failed(failures) => {
+            // Another command may have made it meanwhile.
+            crate::complete(app, kind, id, ports).await?.ok_or_else(|| {
+                Fault::needs_human(format!("{} was not made ({})", backup(), joined(&failures)))
+            })
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What the function needs of the world.
+
+use std::future::Future;
+
+use jiff::Timestamp;
+use lifeboat_core::{
+    AppName, Fault, Region, SiteName,
+    backup::{Kind, Manifest, PointId},
+    plan_file::{AppPlan, HostTag},
+};
+use lifeboat_hosts::{Found, Order, Progress};
+
+/// The plans of this region.
+pub trait Plans {
+    /// The plan of an app.
+    fn plan(&self, app: &AppName) -> impl Future<Output = Result<AppPlan, Fault>> + Send;
+}
+
+/// The ledger, as far as it can be seen from here.
+pub trait Sites {
+    /// The site that is active under the newest epoch.
+    fn active(&self, plan: &AppPlan) -> impl Future<Output = Result<SiteName, Fault>> + Send;
+}
+
+/// The manifests in this region's bucket.
+pub trait Manifests {
+    /// The bucket's name.
+    fn bucket(&self) -> &str;
+
+    /// The points of a kind that were taken since then.
+    fn points(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<PointId>, Fault>> + Send;
+
+    /// A point's manifest; none when the backup is not there.
+    fn manifest(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        id: &PointId,
+    ) -> impl Future<Output = Result<Option<Manifest>, Fault>> + Send;
+
+    /// Writes a manifest, unless there is one.
+    fn put(&self, manifest: &Manifest) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
+/// The hosts of this region's site, through Run Command.
+pub trait HostWork {
+    /// The commands of a document that were sent since then, the newest first.
+    fn recent(
+        &self,
+        document: &'static str,
+        since: Timestamp,
+    ) -> impl Future<Output = Result<Vec<Found>, Fault>> + Send;
+
+    /// The online host with this tag that does work for all; none when none is online.
+    fn pick(&self, tag: &HostTag) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
+
+    /// Sends a command to one host and gives its id.
+    fn send(&self, host: &str, order: &Order)
+    -> impl Future<Output = Result<String, Fault>> + Send;
+
+    /// How far a command is.
+    fn progress(&self, command: &str) -> impl Future<Output = Result<Progress, Fault>> + Send;
+}
+
+/// How far a snapshot is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotStatus {
+    /// On its way, with RDS's word for it.
+    Creating(String),
+    /// It can be restored.
+    Available,
+    /// It never will be, with RDS's word for it.
+    Failed(String),
+}
+
+/// A DB snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its identifier, the same in every region.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// How far it is.
+    pub status: SnapshotStatus,
+    /// When it was asked for, by the tag that it carries.
+    pub started_at: Option<Timestamp>,
+    /// Since when the other region has not answered, by the tag that it carries.
+    pub alone_since: Option<Timestamp>,
+    /// The instance that it was taken of.
+    pub instance: String,
+    /// The engine's version.
+    pub engine_version: String,
+}
+
+/// The database that a snapshot is taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Database<'a> {
+    /// The DB instance identifier.
+    pub identifier: &'a str,
+}
+
+/// How far back, and how far forward, an instance can be restored to a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// The oldest moment, where RDS says it.
+    pub earliest: Option<Timestamp>,
+    /// The newest moment; none when nothing can be restored to a point in time.
+    pub latest: Option<Timestamp>,
+}
+
+/// RDS, here and in the other region.
+pub trait Snapshots {
+    /// A snapshot of a region; none when there is none.
+    fn find(
+        &self,
+        region: &Region,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Snapshot>, Fault>> + Send;
+
+    /// Begins a snapshot of an instance of this region. One of that name that exists is a success;
+    /// an instance that is busy is `NotReady`.
+    fn create(
+        &self,
+        database: Database<'_>,
+        name: &str,
+        tags: &[(&'static str, String)],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Begins the copy of a snapshot of this region into another one. A copy that exists is a
+    /// success.
+    fn copy(
+        &self,
+        snapshot: &Snapshot,
+        to: &Region,
+        tags: &[(&'static str, String)],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Leaves a tag on a snapshot of this region.
+    fn mark(
+        &self,
+        snapshot: &Snapshot,
+        tag: &'static str,
+        value: &str,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// To which points in time the instance of this region can be restored in `region`, from its
+    /// own backups there or from replicated ones.
+    fn window(
+        &self,
+        database: Database<'_>,
+        region: &Region,
+    ) -> impl Future<Output = Result<Window, Fault>> + Send;
+}
+
+/// Metrics.
+pub trait Meter {
+    /// Reports the window of an app in a region.
+    fn window(&self, app: &AppName, region: &Region, window: Window, now: Timestamp);
+}
+
+/// All of it.
+pub trait World: Plans + Sites + Manifests + HostWork + Snapshots + Meter + Send + Sync {}
+
+impl<T: Plans + Sites + Manifests + HostWork + Snapshots + Meter + Send + Sync> World for T {}
+
+/// Where the function is, and what it reaches.
+#[derive(Debug)]
+pub struct Ports<W> {
+    /// The region that it runs in.
+    pub region: Region,
+    /// Everything outside.
+    pub world: W,
+}

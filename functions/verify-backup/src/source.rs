@@ -1,0 +1,131 @@
+//! An object as the archive readers want it: bytes in order, from any offset.
+//!
+//! The readers block, and S3 is asked asynchronously, so a reader runs on a thread of its own and
+//! takes blocks from a task that asks for the next ranges ahead of it. Ranges are asked for in
+//! parallel, because one connection does not fill the network, and handed over in order.
+//!
+//! Memory: [`AHEAD`] ranges on their way, one waiting to be taken and one being read, of [`RANGE`]
+//! bytes each: 24 MiB, and as much again for a moment while a range is put together.
+
+use std::{collections::VecDeque, io, sync::Arc};
+
+use bytes::{Buf, Bytes};
+use lifeboat_archive::Source;
+use lifeboat_catalogue::{Content, Head};
+use lifeboat_core::Fault;
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
+
+/// Bytes of one range: large enough that the first byte's latency (some 30 ms) is a small part of
+/// its transfer, small enough that the ranges in flight fit the smallest function.
+pub(crate) const RANGE: u64 = 4 << 20;
+/// Ranges that are on their way at once.
+pub(crate) const AHEAD: usize = 4;
+
+/// One object, as it was when it was looked at.
+#[derive(Debug)]
+pub(crate) struct ObjectSource<B> {
+    bucket: Arc<B>,
+    key: String,
+    head: Head,
+    runtime: Handle,
+}
+
+impl<B> ObjectSource<B> {
+    /// The object; its ranges are fetched on the current runtime.
+    pub(crate) fn new(bucket: Arc<B>, key: String, head: Head) -> Self {
+        Self { bucket, key, head, runtime: Handle::current() }
+    }
+}
+
+impl<B: Content> Source for ObjectSource<B> {
+    fn len(&self) -> u64 {
+        self.head.size_bytes
+    }
+
+    fn open(&self, offset: u64) -> io::Result<Box<dyn io::Read + Send>> {
+        let (give, blocks) = mpsc::channel(1);
+        let (bucket, key, head) = (Arc::clone(&self.bucket), self.key.clone(), self.head.clone());
+        let fetching = self.runtime.spawn(fetch(bucket, key, head, offset, give));
+        Ok(Box::new(Blocks { blocks, block: Bytes::new(), fetching }))
+    }
+
+    fn is_cheap_to_reopen(&self) -> bool {
+        false
+    }
+}
+
+/// Gives the object's bytes from `offset` on, in order, until nobody takes them any more.
+async fn fetch<B: Content>(
+    bucket: Arc<B>,
+    key: String,
+    head: Head,
+    mut offset: u64,
+    give: mpsc::Sender<Result<Bytes, Fault>>,
+) {
+    let mut coming: VecDeque<Range> = VecDeque::new();
+    loop {
+        while coming.len() < AHEAD && offset < head.size_bytes {
+            let len = RANGE.min(head.size_bytes - offset);
+            let (bucket, key, etag) = (Arc::clone(&bucket), key.clone(), head.etag.clone());
+            let range = tokio::spawn(async move { bucket.range(&key, &etag, offset, len).await });
+            coming.push_back(Range(range));
+            offset += len;
+        }
+        let Some(mut next) = coming.pop_front() else { return };
+        let block = (&mut next.0).await.unwrap_or_else(|_| {
+            Err(Fault::needs_human("the task that reads a range panicked, which is a defect"))
+        });
+        let failed = block.is_err();
+        if give.send(block).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// A range that is on its way; it is not waited for any more when it is dropped.
+struct Range(JoinHandle<Result<Bytes, Fault>>);
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The reader's end.
+struct Blocks {
+    blocks: mpsc::Receiver<Result<Bytes, Fault>>,
+    block: Bytes,
+    fetching: JoinHandle<()>,
+}
+
+impl io::Read for Blocks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.block.is_empty() {
+            match self.blocks.blocking_recv() {
+                Some(Ok(block)) => self.block = block,
+                // Not a kind that a format's damage could have.
+                Some(Err(fault)) => return Err(io::Error::other(fault)),
+                None => return Ok(0),
+            }
+        }
+        let len = into.len().min(self.block.len());
+        if let Some(into) = into.get_mut(..len) {
+            self.block.copy_to_slice(into);
+        }
+        Ok(len)
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.fetching.abort();
+    }
+}
+
+/// The fault that kept a source from being read.
+pub(crate) fn fault_of(key: &str, error: &lifeboat_archive::SourceError) -> Fault {
+    let told = error.cause.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
+    told.cloned().unwrap_or_else(|| {
+        Fault::transient(format!("read {key} at offset {}: {}", error.offset, error.cause))
+    })
+}

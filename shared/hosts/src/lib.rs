@@ -1,0 +1,15 @@
+//! Work on the hosts of a site, through Systems Manager's Run Command.
+//!
+//! Nothing here remembers what it sent: a command is found again by its id, or by the document and
+//! the parameters that it was sent with, so that a function that is called twice need not send
+//! twice. Waiting is the caller's: [`RunCommand::progress`] answers at once.
+//!
+//! The function's role needs `ssm:SendCommand` on its documents and on the hosts with the site's
+//! tag, and `ssm:ListCommands`, `ssm:ListCommandInvocations`, `ssm:GetCommandInvocation` and
+//! `ssm:DescribeInstanceInformation`, which cannot be narrowed.
+
+mod progress;
+mod run_command;
+
+pub use progress::{HostFailure, Progress, joined};
+pub use run_command::{FarLimits, Found, Order, RunCommand, To};
