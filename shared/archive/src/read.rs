@@ -4,15 +4,12 @@ use std::num::NonZero;
 
 use crate::{
     input::{Input, Stop},
-    layers::{self, Peeled},
+    layers::{self, HEAD, Peeled},
     pg_dump,
     report::{Details, Findings, Format, Place, Report},
     source::{Source, SourceError},
     stored::{self, Failure, Guarded, Stored},
 };
-
-/// Bytes by which a format is told: a tar header's magic is at 257.
-const HEAD: usize = 512;
 
 /// What the caller knows of the artifact, and what it may spend.
 #[derive(Debug, Clone, PartialEq, Eq)]
