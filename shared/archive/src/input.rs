@@ -97,37 +97,42 @@ impl<'a> Input<'a> {
             self.end -= self.start;
             self.start = 0;
         }
-        while self.end < len {
-            match self.read_behind() {
+        if self.end < len && self.pending.is_none() {
+            self.read_behind()?;
+        }
+        let available = self.buffer.get(self.start..self.end).unwrap_or_default();
+        Ok(available.get(..len).unwrap_or(available))
+    }
+
+    /// Fills the buffer behind what it holds, so that what a decoder sees at once does not depend
+    /// on the pieces in which the bytes arrive. Returns how many came; an error waits behind them.
+    fn read_behind(&mut self) -> io::Result<usize> {
+        if let Some(error) = self.pending.take() {
+            return Err(error);
+        }
+        let from = self.end;
+        while let Some(free) = self.buffer.get_mut(self.end..).filter(|free| !free.is_empty()) {
+            match self.inner.read(free) {
                 Ok(0) => break,
                 Ok(read) => self.end += read,
-                Err(error) if self.end == 0 => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.end == from => return Err(error),
                 Err(error) => {
                     self.pending = Some(error);
                     break;
                 }
             }
         }
-        let available = self.buffer.get(self.start..self.end).unwrap_or_default();
-        Ok(available.get(..len).unwrap_or(available))
-    }
-
-    /// Reads into the buffer, behind what it holds.
-    fn read_behind(&mut self) -> io::Result<usize> {
-        if let Some(error) = self.pending.take() {
-            return Err(error);
-        }
-        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
-        loop {
-            match self.inner.read(free) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read,
-            }
-        }
+        Ok(self.end - from)
     }
 
     /// The next `N` bytes.
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        let available = self.buffer.get(self.start..self.end).unwrap_or_default();
+        if let Some(bytes) = available.first_chunk().copied() {
+            self.consume(N);
+            return Ok(bytes);
+        }
         let mut bytes = [0; N];
         self.read_exact(&mut bytes)?;
         Ok(bytes)
@@ -199,7 +204,7 @@ impl BufRead for Input<'_> {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
-            self.end = self.read_behind()?;
+            self.read_behind()?;
         }
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }

@@ -5,16 +5,13 @@ use std::num::NonZero;
 use crate::{
     aof,
     input::{Input, Stop},
-    layers::{self, Peeled},
+    layers::{self, HEAD, Peeled},
     pg_dump, rdb,
     report::{Details, Findings, Format, Place, Report},
     source::{Source, SourceError},
     stored::{self, Failure, Guarded, Stored},
     tar, wal,
 };
-
-/// Bytes by which a format is told: a tar header's magic is at 257.
-const HEAD: usize = 512;
 
 /// What the caller knows of the artifact, and what it may spend.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 mod frame;
 
 use std::{
-    io::{self, Read},
+    io::{self, BufRead, Read},
     mem,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -25,6 +25,9 @@ use crate::{
 /// Compressions around each other. More than one is a mistake of whoever stored the artifact; many
 /// are a bomb.
 const LAYERS_MAX: usize = 3;
+
+/// Bytes by which a format is told: a tar header's magic is at 257.
+pub(crate) const HEAD: usize = 512;
 
 /// Bytes of the widest magic.
 const MAGIC: usize = 4;
@@ -107,8 +110,8 @@ pub(crate) fn peel<'a>(stored: Input<'a>, size: u64, failure: &Failure) -> Peele
         let layer = Layer {
             kind,
             state: State::Between(input),
-            frames: 0,
-            left: size.saturating_mul(EXPANSION_MAX),
+            given: 0,
+            most: size.saturating_mul(EXPANSION_MAX),
             notes: notes.clone(),
             failure: failure.clone(),
         };
@@ -120,7 +123,7 @@ pub(crate) fn peel<'a>(stored: Input<'a>, size: u64, failure: &Failure) -> Peele
 enum State<'a> {
     /// Before a frame, or behind the last.
     Between(Input<'a>),
-    Within(Frame<Input<'a>>),
+    Within(Frame<Slices<'a>>),
     Done,
 }
 
@@ -128,9 +131,9 @@ enum State<'a> {
 struct Layer<'a> {
     kind: Kind,
     state: State<'a>,
-    frames: u64,
-    /// Bytes that it may still give.
-    left: u64,
+    /// Bytes that it has given, and at most gives.
+    given: u64,
+    most: u64,
     notes: Notes,
     failure: Failure,
 }
@@ -166,8 +169,7 @@ impl Layer<'_> {
             return Ok(State::Done);
         }
         if Kind::of(head) == Some(self.kind) {
-            self.frames += 1;
-            return Ok(State::Within(Frame::new(self.kind, below)?));
+            return Ok(State::Within(Frame::new(self.kind, Slices(below))?));
         }
         if self.kind != Kind::Gzip && is_skippable(head) {
             return match skip_frame(&mut below) {
@@ -204,8 +206,39 @@ fn passed_on(stop: &Stop) -> io::Error {
     }
 }
 
+/// What a decoder sees of the bytes below: never more than up to the next multiple of `SLICE`. A
+/// decoder that fails has often given back nothing of its last step, so a step must be short, for
+/// its damage to have a place and the bytes before it a reader.
+struct Slices<'a>(Input<'a>);
+
+/// Bytes; an upper bound of how far behind a finding's offset the damage lies.
+const SLICE: u64 = 16 * 1024;
+
+impl Read for Slices<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.0.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Slices<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let most = usize::try_from(SLICE - self.0.offset() % SLICE).unwrap_or(usize::MAX);
+        let available = self.0.fill_buf()?;
+        Ok(available.get(..most).unwrap_or(available))
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
 impl Read for Layer<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        // The first bytes come alone, so that damage close behind does not hide what it is.
+        let most = if self.given == 0 { into.len().min(HEAD) } else { into.len() };
+        let into = into.get_mut(..most).unwrap_or_default();
         loop {
             self.state = match mem::replace(&mut self.state, State::Done) {
                 State::Done => return Ok(0),
@@ -215,18 +248,19 @@ impl Read for Layer<'_> {
                         self.state = State::Within(frame);
                         return Ok(0);
                     }
-                    Ok(0) => State::Between(frame.into_inner()),
-                    Ok(read) if self.left < read as u64 => {
-                        let message = format!("more than {EXPANSION_MAX} bytes for each stored");
-                        let error = io::Error::new(io::ErrorKind::InvalidData, message);
-                        return Err(self.fail(frame.into_inner(), error));
-                    }
+                    Ok(0) => State::Between(frame.into_inner().0),
                     Ok(read) => {
-                        self.left -= read as u64;
+                        self.given += read as u64;
+                        if self.given > self.most {
+                            let message =
+                                format!("more than {EXPANSION_MAX} bytes for each stored");
+                            let error = io::Error::new(io::ErrorKind::InvalidData, message);
+                            return Err(self.fail(frame.into_inner().0, error));
+                        }
                         self.state = State::Within(frame);
                         return Ok(read);
                     }
-                    Err(error) => return Err(self.fail(frame.into_inner(), error)),
+                    Err(error) => return Err(self.fail(frame.into_inner().0, error)),
                 },
             };
         }

@@ -138,7 +138,7 @@ impl<'c> Walk<'c> {
                 }
             }
             // The way to the next block is lost, unless the table of contents knows one.
-            let Some(next) = self.contents.next_offset(input.offset().max(start + 1) - 1) else {
+            let Some(next) = self.contents.next_offset(input.offset().max(start + 1)) else {
                 break;
             };
             if let Err(stop) = input.skip(next - input.offset()) {

@@ -63,6 +63,8 @@ pub(super) struct Contents {
     pub(super) entries: Vec<Entry>,
     /// Positions in `entries`, ordered by id.
     by_id: Vec<usize>,
+    /// The known offsets of blocks, in order.
+    offsets: Vec<u64>,
     pub(super) end: u64,
 }
 
@@ -94,7 +96,9 @@ impl Contents {
             let message = format!("the table of contents has entry {double} twice");
             return Err(Fault::wrong(input.offset(), message));
         }
-        Ok(Self { entries, by_id, end: input.offset() })
+        let mut offsets: Vec<u64> = entries.iter().filter_map(|entry| entry.offset).collect();
+        offsets.sort_unstable();
+        Ok(Self { entries, by_id, offsets, end: input.offset() })
     }
 
     /// The entry with this id.
@@ -105,10 +109,10 @@ impl Contents {
         self.entries.get_mut(*self.by_id.get(found)?)
     }
 
-    /// The first known offset of a block that lies behind this one and has not been read.
-    pub(super) fn next_offset(&self, behind: u64) -> Option<u64> {
-        let unseen = self.entries.iter().filter(|entry| !entry.seen);
-        unseen.filter_map(|entry| entry.offset).filter(|offset| *offset > behind).min()
+    /// The first known offset of a block from this one on.
+    pub(super) fn next_offset(&self, from: u64) -> Option<u64> {
+        let next = self.offsets.partition_point(|offset| *offset < from);
+        self.offsets.get(next).copied()
     }
 }
 

@@ -15,7 +15,11 @@ pub(super) struct Rows {
 impl Rows {
     pub(super) fn add(&mut self, text: &[u8]) {
         self.newlines += memchr::memchr_iter(b'\n', text).count() as u64;
-        for &byte in text.get(text.len().saturating_sub(TAIL)..).unwrap_or_default() {
+        if let Some(tail) = text.last_chunk() {
+            self.tail = *tail;
+            return;
+        }
+        for &byte in text {
             self.tail.rotate_left(1);
             if let Some(last) = self.tail.last_mut() {
                 *last = byte;
@@ -28,6 +32,37 @@ impl Rows {
         match self.tail {
             [0 | b'\n', b'\\', b'.', b'\n', b'\n', b'\n'] => self.newlines.checked_sub(3),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(pieces: &[&[u8]]) -> Option<u64> {
+        let mut rows = Rows::default();
+        pieces.iter().for_each(|piece| rows.add(piece));
+        rows.finish()
+    }
+
+    #[test]
+    fn rows_are_counted_however_the_text_is_cut() {
+        let text = b"1\tone\n2\t\\\\.\n3\t\\N\n\\.\n\n\n";
+        assert_eq!(rows(&[text]), Some(3));
+        for at in 0..text.len() {
+            let (one, other) = text.split_at(at);
+            assert_eq!(rows(&[one, other]), Some(3), "cut at {at}");
+        }
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(rows(&bytes), Some(3));
+        assert_eq!(rows(&[b"\\.\n\n\n"]), Some(0));
+    }
+
+    #[test]
+    fn text_without_the_end_mark_has_no_count() {
+        for text in ["", "1\n", "1\n\\.\n\n", "1\n\\.", "1\\.\n\n\n", "1\n\n\n\n"] {
+            assert_eq!(rows(&[text.as_bytes()]), None, "{text:?}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Below this many bytes of data, threads cost more than they give.
-const WORTH_IT: u64 = 1 << 20;
+const WORTH_IT: u64 = 64 << 10;
 
 /// A dump whose every block has an offset, in a source that can be opened often.
 pub(crate) struct Plan {

@@ -121,6 +121,10 @@ impl Sizes {
 }
 
 fn little_endian(input: &mut Input<'_>, bytes: usize) -> Result<u64, Stop> {
+    // By far the most are: an uncompressed dump has a length before each row.
+    if bytes == 4 {
+        return Ok(u32::from_le_bytes(input.array()?).into());
+    }
     let mut value = 0;
     for shift in (0..bytes).map(|byte| 8 * byte) {
         value |= u64::from(input.byte()?) << shift;

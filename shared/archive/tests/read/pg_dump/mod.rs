@@ -1,0 +1,7 @@
+//! Dumps of `pg_dump --format=custom`: sound ones of every version, damaged ones, hostile ones.
+
+mod hostile;
+mod real;
+mod server;
+mod structure;
+mod writer;
