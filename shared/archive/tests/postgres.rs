@@ -38,7 +38,7 @@ fn check(manifest: &[u8], tars: &[(&str, &[u8])]) -> BaseReport {
 fn checks_base_backups() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let server = Server::start(directory.path(), 16);
+    let server = Server::start(directory.path());
     fs::create_dir(at("space")).unwrap();
     server.sql(&format!("CREATE TABLESPACE elsewhere LOCATION '{}'", at("space").display()));
     server.sql("CREATE TABLE here AS SELECT g, md5(g::text) FROM generate_series(1, 5000) g");
@@ -69,7 +69,7 @@ fn checks_base_backups() {
     for name in ["tars", "plain", "sha224", "sha256", "sha384", "sha512", "none", "encoded"] {
         let report = read_base_backup(&at(name)).unwrap();
         assert_eq!(messages(&report), [""; 0], "{name}");
-        assert!(report.files > 900 && report.bytes > 20_000_000, "{name}: {report:?}");
+        assert!(report.files > 900 && report.bytes > 15_000_000, "{name}: {report:?}");
         assert_eq!(report.is_wal_included, name != "encoded");
         assert_eq!(report.wal_ranges.len(), 1);
     }
@@ -205,7 +205,7 @@ fn read_alone(name: SegmentName, bytes: &[u8]) -> WalReport {
 #[test]
 fn checks_wal() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), 1);
+    let server = Server::start(directory.path());
     server.sql("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
     // A record of several pages, and one that spans segments.
     server.sql("CREATE TABLE big (content text)");
@@ -229,7 +229,7 @@ fn checks_wal() {
         assert_eq!(report.findings, [], "{name}");
         assert_eq!(report.start, name.start(report.segment_bytes));
         assert_eq!(report.segment_bytes, 1 << 20);
-        assert!(!report.begins_within_record, "{number}");
+        assert!(number == 0 || !report.begins_within_record, "{number}");
     }
     let names: Vec<String> = segments.iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(gaps(names.iter().map(String::as_str), 1 << 20), []);
