@@ -160,7 +160,7 @@ fn tars(root: &Path) {
                 .iter()
                 .any(|one| one.message == "it ends too early" || one.message.contains("end mark"))
         });
-        eprintln!("{name}: {flipped} of 200 flips, {cut} of 50 cuts; missed at {missed:?}");
+        harm::tell(name, flipped, cut, &missed);
         assert!(flipped >= at_least, "{name}: {flipped}");
         assert_eq!(uncut, [0; 0], "{name}");
     }
@@ -168,7 +168,7 @@ fn tars(root: &Path) {
     assert!(!finds(&manifest));
     let (flipped, missed) = harm::flips(&manifest, 200, finds);
     let (cut, uncut) = harm::cuts(&manifest, 50, finds);
-    eprintln!("backup_manifest: {flipped} of 200 flips, {cut} of 50 cuts");
+    harm::tell("backup_manifest", flipped, cut, &missed);
     assert_eq!((missed, uncut), (vec![], vec![]));
     let small = &elsewhere[..elsewhere.len().min(40_000)];
     harm::mutations(small, 1000, |bytes| drop(check(&manifest[..], &[(&space, bytes)])));
@@ -261,7 +261,7 @@ fn checks_wal() {
         let finds = |bytes: &[u8]| read_alone(*name, bytes).findings_total > 0;
         let (flipped, missed) = harm::flips(bytes, 200, finds);
         let (cut, uncut) = harm::cuts(bytes, 50, finds);
-        eprintln!("{what}: {flipped} of 200 flips, {cut} of 50 cuts; missed at {missed:?}");
+        harm::tell(what, flipped, cut, &missed);
         assert!(flipped >= at_least, "{what}: {flipped}");
         assert_eq!(uncut, [0; 0], "{what}");
     }

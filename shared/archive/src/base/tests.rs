@@ -98,6 +98,19 @@ fn tells_a_manifest_that_cannot_be_read_from_a_damaged_one() {
 }
 
 #[test]
+fn gives_up_on_a_manifest_that_does_not_fit_the_memory_without_calling_it_damaged() {
+    let long = format!("{}/", "d".repeat(255)).repeat(8);
+    let files: Vec<String> =
+        (0..20_000).map(|number| crc_line(&format!("{long}{number}"), b"")).collect();
+    let result = BaseManifest::read(&manifest(ONE, &files)[..]);
+    assert!(
+        matches!(result, Err(ManifestError::TooLarge)),
+        "{:?}",
+        result.map(|read| read.files())
+    );
+}
+
+#[test]
 fn knows_the_parts_of_a_backup_by_their_names() {
     let read = || BaseManifest::read(&manifest(ONE, &[])[..]).unwrap();
     for (name, is_part) in [
@@ -170,7 +183,7 @@ fn checks_a_tar_that_holds_its_own_manifest() {
     let archive = inline(&files, &named);
     let (flipped, missed) = harm::flips(&archive, 200, |bytes| !messages(bytes).1.is_empty());
     let (cut, _) = harm::cuts(&archive, 50, |bytes| !messages(bytes).1.is_empty());
-    eprintln!("base backup in one tar: {flipped} of 200 flips, {cut} of 50 cuts");
+    harm::tell("base backup in one tar", flipped, cut, &missed);
     assert_eq!((missed, cut), (vec![], 50));
     harm::mutations(&archive, 1500, |bytes| drop(messages(bytes)));
 }
