@@ -76,3 +76,10 @@ pub(crate) fn mutations(bytes: &[u8], count: usize, mut reads: impl FnMut(&[u8])
         reads(&copy);
     }
 }
+
+/// Says what a format's structure finds, for whoever runs the tests to see.
+#[expect(clippy::print_stderr, reason = "a figure of a test")]
+pub(crate) fn tell(what: &str, flipped: usize, cut: usize, missed: &[usize]) {
+    let shown = missed.get(..missed.len().min(10)).unwrap_or_default();
+    eprintln!("{what}: {flipped} of 200 flips, {cut} of 50 cuts; missed at {shown:?}");
+}

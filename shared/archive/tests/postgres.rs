@@ -38,7 +38,7 @@ fn check(manifest: &[u8], tars: &[(&str, &[u8])]) -> BaseReport {
 fn checks_base_backups() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
-    let server = Server::start(directory.path(), 16);
+    let server = Server::start(directory.path());
     fs::create_dir(at("space")).unwrap();
     server.sql(&format!("CREATE TABLESPACE elsewhere LOCATION '{}'", at("space").display()));
     server.sql("CREATE TABLE here AS SELECT g, md5(g::text) FROM generate_series(1, 5000) g");
@@ -69,7 +69,7 @@ fn checks_base_backups() {
     for name in ["tars", "plain", "sha224", "sha256", "sha384", "sha512", "none", "encoded"] {
         let report = read_base_backup(&at(name)).unwrap();
         assert_eq!(messages(&report), [""; 0], "{name}");
-        assert!(report.files > 900 && report.bytes > 20_000_000, "{name}: {report:?}");
+        assert!(report.files > 900 && report.bytes > 15_000_000, "{name}: {report:?}");
         assert_eq!(report.is_wal_included, name != "encoded");
         assert_eq!(report.wal_ranges.len(), 1);
     }
@@ -160,7 +160,7 @@ fn tars(root: &Path) {
                 .iter()
                 .any(|one| one.message == "it ends too early" || one.message.contains("end mark"))
         });
-        eprintln!("{name}: {flipped} of 200 flips, {cut} of 50 cuts; missed at {missed:?}");
+        harm::tell(name, flipped, cut, &missed);
         assert!(flipped >= at_least, "{name}: {flipped}");
         assert_eq!(uncut, [0; 0], "{name}");
     }
@@ -168,7 +168,7 @@ fn tars(root: &Path) {
     assert!(!finds(&manifest));
     let (flipped, missed) = harm::flips(&manifest, 200, finds);
     let (cut, uncut) = harm::cuts(&manifest, 50, finds);
-    eprintln!("backup_manifest: {flipped} of 200 flips, {cut} of 50 cuts");
+    harm::tell("backup_manifest", flipped, cut, &missed);
     assert_eq!((missed, uncut), (vec![], vec![]));
     let small = &elsewhere[..elsewhere.len().min(40_000)];
     harm::mutations(small, 1000, |bytes| drop(check(&manifest[..], &[(&space, bytes)])));
@@ -205,7 +205,7 @@ fn read_alone(name: SegmentName, bytes: &[u8]) -> WalReport {
 #[test]
 fn checks_wal() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), 1);
+    let server = Server::start(directory.path());
     server.sql("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
     // A record of several pages, and one that spans segments.
     server.sql("CREATE TABLE big (content text)");
@@ -229,7 +229,7 @@ fn checks_wal() {
         assert_eq!(report.findings, [], "{name}");
         assert_eq!(report.start, name.start(report.segment_bytes));
         assert_eq!(report.segment_bytes, 1 << 20);
-        assert!(!report.begins_within_record, "{number}");
+        assert!(number == 0 || !report.begins_within_record, "{number}");
     }
     let names: Vec<String> = segments.iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(gaps(names.iter().map(String::as_str), 1 << 20), []);
@@ -261,7 +261,7 @@ fn checks_wal() {
         let finds = |bytes: &[u8]| read_alone(*name, bytes).findings_total > 0;
         let (flipped, missed) = harm::flips(bytes, 200, finds);
         let (cut, uncut) = harm::cuts(bytes, 50, finds);
-        eprintln!("{what}: {flipped} of 200 flips, {cut} of 50 cuts; missed at {missed:?}");
+        harm::tell(what, flipped, cut, &missed);
         assert!(flipped >= at_least, "{what}: {flipped}");
         assert_eq!(uncut, [0; 0], "{what}");
     }

@@ -321,6 +321,7 @@ pub fn read_base_backup(root: &Path) -> Result<BaseReport, SourceError> {
         Ok(manifest) => manifest,
         Err(ManifestError::Damaged(finding)) => return Ok(only(finding)),
         Err(ManifestError::Source(error)) => return Err(at(&manifest, error)),
+        Err(error @ ManifestError::TooLarge) => return Err(at(&manifest, io::Error::other(error))),
     };
     let mut check = BaseCheck::new(manifest);
     let mut names = fs::read_dir(root)

@@ -59,11 +59,8 @@ impl Inline {
         }
         let (mut crc, mut sha) = (Sum::new(Algorithm::Crc32c), Sum::new(Algorithm::Sha256));
         let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let Ok(len) = walker.read(&mut buffer) else { break };
-            if len == 0 {
-                break;
-            }
+        // Why reading failed is asked for below.
+        while let Ok(len @ 1..) = walker.read(&mut buffer) {
             let piece = buffer.get(..len).unwrap_or_default();
             crc.update(piece);
             sha.update(piece);
@@ -129,7 +126,7 @@ impl Inline {
                 self.manifest = Some(None);
                 findings.add(place, finding.message);
             }
-            Err(ManifestError::Source(_)) => return Err(Stop::Source),
+            Err(ManifestError::Source(_) | ManifestError::TooLarge) => return Err(Stop::Source),
         }
         Ok(())
     }

@@ -45,6 +45,9 @@ pub enum ManifestError {
     /// It is damaged; where.
     #[error("the manifest is damaged: {}", .0.message)]
     Damaged(Finding),
+    /// It names more files than are checked in the memory that a check may use: nothing is known.
+    #[error("the manifest names more files than can be checked")]
+    TooLarge,
     /// Its bytes could not be obtained.
     #[error("the manifest cannot be read")]
     Source(#[source] io::Error),
@@ -71,12 +74,18 @@ impl BaseManifest {
     /// a file, 32 MiB at most.
     ///
     /// # Errors
-    /// It is damaged, or names more files than fit; or its bytes cannot be obtained.
+    /// See [`ManifestError`].
     pub fn read(reader: impl Read) -> Result<Self, ManifestError> {
         let mut table = Table::default();
-        let about = stream(reader, &mut |file| {
-            table.push(file).ok_or_else(|| "it names more files than can be checked".to_owned())
-        })?;
+        let mut is_full = false;
+        let read = stream(reader, &mut |file| {
+            is_full = table.push(file).is_none();
+            if is_full { Err(String::new()) } else { Ok(()) }
+        });
+        if is_full {
+            return Err(ManifestError::TooLarge);
+        }
+        let about = read?;
         match table.sort() {
             None => Ok(Self { about, table }),
             Some(path) => Err(damaged(format!("{} is in it twice", paths::show(path)))),
@@ -127,7 +136,6 @@ pub(crate) fn stream(
 }
 
 fn error(error: serde_json::Error) -> ManifestError {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds are the standard library's")]
     match error.io_error_kind() {
         None => damaged(format!("it cannot be read: {error}")),
         Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {

@@ -10,6 +10,8 @@ mod inline;
 mod manifest;
 mod needed;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use check::{BaseCheck, BaseReport, read_base_backup};
 pub(crate) use inline::Inline;

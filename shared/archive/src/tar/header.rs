@@ -8,6 +8,7 @@ const NUMBER_LIMIT: u64 = 1 << 62;
 
 /// What a block in the place of a header is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and is taken apart at once")]
 pub(crate) enum Block {
     /// Nothing but zeros: one half of the end mark.
     Zero,

@@ -307,7 +307,7 @@ fn finds_damage_that_the_format_can_show() {
     {
         let (flipped, missed) = harm::flips(&archive, 200, finds);
         let (cut, uncut) = harm::cuts(&archive, 50, finds);
-        eprintln!("{name}: {flipped} of 200 flips, {cut} of 50 cuts; missed at {missed:?}");
+        harm::tell(name, flipped, cut, &missed);
         assert!(flipped >= at_least, "{name}: {flipped}");
         assert_eq!(uncut, [0; 0], "{name}");
     }

@@ -160,7 +160,7 @@ impl Walk<'_, '_, '_> {
             return (PAGE, None);
         }
         self.walked.start = Some(header.address);
-        if header.address % segment_bytes != 0 {
+        if !header.address.is_multiple_of(segment_bytes) {
             self.add(8, "the first page's address is not a segment's beginning");
         }
         if let Some(name) = name {
@@ -207,12 +207,12 @@ impl Walk<'_, '_, '_> {
                 self.walked.begins_within_record |= is_first && header.remaining > 0;
                 (pass(page, &header), State::Lost)
             }
-            state => (header.len(), state),
+            state @ (State::Within(_) | State::Boundary | State::Ended) => (header.len(), state),
         };
         // A record that ends on this page shows where the next one begins.
         self.state = match state {
             State::Lost if at <= page.len() => State::Boundary,
-            state => state,
+            state @ (State::Lost | State::Boundary | State::Within(_) | State::Ended) => state,
         };
         self.records(page, at.min(page.len()));
     }

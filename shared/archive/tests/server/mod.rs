@@ -49,13 +49,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server whose WAL is archived beneath `at`, in segments of so many MiB.
-    pub(crate) fn start(at: &Path, segment_mib: u64) -> Self {
+    /// A server whose WAL is archived beneath `at`, in segments of 1 MiB: tests read them often.
+    pub(crate) fn start(at: &Path) -> Self {
         let (data, archive) = (at.join("data"), at.join("archive"));
         fs::create_dir(&archive).unwrap();
         run(command("initdb")
             .args(["--no-sync", "--username=admin", "--auth=trust", "--encoding=UTF8"])
-            .arg(format!("--wal-segsize={segment_mib}"))
+            .arg("--wal-segsize=1")
             .arg(format!("--pgdata={}", data.display())));
         let port = TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port();
         let process = command("postgres")
@@ -99,17 +99,6 @@ impl Server {
             .args(self.address())
             .args(["--no-sync", "--checkpoint=fast"])
             .args(arguments));
-    }
-
-    /// Takes a base backup as one tar, which holds its own manifest.
-    pub(crate) fn stream(&self) -> Vec<u8> {
-        let output = command("pg_basebackup")
-            .args(self.address())
-            .args(["--checkpoint=fast", "--format=tar", "--wal-method=fetch", "--pgdata=-"])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
     }
 
     /// Waits until the newest whole segment is in the archive.
