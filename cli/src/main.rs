@@ -32,8 +32,8 @@ async fn main() -> ExitCode {
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
         Command::Retention(RetentionCommand::Plan(from)) => retention::explain(from, args.json),
-        Command::Retention(RetentionCommand::Schema) => {
-            retention::schema();
+        Command::Retention(RetentionCommand::Schema(of)) => {
+            retention::schema(&of);
             Ok(())
         }
     };
