@@ -60,7 +60,8 @@ fn every_function_has_events_and_every_folder_of_events_a_reader() {
     for entry in std::fs::read_dir(root().join("events")).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(
-            known.contains(&name.as_str()) || ["plan", "recover"].contains(&name.as_str()),
+            known.contains(&name.as_str())
+                || ["plan", "recover", "retention"].contains(&name.as_str()),
             "events/{name} belongs to nothing"
         );
     }
