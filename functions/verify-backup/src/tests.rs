@@ -188,9 +188,7 @@ async fn depths_that_are_not_this_functions_are_invalid() {
     let world = World::new();
     world.backup(Kind::Config, &id(1), b"configuration", Act::None);
     world.backup(Kind::DatabaseSnapshot, &id(1), b"", Act::Missing);
-    for (kind, depth) in
-        [(Kind::Config, Depth::Restored), (Kind::DatabaseSnapshot, Depth::Read)]
-    {
+    for (kind, depth) in [(Kind::Config, Depth::Restored), (Kind::DatabaseSnapshot, Depth::Read)] {
         let fault = world.ask(check(kind, &id(1), depth)).await.unwrap_err();
         assert_eq!(fault.name, ErrorName::InvalidInput);
     }

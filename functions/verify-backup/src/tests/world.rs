@@ -1,10 +1,8 @@
 //! A bucket in memory with backups in it, and everything else that the function asks.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, Ordering},
 };
 
 use jiff::{SignedDuration, Timestamp};

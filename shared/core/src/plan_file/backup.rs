@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::{
-    Kind, retention::Retention, schedule::BackupSchedule, verification::Verify,
-};
+use crate::backup::{Kind, retention::Retention, schedule::BackupSchedule, verification::Verify};
 
 /// What is backed up beside the database, and how it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
