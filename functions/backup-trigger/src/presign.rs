@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
-    http_request::{
-        SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
-    },
+    http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4,
 };
 use jiff::Timestamp;

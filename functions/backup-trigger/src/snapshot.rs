@@ -12,7 +12,7 @@ use lifeboat_core::{
     plan_file::Engine,
 };
 
-use crate::{Database, Manifests, Ports, Snapshot, SnapshotStatus, Snapshots, Work, World};
+use crate::{Database, Ports, Snapshot, SnapshotStatus, Work, World};
 
 /// How long the other region may fail to answer before the snapshot counts without its copy:
 /// longer than a throttle or a deployment, and no longer than two ticks of the schedule.
