@@ -9,12 +9,14 @@
 mod catalogue;
 mod choice;
 mod evidence;
+pub mod freshness;
 pub mod keys;
 mod kind;
 mod manifest;
 mod point;
 pub mod rds;
 pub mod retention;
+pub mod schedule;
 pub mod verification;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};

@@ -1,0 +1,174 @@
+//! How old the newest backup is that can be relied on.
+//!
+//! What is absent has no age, rather than a large one or a small one: the metric is then missing,
+//! and its alarm, which takes missing data for a breach, fires.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Catalogue, Kind, PointId, RecoveryPoint, Standing};
+use crate::ids::{AppName, Region};
+
+/// What there is of one kind of backup of one app, in one region.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Freshness {
+    /// The app.
+    pub app: AppName,
+    /// The kind.
+    pub kind: Kind,
+    /// The region.
+    pub region: Region,
+    /// The newest point that was verified; none when none is.
+    pub newest_verified: Option<PointId>,
+    /// The moment that it restores to.
+    pub taken_at: Option<Timestamp>,
+    /// How long before `now` that is, in seconds; the metric of the alarm.
+    pub age_seconds: Option<f64>,
+    /// The newest point, verified or not.
+    pub newest_taken: Option<PointId>,
+    /// The moment that the newest point restores to.
+    pub newest_taken_at: Option<Timestamp>,
+    /// Points that were never read or restored.
+    pub unverified: u64,
+    /// Points that are damaged.
+    pub damaged: u64,
+}
+
+/// The freshness of these kinds of an app's backups in one region, in the order of `kinds`; points
+/// of other apps and regions in the catalogue do not matter, and points from the future do not
+/// count: how old they are is not known.
+#[must_use]
+pub fn freshness(
+    catalogue: &Catalogue,
+    app: &AppName,
+    region: &Region,
+    kinds: &[Kind],
+    now: Timestamp,
+) -> Vec<Freshness> {
+    let mut seen: BTreeMap<Kind, Counts<'_>> = BTreeMap::new();
+    for point in &catalogue.points {
+        if point.app == *app && point.region == *region && point.taken_at <= now {
+            seen.entry(point.kind).or_default().add(point);
+        }
+    }
+    kinds
+        .iter()
+        .map(|kind| {
+            let counts = seen.get(kind).copied().unwrap_or_default();
+            Freshness {
+                app: app.clone(),
+                kind: *kind,
+                region: region.clone(),
+                newest_verified: counts.verified.map(|point| point.id.clone()),
+                taken_at: counts.verified.map(|point| point.taken_at),
+                age_seconds: counts
+                    .verified
+                    .map(|point| now.duration_since(point.taken_at).as_secs_f64()),
+                newest_taken: counts.taken.map(|point| point.id.clone()),
+                newest_taken_at: counts.taken.map(|point| point.taken_at),
+                unverified: counts.unverified,
+                damaged: counts.damaged,
+            }
+        })
+        .collect()
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts<'a> {
+    verified: Option<&'a RecoveryPoint>,
+    taken: Option<&'a RecoveryPoint>,
+    unverified: u64,
+    damaged: u64,
+}
+
+impl<'a> Counts<'a> {
+    fn add(&mut self, point: &'a RecoveryPoint) {
+        let newer = |known: Option<&'a RecoveryPoint>| {
+            known.is_none_or(|known| (known.taken_at, &known.id) < (point.taken_at, &point.id))
+        };
+        if newer(self.taken) {
+            self.taken = Some(point);
+        }
+        match point.checks.standing() {
+            Standing::Verified { .. } => {
+                if newer(self.verified) {
+                    self.verified = Some(point);
+                }
+            }
+            Standing::Unverified => self.unverified = self.unverified.saturating_add(1),
+            Standing::Damaged { .. } => self.damaged = self.damaged.saturating_add(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::{Check, Checks, Outcome};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn point(kind: Kind, taken_at: &str, read: Option<Outcome>) -> RecoveryPoint {
+        let taken_at = at(taken_at);
+        RecoveryPoint {
+            app: AppName::new("queue").unwrap(),
+            kind,
+            id: PointId::full(taken_at),
+            region: Region::new("us-west-2").unwrap(),
+            taken_at,
+            depends_on: Vec::new(),
+            wal: None,
+            size_bytes: 1,
+            checks: Checks {
+                read: read.map(|outcome| Check { at: taken_at, outcome }),
+                ..Checks::default()
+            },
+            locked_until: None,
+            held: false,
+        }
+    }
+
+    #[test]
+    fn the_age_is_that_of_the_newest_verified_point_and_absence_has_none() {
+        let elsewhere = RecoveryPoint {
+            region: Region::new("us-east-1").unwrap(),
+            ..point(Kind::DatabaseDump, "2026-11-24T11:00:00Z", Some(Outcome::Sound))
+        };
+        let catalogue = Catalogue {
+            complete: true,
+            points: vec![
+                point(Kind::DatabaseDump, "2026-11-22T00:00:00Z", Some(Outcome::Sound)),
+                point(Kind::DatabaseDump, "2026-11-23T00:00:00Z", Some(Outcome::Sound)),
+                point(Kind::DatabaseDump, "2026-11-23T12:00:00Z", None),
+                point(Kind::DatabaseDump, "2026-11-24T00:00:00Z", Some(Outcome::Damaged)),
+                point(Kind::DatabaseDump, "2026-11-25T00:00:00Z", Some(Outcome::Sound)),
+                point(Kind::Config, "2026-11-24T00:00:00Z", None),
+                elsewhere,
+            ],
+        };
+        let app = AppName::new("queue").unwrap();
+        let region = Region::new("us-west-2").unwrap();
+        let kinds = [Kind::DatabaseDump, Kind::Config, Kind::Cache];
+        let found = freshness(&catalogue, &app, &region, &kinds, at("2026-11-24T12:00:00Z"));
+        let brief: Vec<_> = found
+            .iter()
+            .map(|of| {
+                let id = of.newest_verified.as_ref().map(PointId::as_str);
+                (of.kind, id, of.age_seconds, of.unverified, of.damaged)
+            })
+            .collect();
+        assert_eq!(
+            brief,
+            [
+                (Kind::DatabaseDump, Some("20261123T000000Z-full"), Some(129_600.0), 1, 1),
+                (Kind::Config, None, None, 1, 0),
+                (Kind::Cache, None, None, 0, 0),
+            ]
+        );
+        assert_eq!(found[0].newest_taken, Some(PointId::full(at("2026-11-24T00:00:00Z"))));
+    }
+}
