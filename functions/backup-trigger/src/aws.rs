@@ -25,7 +25,8 @@ use lifeboat_runtime::{
 use crate::rds::Rds;
 
 /// Calls to another region: it may be dark, and the function has 30 s for all of a request.
-const FAR: FarLimits = FarLimits { attempt: Duration::from_secs(3), total: Duration::from_secs(6) };
+pub(crate) const FAR: FarLimits =
+    FarLimits { attempt: Duration::from_secs(3), total: Duration::from_secs(6) };
 
 /// The ports of this deployment.
 pub(crate) async fn ports() -> Result<Ports<Outside>, Fault> {

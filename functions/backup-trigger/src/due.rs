@@ -13,12 +13,13 @@ use lifeboat_core::{
 use lifeboat_hosts::Found;
 
 use crate::{
-    Database, Ports, SnapshotStatus, World, attempts::{self, Tries},
+    Database, Ports, SnapshotStatus, World,
+    attempts::{self, Tries},
     hosts, site_here,
 };
 
 /// The server's entry in a manifest's versions.
-const SERVER: &str = "postgres";
+const SERVER: &str = "server";
 /// The first version of PostgreSQL that takes incremental base backups (release notes of 17).
 const FIRST_INCREMENTAL: u32 = 17;
 

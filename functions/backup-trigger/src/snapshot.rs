@@ -83,7 +83,7 @@ pub(crate) async fn advance<W: World>(
         site: (*site_name).clone(),
         region: ports.region.clone(),
         source: format!("RDS snapshot {name} of {}", here.instance),
-        versions: [("postgres".to_owned(), here.engine_version.clone())].into(),
+        versions: [("server".to_owned(), here.engine_version.clone())].into(),
         started_at,
         ended_at: now,
         lsn: None,

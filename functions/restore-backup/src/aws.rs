@@ -12,9 +12,7 @@ use lifeboat_core::{
 use lifeboat_hosts::{FarLimits, Found, Order, Progress, RunCommand, To};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
-use restore_backup::{
-    Backups, HostWork, Instance, Plans, Ports, Restoring, Scratch, Seen, Sql,
-};
+use restore_backup::{Backups, HostWork, Instance, Plans, Ports, Restoring, Scratch, Seen, Sql};
 
 use crate::{rds::Rds, sql};
 
@@ -75,11 +73,7 @@ impl Backups for Outside {
 }
 
 impl HostWork for Outside {
-    async fn recent(
-        &self,
-        document: &'static str,
-        since: Timestamp,
-    ) -> Result<Vec<Found>, Fault> {
+    async fn recent(&self, document: &'static str, since: Timestamp) -> Result<Vec<Found>, Fault> {
         self.hosts.recent(&self.region, document, since).await
     }
 

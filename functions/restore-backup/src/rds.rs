@@ -27,8 +27,7 @@ impl Rds {
     }
 
     async fn describe(&self, name: &str) -> Result<Option<DbInstance>, Fault> {
-        let answer =
-            self.client.describe_db_instances().db_instance_identifier(name).send().await;
+        let answer = self.client.describe_db_instances().db_instance_identifier(name).send().await;
         match answer {
             Ok(answer) => Ok(answer.db_instances.unwrap_or_default().into_iter().next()),
             Err(error) if is(&error, "DBInstanceNotFound") => Ok(None),

@@ -202,7 +202,8 @@ impl Session {
         let mut pairs = Vec::new();
         for message in messages {
             if let SimpleQueryMessage::Row(row) = message {
-                let text = |index| Ok::<_, SqlError>(row.try_get(index)?.unwrap_or_default().to_owned());
+                let text =
+                    |index| Ok::<_, SqlError>(row.try_get(index)?.unwrap_or_default().to_owned());
                 pairs.push((text(0)?, text(1)?));
             }
         }

@@ -141,12 +141,7 @@ impl Manifests for World {
         "lifeboat-backups-000000000000-us-east-1"
     }
 
-    async fn catalogue(
-        &self,
-        app: &AppName,
-        kind: Kind,
-        _: Timestamp,
-    ) -> Result<Catalogue, Fault> {
+    async fn catalogue(&self, app: &AppName, kind: Kind, _: Timestamp) -> Result<Catalogue, Fault> {
         self.call()?;
         let manifests = self.manifests.lock().unwrap();
         let of_kind = manifests.keys().filter(|(of, _)| *of == kind);

@@ -40,7 +40,7 @@ async fn a_snapshot_is_taken_copied_and_then_has_its_manifest() {
     };
     assert_eq!(not_elsewhere, None);
     assert_eq!((manifest.started_at, manifest.ended_at), (now(), later));
-    assert_eq!(manifest.versions["postgres"], "16.4");
+    assert_eq!(manifest.versions["server"], "16.4");
     assert!(manifest.source.contains(NAME) && manifest.source.contains("queue-a"));
     let again = handle(start(KIND), &ports, later).await.unwrap();
     assert_eq!(again, Response::Complete { manifest, not_elsewhere });

@@ -34,10 +34,9 @@ async fn removed(ports: &Ports<World>) {
                 assert_eq!(response, Response::Removed);
                 return;
             }
-            Err(fault) => assert!(
-                matches!(fault.name, ErrorName::NotReady | ErrorName::Transient),
-                "{fault}"
-            ),
+            Err(fault) => {
+                assert!(matches!(fault.name, ErrorName::NotReady | ErrorName::Transient), "{fault}")
+            }
         }
         ports.world.advance();
     }

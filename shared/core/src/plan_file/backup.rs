@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::Kind;
+use crate::backup::{Kind, retention::Retention, schedule::BackupSchedule};
 
 /// What is backed up beside the database, and how it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -19,6 +19,11 @@ pub struct Backup {
     /// Questions that a restored database must answer with true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<SqlCheck>,
+    /// When backups are taken, by kind. What is not named is not taken.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedule: BackupSchedule,
+    /// What is kept, and for how long.
+    pub retention: Retention,
 }
 
 /// Files of one kind.
