@@ -47,6 +47,20 @@ pub(crate) enum Command {
     /// permit that the app checks before each write. A host that returns from an outage gets no
     /// permit before another region has confirmed that its epoch is still the newest.
     Guard(GuardArgs),
+    /// Say which recovery points a sweep would keep and delete, and why. Deletes nothing.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// Run the planner of the sweep on a catalogue from a file, and print each decision.
+    ///
+    /// Example: lifeboat retention plan --catalog events/retention/newest-corrupt.json --policy
+    /// events/retention/keep-one.toml --now 2026-11-24T12:00:00Z
+    Plan(crate::retention::PlanArgs),
+    /// Print the format of the catalogue and of the policy, as a JSON schema.
+    Schema,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,13 +7,14 @@ mod guard;
 mod output;
 mod plan;
 mod recover;
+mod retention;
 mod secret;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command, PlanCommand};
+use args::{Args, Command, PlanCommand, RetentionCommand};
 use output::Failure;
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,6 +31,11 @@ async fn main() -> ExitCode {
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
+        Command::Retention(RetentionCommand::Plan(from)) => retention::explain(from, args.json),
+        Command::Retention(RetentionCommand::Schema) => {
+            retention::schema();
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,10 @@
 //! The one place that prints.
 
+use std::{
+    fmt,
+    io::{BufWriter, StdoutLock, Write, stdout},
+};
+
 use lifeboat_core::Fault;
 use serde::Serialize;
 
@@ -47,5 +52,30 @@ pub(crate) fn say_json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => say(&text),
         Err(error) => complain(&format!("the answer cannot be written as JSON: {error}")),
+    }
+}
+
+/// A value for machines that is too large to be put together in memory first.
+pub(crate) fn say_large_json(value: &impl Serialize) {
+    let mut out = BufWriter::new(stdout().lock());
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(|error| error.to_string());
+    let written = written
+        .and_then(|()| writeln!(out).and_then(|()| out.flush()).map_err(|error| error.to_string()));
+    if let Err(error) = written {
+        complain(&format!("the answer cannot be written: {error}"));
+    }
+}
+
+/// Many lines for people, written together.
+pub(crate) struct Lines(BufWriter<StdoutLock<'static>>);
+
+impl Lines {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::new(stdout().lock()))
+    }
+
+    /// One more line. A reader that has gone away (`| head`) is no failure of ours.
+    pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
+        let _gone = writeln!(self.0, "{line}");
     }
 }

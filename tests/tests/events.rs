@@ -24,14 +24,16 @@ fn parses<T: DeserializeOwned>(value: serde_json::Value) -> Result<(), String> {
 }
 
 /// The functions, each with its contract.
-const FUNCTIONS: [(&str, common::Parse); 7] = [
+const FUNCTIONS: [(&str, common::Parse); 9] = [
     ("dns-failover", parses::<contract::dns_failover::Request>),
     ("health-probe", parses::<contract::health_probe::Request>),
     ("notify", parses::<contract::notify::Request>),
     ("plan-recovery", parses::<contract::plan_recovery::Request>),
     ("promote-replica", parses::<contract::promote_replica::Request>),
     ("recovery-log", parses::<contract::recovery_log::Request>),
+    ("retention-sweep", parses::<contract::retention_sweep::Request>),
     ("site-control", parses::<contract::site_control::Request>),
+    ("verify-backup", parses::<contract::verify_backup::Request>),
 ];
 
 #[test]

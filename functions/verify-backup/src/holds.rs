@@ -86,9 +86,8 @@ async fn objects_of<B: Objects>(
             Fault::transient(format!("{kind} {id} of {app} went away meanwhile; look again"))
         })?;
         objects.insert(keys::manifest(app, kind, &id));
-        objects.extend(
-            manifest.artifacts.iter().map(|one| keys::artifact(app, kind, &id, &one.name)),
-        );
+        objects
+            .extend(manifest.artifacts.iter().map(|one| keys::artifact(app, kind, &id, &one.name)));
         if let Some(wal) = &manifest.wal {
             let prefix = keys::wal_prefix(app, &wal.system);
             let key = |id: &PointId| keys::wal(app, &wal.system, id.as_str());

@@ -41,8 +41,8 @@ pub(crate) async fn artifacts<B: Content>(
             continue;
         };
         let source = ObjectSource::new(backups.bucket().clone(), key.clone(), head);
-        let report = in_time(until, point, manifest, read(key, source, options(point, artifact)))
-            .await??;
+        let report =
+            in_time(until, point, manifest, read(key, source, options(point, artifact))).await??;
         evidence.facts.push(fact(&artifact.name, &report));
         found(&artifact.name, &report, &mut evidence.findings);
         reports.push(report);
@@ -180,7 +180,8 @@ fn counts(manifest: &Manifest, reports: &[Report], findings: &mut Vec<EvidenceFi
         (!all.is_empty()).then(|| all.iter().sum::<u64>())
     };
     let differ = |what: &str, found: Option<u64>, expected: Option<u64>| {
-        let (found, expected) = found.zip(expected).filter(|(found, expected)| found != expected)?;
+        let (found, expected) =
+            found.zip(expected).filter(|(found, expected)| found != expected)?;
         Some(whole(format!("it holds {found} {what}, {expected} in the manifest")))
     };
     let keys = (!manifest.keys.is_empty()).then(|| manifest.keys.values().sum::<u64>());

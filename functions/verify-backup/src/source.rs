@@ -13,11 +13,7 @@ use bytes::{Buf, Bytes};
 use lifeboat_archive::Source;
 use lifeboat_catalogue::{Content, Head};
 use lifeboat_core::Fault;
-use tokio::{
-    runtime::Handle,
-    sync::mpsc,
-    task::JoinHandle,
-};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
 /// Bytes of one range: large enough that the first byte's latency (some 30 ms) is a small part of
 /// its transfer, small enough that the ranges in flight fit the smallest function.
@@ -71,8 +67,7 @@ async fn fetch<B: Content>(
         while coming.len() < AHEAD && offset < head.size_bytes {
             let len = RANGE.min(head.size_bytes - offset);
             let (bucket, key, etag) = (Arc::clone(&bucket), key.clone(), head.etag.clone());
-            let range =
-                tokio::spawn(async move { bucket.range(&key, &etag, offset, len).await });
+            let range = tokio::spawn(async move { bucket.range(&key, &etag, offset, len).await });
             coming.push_back(Range(range));
             offset += len;
         }

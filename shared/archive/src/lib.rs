@@ -11,15 +11,19 @@
 
 mod base;
 mod digest;
-
 mod input;
+mod layers;
 mod peel;
+mod pg_dump;
+mod read;
 mod report;
 mod source;
+mod stored;
 mod tar;
 mod wal;
 
 pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
+pub use read::{Options, read};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
 pub use wal::{Gap, NotASegment, SegmentName, WalReader, WalReport, gaps};

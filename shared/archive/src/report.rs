@@ -1,5 +1,7 @@
 //! What a reader found.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Findings that are kept in a report; the rest are only counted. A file whose every block is
@@ -26,6 +28,21 @@ pub enum Format {
     Wal,
     /// None of these.
     Unknown,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PgDump => "a pg_dump archive",
+            Self::Tar => "a tar archive",
+            Self::Image => "a container image archive",
+            Self::Rdb => "a Redis snapshot",
+            Self::Aof => "a Redis append-only file",
+            Self::BaseBackup => "a base backup",
+            Self::Wal => "a WAL segment",
+            Self::Unknown => "of no known format",
+        })
+    }
 }
 
 /// Where in the artifact.
@@ -118,5 +135,12 @@ impl Findings {
         if self.kept.len() < FINDINGS_KEPT {
             self.kept.push(Finding { place, message: message.into() });
         }
+    }
+
+    /// Adds another's, behind these.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.total += other.total;
+        let free = FINDINGS_KEPT.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(free));
     }
 }

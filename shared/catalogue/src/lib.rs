@@ -14,6 +14,7 @@ mod s3;
 pub mod store;
 #[doc(hidden)]
 pub mod testing;
+mod wal;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use store::{
     Content, DELETE_BATCH, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Undeleted,
     Version, VersionPage, Versions,
 };
+pub use wal::{Progress, Segment, Watermark};
 
 /// The backups in one region's bucket.
 #[derive(Debug)]

@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Depth, Kind, Outcome, PointId, WalSpan, keys};
+use super::{Depth, Kind, Outcome, PointId, WalSpan, keys, schema};
 use crate::ids::{AppName, Region};
 
 /// How a check of a recovery point ended, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// When it ended.
+    #[schemars(schema_with = "schema::moment")]
     pub at: Timestamp,
     /// How.
     pub outcome: Outcome,
 }
 
 /// The newest check of each depth; none where there was none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Checks {
     /// Of [`Depth::Present`].
@@ -94,7 +96,7 @@ impl Checks {
 }
 
 /// Something that can be restored, in one region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecoveryPoint {
     /// The app.
@@ -105,12 +107,13 @@ pub struct RecoveryPoint {
     pub id: PointId,
     /// The region that this copy is in.
     pub region: Region,
-    /// The moment that it restores to.
+    /// The moment that it restores to; for WAL, the moment at which it was archived.
+    #[schemars(schema_with = "schema::moment")]
     pub taken_at: Timestamp,
     /// The points of the same app, kind and region that it is restored on top of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<PointId>,
-    /// The WAL that it needs, when it is a physical backup.
+    /// The WAL that it needs, when it is a physical backup; itself, when it is a segment of WAL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<WalSpan>,
     /// Stored bytes; 0 while nobody has looked.
@@ -121,6 +124,7 @@ pub struct RecoveryPoint {
     pub checks: Checks,
     /// Until when object lock keeps it, whatever anybody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::moment_or_none")]
     pub locked_until: Option<Timestamp>,
     /// Whether someone holds it (a legal hold, or a tag on a snapshot).
     #[serde(default)]
@@ -128,7 +132,7 @@ pub struct RecoveryPoint {
 }
 
 /// What can be restored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
     /// Whether everything that there is was listed. From an incomplete listing nothing is deleted.

@@ -17,6 +17,7 @@ mod point;
 pub mod rds;
 pub mod retention;
 pub mod schedule;
+mod schema;
 pub mod verification;
 
 pub use catalogue::{Catalogue, Check, Checks, Listed, RecoveryPoint, Standing};

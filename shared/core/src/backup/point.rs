@@ -3,7 +3,10 @@
 use std::fmt;
 
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::schema;
 
 /// The name of a recovery point within its app and kind; names sort by time.
 ///
@@ -12,8 +15,11 @@ use serde::{Deserialize, Serialize};
 /// it, 24 hexadecimal digits, which sorts by position.
 ///
 /// The time is that of the schedule's slot, so that a backup that is asked for twice is one backup.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = schema::POINT_ID))]
 pub struct PointId(String);
 
 /// A name that is not a recovery point's.

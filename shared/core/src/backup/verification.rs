@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, Depth, Kind, Outcome, PointId, RecoveryPoint, Standing};
 
@@ -25,6 +26,41 @@ impl Default for Cadence {
     fn default() -> Self {
         let day = SignedDuration::from_hours(24);
         Self { read_every: day, restore_every: day, limit: 50 }
+    }
+}
+
+/// How often backups are checked again: the section `[backup.verify]` of the plan file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// Hours after which the newest point of each kind is read again.
+    pub read_every_hours: u32,
+    /// Hours after which a point of each kind is restored again.
+    pub restore_every_hours: u32,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { read_every_hours: 24, restore_every_hours: 24 }
+    }
+}
+
+impl Verify {
+    /// Whether it says nothing of its own.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The same as times, with the bound of one run.
+    #[must_use]
+    pub fn cadence(self) -> Cadence {
+        let hours = |hours: u32| SignedDuration::from_hours(i64::from(hours));
+        Cadence {
+            read_every: hours(self.read_every_hours),
+            restore_every: hours(self.restore_every_hours),
+            ..Cadence::default()
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::{Kind, retention::Retention, schedule::BackupSchedule};
+use crate::backup::{Kind, retention::Retention, schedule::BackupSchedule, verification::Verify};
 
 /// What is backed up beside the database, and how it is proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -24,6 +24,9 @@ pub struct Backup {
     pub schedule: BackupSchedule,
     /// What is kept, and for how long.
     pub retention: Retention,
+    /// How often backups are checked again.
+    #[serde(skip_serializing_if = "Verify::is_default")]
+    pub verify: Verify,
 }
 
 /// Files of one kind.

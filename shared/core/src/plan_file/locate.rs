@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use toml_edit::{Document, Item};
 
 use super::{
@@ -39,16 +40,27 @@ impl fmt::Display for Located {
 /// # Errors
 /// Every mistake, located; nothing has been touched. The caller shows them all.
 pub fn read(text: &str) -> Result<AppPlan, Vec<Located>> {
-    let plan: AppPlan = toml::from_str(text).map_err(|error| {
+    read_with(text, check)
+}
+
+/// What `text` (TOML) describes, when `check` finds nothing wrong with it.
+///
+/// # Errors
+/// Every mistake, located.
+pub fn read_with<T: DeserializeOwned>(
+    text: &str,
+    check: impl Fn(&T) -> Vec<Problem>,
+) -> Result<T, Vec<Located>> {
+    let value: T = toml::from_str(text).map_err(|error| {
         let (line, column) = match error.span() {
             Some(span) => position(text, span.start),
             None => (None, None),
         };
         vec![Located { line, column, path: String::new(), message: one_line(error.message()) }]
     })?;
-    let problems = check(&plan);
+    let problems = check(&value);
     if problems.is_empty() {
-        return Ok(plan);
+        return Ok(value);
     }
     let document = Document::parse(text).ok();
     let mut located: Vec<Located> = problems

@@ -11,5 +11,5 @@ mod model;
 
 pub use backup::{Backup, Files, Images, SqlCheck};
 pub use check::{Problem, check};
-pub use locate::{Located, read};
+pub use locate::{Located, read, read_with};
 pub use model::*;

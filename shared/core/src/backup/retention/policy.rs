@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{backup::Kind, plan_file::Problem};
@@ -14,7 +15,7 @@ use crate::{backup::Kind, plan_file::Problem};
 /// tiers = { weekly = 4, monthly = 12 }
 /// limit = { deletions = 1000 }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// Days that the points of a kind are kept at least; [`Retention::days`] has the defaults.
@@ -33,7 +34,7 @@ pub struct Retention {
 /// How many periods keep one point each: of the newest periods that have one, the newest verified
 /// point, or the newest that is not known to be damaged where none is verified. Periods are UTC's;
 /// weeks are those of ISO 8601. WAL is in no tier: a single segment restores nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tiers {
     /// Days.
@@ -56,7 +57,7 @@ impl Tiers {
 
 /// How much one run may delete. A mistake in a policy then costs a bounded part of what there is,
 /// and somebody sees it before the next run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limit {
     /// Recovery points.
