@@ -55,9 +55,8 @@ mod tests {
 
     #[test]
     fn a_failed_backup_waits_longer_each_time_and_is_given_up_after_three() {
-        let judge = |tries: &[Found], minutes| {
-            judge(&tries.iter().collect::<Vec<_>>(), at(minutes))
-        };
+        let judge =
+            |tries: &[Found], minutes| judge(&tries.iter().collect::<Vec<_>>(), at(minutes));
         let failed = |minutes| found(minutes, Some(false));
         assert_eq!(judge(&[], 0), Tries::Free);
         assert_eq!(judge(&[failed(0)], 14), Tries::Paused);

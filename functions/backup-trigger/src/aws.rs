@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use lifeboat_catalogue::{Backups, Span};
 use lifeboat_core::{
     AppName, Fault, Region, SiteName,
-    backup::{Kind, Manifest, PointId, keys},
+    backup::{Catalogue, Kind, Manifest, PointId, keys},
     plan_file::{AppPlan, HostTag},
 };
 use lifeboat_hosts::{FarLimits, Found, Order, Progress, RunCommand, To};
@@ -25,7 +25,7 @@ use lifeboat_runtime::{
 use crate::rds::Rds;
 
 /// Calls to another region: it may be dark, and the function has 30 s for all of a request.
-const FAR: FarLimits =
+pub(crate) const FAR: FarLimits =
     FarLimits { attempt: Duration::from_secs(3), total: Duration::from_secs(6) };
 
 /// The ports of this deployment.
@@ -90,19 +90,14 @@ impl Manifests for Outside {
         &self.bucket
     }
 
-    async fn points(
+    async fn catalogue(
         &self,
         app: &AppName,
         kind: Kind,
         since: Timestamp,
-    ) -> Result<Vec<PointId>, Fault> {
+    ) -> Result<Catalogue, Fault> {
         let span = Span { from: Some(since), until: None };
-        let listed = self.backups.manifests(app, Some(kind), &span).await?;
-        Ok(listed
-            .iter()
-            .filter_map(|object| keys::read_manifest(&object.key))
-            .map(|(_, _, id)| id)
-            .collect())
+        self.backups.catalogue_within(app, Some(kind), &span).await
     }
 
     async fn manifest(
@@ -138,11 +133,7 @@ impl Manifests for Outside {
 }
 
 impl HostWork for Outside {
-    async fn recent(
-        &self,
-        document: &'static str,
-        since: Timestamp,
-    ) -> Result<Vec<Found>, Fault> {
+    async fn recent(&self, document: &'static str, since: Timestamp) -> Result<Vec<Found>, Fault> {
         self.hosts.recent(&self.region, document, since).await
     }
 
@@ -182,12 +173,7 @@ impl Snapshots for Outside {
         self.rds.copy(snapshot, to, tags).await
     }
 
-    async fn mark(
-        &self,
-        snapshot: &Snapshot,
-        tag: &'static str,
-        value: &str,
-    ) -> Result<(), Fault> {
+    async fn mark(&self, snapshot: &Snapshot, tag: &'static str, value: &str) -> Result<(), Fault> {
         self.rds.mark(&snapshot.arn, tag, value).await
     }
 
@@ -197,14 +183,18 @@ impl Snapshots for Outside {
 }
 
 impl Meter for Outside {
-    fn window(&self, app: &AppName, region: &Region, window: Window, now: Timestamp) {
+    fn report(&self, app: &AppName, region: &Region, window: Window, now: Timestamp) {
         let dimensions = [("app", app.as_str()), ("region", region.as_str())];
         let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| {
             from.zip(to).map_or(f64::NAN, |(from, to)| to.duration_since(from).as_secs_f64())
         };
         // What is not known is left out: missing data must not read as zero.
         let metrics = [
-            Metric::new("PitrWindowSeconds", seconds(window.earliest, window.latest), Unit::Seconds),
+            Metric::new(
+                "PitrWindowSeconds",
+                seconds(window.earliest, window.latest),
+                Unit::Seconds,
+            ),
             Metric::new("PitrLagSeconds", seconds(window.latest, Some(now)), Unit::Seconds),
         ];
         emf(now, &dimensions, &metrics);

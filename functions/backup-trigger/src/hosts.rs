@@ -9,7 +9,7 @@ use lifeboat_core::{
 use lifeboat_hosts::{Order, Progress, joined};
 
 use crate::{
-    HostWork, Manifests, Ports, Work, World,
+    Ports, Work, World,
     attempts::{self, Tries},
 };
 

@@ -23,11 +23,11 @@ use lifeboat_core::{
 };
 
 pub use hosts::DOCUMENT;
-pub use snapshot::ALONE_TAG;
 pub use ports::{
     Database, HostWork, Manifests, Meter, Plans, Ports, Sites, Snapshot, SnapshotStatus, Snapshots,
     Window, World,
 };
+pub use snapshot::ALONE_TAG;
 
 /// Carries out a request, as far as it goes without waiting.
 ///

@@ -5,7 +5,7 @@ use std::future::Future;
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region, SiteName,
-    backup::{Kind, Manifest, PointId},
+    backup::{Catalogue, Kind, Manifest, PointId},
     plan_file::{AppPlan, HostTag},
 };
 use lifeboat_hosts::{Found, Order, Progress};
@@ -27,13 +27,13 @@ pub trait Manifests {
     /// The bucket's name.
     fn bucket(&self) -> &str;
 
-    /// The points of a kind that were taken since then.
-    fn points(
+    /// The points of a kind that were taken since then, with their checks.
+    fn catalogue(
         &self,
         app: &AppName,
         kind: Kind,
         since: Timestamp,
-    ) -> impl Future<Output = Result<Vec<PointId>, Fault>> + Send;
+    ) -> impl Future<Output = Result<Catalogue, Fault>> + Send;
 
     /// A point's manifest; none when the backup is not there.
     fn manifest(
@@ -160,7 +160,7 @@ pub trait Snapshots {
 /// Metrics.
 pub trait Meter {
     /// Reports the window of an app in a region.
-    fn window(&self, app: &AppName, region: &Region, window: Window, now: Timestamp);
+    fn report(&self, app: &AppName, region: &Region, window: Window, now: Timestamp);
 }
 
 /// All of it.

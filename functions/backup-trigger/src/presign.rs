@@ -4,13 +4,11 @@
 //! inside it, signed for the region that it comes from (API reference, `CopyDBSnapshot`,
 //! `PreSignedUrl`). Other SDKs make it from `SourceRegion`; the Rust one leaves it to the caller.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
-    http_request::{
-        SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
-    },
+    http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign},
     sign::v4,
 };
 use jiff::Timestamp;
@@ -42,6 +40,8 @@ pub(crate) fn url(
     let fail = |error: &dyn std::fmt::Display| {
         Fault::needs_human(format!("the request for the snapshot's copy cannot be signed: {error}"))
     };
+    let since = Duration::try_from(now.duration_since(Timestamp::UNIX_EPOCH))
+        .map_err(|error| fail(&error))?;
     let host = copy
         .endpoint
         .map_or_else(|| format!("https://rds.{}.{}", copy.from, domain(copy.from)), str::to_owned);
@@ -62,7 +62,7 @@ pub(crate) fn url(
         .identity(&identity)
         .region(copy.from)
         .name("rds")
-        .time(SystemTime::from(now))
+        .time(UNIX_EPOCH + since)
         .settings(settings)
         .build()
         .map_err(|error| fail(&error))?

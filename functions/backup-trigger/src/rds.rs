@@ -75,9 +75,9 @@ impl Rds {
         match asked {
             Ok(_) => Ok(()),
             Err(error) if is(&error, "DBSnapshotAlreadyExists") => Ok(()),
-            Err(error) if is(&error, "InvalidDBInstanceState") => Err(Fault::not_ready(format!(
-                "snapshot {instance}: RDS says that it is busy"
-            ))),
+            Err(error) if is(&error, "InvalidDBInstanceState") => {
+                Err(Fault::not_ready(format!("snapshot {instance}: RDS says that it is busy")))
+            }
             Err(error) if is(&error, "DBInstanceNotFound") => Err(Fault::needs_human(format!(
                 "there is no RDS instance {instance} in this region; correct \
                  sites.*.database.identifier of the plan"
@@ -122,10 +122,9 @@ impl Rds {
         let provider = self.config.credentials_provider().ok_or_else(|| {
             Fault::needs_human("the function has no credentials; give it its role back")
         })?;
-        let credentials = provider
-            .provide_credentials()
-            .await
-            .map_err(|error| Fault::transient(format!("read the function's credentials: {error}")))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| {
+            Fault::transient(format!("read the function's credentials: {error}"))
+        })?;
         presign::url(copy, credentials, clock::now())
     }
 
@@ -163,8 +162,8 @@ impl Rds {
         let mut window = Window::default();
         for backup in &backups {
             let Some(here) = backup.restore_window() else { continue };
-            window.earliest = here.earliest_time().and_then(moment).into_iter()
-                .chain(window.earliest).min();
+            window.earliest =
+                here.earliest_time().and_then(moment).into_iter().chain(window.earliest).min();
             window.latest = here.latest_time().and_then(moment).max(window.latest);
         }
         if *region == self.own {

@@ -12,7 +12,7 @@ use lifeboat_core::{
     plan_file::Engine,
 };
 
-use crate::{Database, Manifests, Ports, Snapshot, SnapshotStatus, Snapshots, Work, World};
+use crate::{Database, Ports, Snapshot, SnapshotStatus, Work, World};
 
 /// How long the other region may fail to answer before the snapshot counts without its copy:
 /// longer than a throttle or a deployment, and no longer than two ticks of the schedule.
@@ -83,7 +83,7 @@ pub(crate) async fn advance<W: World>(
         site: (*site_name).clone(),
         region: ports.region.clone(),
         source: format!("RDS snapshot {name} of {}", here.instance),
-        versions: [("postgres".to_owned(), here.engine_version.clone())].into(),
+        versions: [("server".to_owned(), here.engine_version.clone())].into(),
         started_at,
         ended_at: now,
         lsn: None,

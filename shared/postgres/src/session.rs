@@ -104,6 +104,13 @@ const SHORTEN_RETRY: [&str; 2] =
 /// Time for each of the two statements above.
 const SHORTEN_RETRY_LIMIT: Duration = Duration::from_secs(1);
 
+/// Ordinary tables and partitions, without the server's own; the parent of partitions holds no row.
+const TABLES: &str = "SELECT n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname) \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relkind = 'r' AND c.relpersistence <> 't' \
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' \
+     ORDER BY 1";
+
 impl Session {
     /// What the server is and how far its WAL goes.
     ///
@@ -145,6 +152,62 @@ impl Session {
             Err(SqlError::Failed { code, .. }) if code == "55000" => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Every statement of this session from now on is refused if it would write.
+    ///
+    /// # Errors
+    /// [`SqlError`] when the server does not answer within `limit`.
+    pub async fn only_read(&self, limit: Duration) -> Result<(), SqlError> {
+        self.row("SET default_transaction_read_only = on", limit).await.map(|_| ())
+    }
+
+    /// The tables of this database that are not the server's own, each with its rows counted one by
+    /// one, which reads all of them; by schema and name, as in `public.tickets`.
+    ///
+    /// # Errors
+    /// [`SqlError`], also when counting one table takes longer than `limit`, or when a row cannot
+    /// be read.
+    pub async fn tables(&self, limit: Duration) -> Result<Vec<(String, u64)>, SqlError> {
+        let mut tables = Vec::new();
+        for (name, quoted) in self.pairs(TABLES, limit).await? {
+            let row = self.row(&format!("SELECT count(*) FROM {quoted}"), limit).await?;
+            let count = column(&row, 0)?.and_then(|text| text.parse().ok());
+            let count = count.ok_or_else(|| unreadable(format!("no count of {name}")))?;
+            tables.push((name, count));
+        }
+        Ok(tables)
+    }
+
+    /// Whether a query of one row and one boolean column answers with true.
+    ///
+    /// # Errors
+    /// [`SqlError`]; [`SqlError::Failed`] also when it has no such answer.
+    pub async fn holds(&self, query: &str, limit: Duration) -> Result<bool, SqlError> {
+        match column(&self.row(query, limit).await?, 0)? {
+            Some("t") => Ok(true),
+            Some("f") | None => Ok(false),
+            Some(_) => Err(unreadable("the query does not answer with true or false".to_owned())),
+        }
+    }
+
+    /// The first two columns of every row.
+    async fn pairs(
+        &self,
+        statement: &str,
+        limit: Duration,
+    ) -> Result<Vec<(String, String)>, SqlError> {
+        let messages =
+            within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
+        let mut pairs = Vec::new();
+        for message in messages {
+            if let SimpleQueryMessage::Row(row) = message {
+                let text =
+                    |index| Ok::<_, SqlError>(row.try_get(index)?.unwrap_or_default().to_owned());
+                pairs.push((text(0)?, text(1)?));
+            }
+        }
+        Ok(pairs)
     }
 
     /// The first row of the answer, or an empty answer's nothing as an error.

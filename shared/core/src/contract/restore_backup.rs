@@ -68,6 +68,16 @@ pub enum Request {
         /// The commands that were sent to hosts for it, oldest first.
         commands: Vec<String>,
     },
+    /// Remove what a restore into a scratch place has left, whatever became of it. That it is not
+    /// gone *yet* is the error `NotReady`.
+    Remove {
+        /// The app.
+        app: AppName,
+        /// The kind.
+        kind: Kind,
+        /// The recovery point.
+        id: PointId,
+    },
 }
 
 /// How a restore ended.
@@ -110,9 +120,11 @@ pub enum Response {
         /// The commands on hosts; empty when RDS does the work.
         commands: Vec<String>,
     },
-    /// Of [`Request::Poll`].
+    /// Of [`Request::Poll`], and of [`Request::Start`] when there is nothing to wait for.
     Restored {
         /// How it ended.
         result: Box<RestoreResult>,
     },
+    /// Of [`Request::Remove`]: nothing is left. Hosts remove what is theirs themselves.
+    Removed,
 }

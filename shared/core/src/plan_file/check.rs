@@ -3,6 +3,8 @@
 //! Every rule that can be broken by a plan that parses is here, each with the reason it exists;
 //! [`check`] reports all of them at once, because an operator mends a file once.
 
+use crate::backup::{Kind, retention, schedule};
+
 use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
 
 /// A mistake in a plan: where, and what to do.
@@ -28,6 +30,7 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     dns(plan, &mut report);
     scenarios(plan, &mut report);
     secrets(plan, &mut report);
+    backup(plan, &mut report);
     report.problems
 }
 
@@ -43,6 +46,30 @@ impl Report {
     fn add(&mut self, path: &[&str], message: String) {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
         self.problems.push(Problem { path, message });
+    }
+}
+
+fn backup(plan: &AppPlan, report: &mut Report) {
+    let Some(backup) = &plan.backup else { return };
+    let found = [
+        ("schedule", schedule::check(&backup.schedule, &backup.retention)),
+        ("retention", retention::check(&backup.retention)),
+    ];
+    for (section, problems) in found {
+        for problem in problems {
+            let path = ["backup", section].into_iter().map(str::to_owned).chain(problem.path);
+            report.problems.push(Problem { path: path.collect(), message: problem.message });
+        }
+    }
+    for kind in backup.schedule.keys() {
+        if *kind == Kind::DatabaseSnapshot && plan.database.engine != Engine::Rds {
+            report.add(
+                &["backup", "schedule", kind.as_str()],
+                "snapshots are RDS's, and database.engine is not rds; schedule database-dump or \
+                 database-base"
+                    .to_owned(),
+            );
+        }
     }
 }
 

@@ -1,0 +1,5 @@
+//! The handler with fakes: run twice, failed at each call.
+
+mod fake;
+mod hosts;
+mod snapshots;

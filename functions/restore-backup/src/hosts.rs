@@ -1,0 +1,113 @@
+//! What a host restores: the document `lifeboat-restore`.
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_core::{
+    AppName, Fault,
+    backup::{Kind, PointId},
+    contract::restore_backup::{Response, RestoreResult},
+};
+use lifeboat_hosts::{Order, Progress, joined};
+
+use crate::{Ports, Work, World};
+
+/// The Systems Manager document that a host runs.
+pub const DOCUMENT: &str = "lifeboat-restore";
+/// Seconds within which the host must take the command.
+const DELIVERY_SECONDS: i32 = 120;
+/// How far back a command is looked for that is under way: longer than the document may run.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
+
+fn order(work: &Work<'_>, region: &str, bucket: &str) -> Order {
+    let Work { plan, name, kind, id, target, .. } = work;
+    Order {
+        document: DOCUMENT,
+        parameters: vec![
+            ("Action", "restore".to_owned()),
+            ("App", plan.app.to_string()),
+            ("Site", name.to_string()),
+            ("Region", region.to_owned()),
+            ("Bucket", bucket.to_owned()),
+            ("Kind", kind.to_string()),
+            ("Point", id.to_string()),
+            ("Target", target.as_str().to_owned()),
+        ],
+        comment: format!("restore {} {kind} {id}", plan.app),
+        delivery_seconds: DELIVERY_SECONDS,
+    }
+}
+
+pub(crate) async fn start<W: World>(
+    work: &Work<'_>,
+    ports: &Ports<W>,
+    now: Timestamp,
+) -> Result<Response, Fault> {
+    let Work { plan, name, site, kind, id, .. } = work;
+    let Some(tag) = &site.hosts else {
+        return Err(Fault::invalid(format!(
+            "the plan of {} names no hosts for site {name}, and a {kind} backup is restored on one; \
+             add [sites.{name}.hosts]",
+            plan.app
+        )));
+    };
+    let world = &ports.world;
+    let order = order(work, ports.region.as_str(), world.bucket());
+    let recent = world.recent(DOCUMENT, now - LOOK_BACK).await?;
+    let open = recent.iter().find(|found| found.is(&order) && found.succeeded.is_none());
+    if let Some(open) = open {
+        return Ok(Response::Started { commands: vec![open.id.clone()] });
+    }
+    let Some(host) = world.pick(tag).await? else {
+        return Err(Fault::needs_human(format!(
+            "no host with tag {}={} is online in {}, so nobody can restore {kind} backup {id} of \
+             {}; see that their Systems Manager agent runs",
+            tag.tag, tag.value, ports.region, plan.app
+        )));
+    };
+    let command = world.send(&host, &order).await?;
+    tracing::info!(event = "restore_begun", %kind, point = %id, host, command);
+    Ok(Response::Started { commands: vec![command] })
+}
+
+pub(crate) async fn poll<W: World>(
+    app: &AppName,
+    kind: Kind,
+    id: &PointId,
+    commands: &[String],
+    ports: &Ports<W>,
+) -> Result<Response, Fault> {
+    let Some(command) = commands.last() else {
+        return Err(Fault::invalid(format!(
+            "a restore of {kind} is asked about by the command that makes it; start it first"
+        )));
+    };
+    let what = || format!("{kind} backup {id} of {app}");
+    match ports.world.progress(command).await? {
+        Progress::Pending => {
+            Err(Fault::not_ready(format!("{} is being restored by command {command}", what())))
+        }
+        Progress::Succeeded { .. } => {
+            let output = ports.world.output(command).await?;
+            let result = read(&output).map_err(|error| {
+                Fault::needs_human(format!(
+                    "command {command} restored {} and its last line cannot be read ({error}); do \
+                     the host and the functions have the same version?",
+                    what()
+                ))
+            })?;
+            Ok(Response::Restored { result: Box::new(result) })
+        }
+        Progress::NoHosts => Err(Fault::needs_human(format!(
+            "{} was not restored: command {command} reached no host",
+            what()
+        ))),
+        Progress::Failed(failures) => {
+            Err(Fault::needs_human(format!("{} was not restored ({})", what(), joined(&failures))))
+        }
+    }
+}
+
+/// The result that the last line of the output is.
+fn read(output: &str) -> Result<RestoreResult, serde_json::Error> {
+    let line = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    serde_json::from_str(line)
+}

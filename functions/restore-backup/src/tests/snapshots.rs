@@ -1,0 +1,135 @@
+//! Snapshots that RDS restores into a scratch instance.
+
+use std::sync::atomic::Ordering;
+
+use lifeboat_core::{
+    ErrorName,
+    backup::{Outcome, TableCount},
+};
+
+use super::{super::*, fake::*};
+
+const KIND: Kind = Kind::DatabaseSnapshot;
+
+fn remove() -> Request {
+    Request::Remove { app: app(), kind: KIND, id: point() }
+}
+
+/// Starts and asks until there is an answer, RDS advancing in between.
+async fn restored(ports: &Ports<World>) -> Result<Response, Fault> {
+    for _ in 0..10 {
+        match handle(start(KIND, Target::Scratch), ports, now()).await {
+            Ok(Response::Started { .. }) => ports.world.advance(),
+            Err(fault) if fault.name == ErrorName::Transient => {}
+            other => return other,
+        }
+    }
+    panic!("it does not end")
+}
+
+async fn removed(ports: &Ports<World>) {
+    for _ in 0..10 {
+        match handle(remove(), ports, now()).await {
+            Ok(response) => {
+                assert_eq!(response, Response::Removed);
+                return;
+            }
+            Err(fault) => {
+                assert!(matches!(fault.name, ErrorName::NotReady | ErrorName::Transient), "{fault}")
+            }
+        }
+        ports.world.advance();
+    }
+    panic!("it is not removed")
+}
+
+#[tokio::test]
+async fn a_failure_at_any_call_ends_in_a_verdict_and_leaves_nothing() {
+    for place in 0..16 {
+        let ports = ports(World { fail_at: Some(place), ..World::default() });
+        let response = restored(&ports).await.unwrap();
+        let Response::Restored { result } = response else { panic!("{response:?}") };
+        assert_eq!(result.outcome, Outcome::Sound, "call {place}");
+        assert!(result.facts[0].contains("1 tables with 7 rows"), "{:?}", result.facts);
+        removed(&ports).await;
+        assert_eq!(ports.world.restored.load(Ordering::SeqCst), 1, "call {place}");
+        assert_eq!(*ports.world.instance.lock().unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_missing_is_a_damaged_backup() {
+    let ports = ports(World { no_snapshot: true, ..World::default() });
+    let response = restored(&ports).await.unwrap();
+    let Response::Restored { result } = response else { panic!("{response:?}") };
+    assert_eq!(result.outcome, Outcome::Damaged);
+    assert!(result.findings[0].message.contains("lifeboat-queue-20261124t120000z in us-west-2"));
+    removed(&ports).await;
+}
+
+#[tokio::test]
+async fn an_instance_without_our_tag_is_neither_read_nor_deleted() {
+    let ports = ports(World { foreign: true, ..World::default() });
+    assert_eq!(restored(&ports).await.unwrap_err().name, ErrorName::Refused);
+    let fault = handle(remove(), &ports, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused, "{fault}");
+    assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_instance_goes_whatever_the_look_found_or_how_it_failed() {
+    let empty = Ok(Seen::default());
+    let denied = Err(Fault::needs_human("password authentication failed"));
+    for look in [empty, denied] {
+        let ports = ports(World { look: Some(look.clone()), ..World::default() });
+        match (look, restored(&ports).await) {
+            (Ok(_), Ok(Response::Restored { result })) => {
+                assert_eq!(result.outcome, Outcome::Damaged);
+            }
+            (Err(expected), Err(fault)) => assert_eq!(fault, expected),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 1);
+        removed(&ports).await;
+    }
+    let ports = ports(World::default());
+    handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
+    ports.world.instance.lock().unwrap().as_mut().unwrap().state =
+        InstanceState::Failed("incompatible-restore".into());
+    let fault = handle(poll(KIND, &[]), &ports, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman);
+    removed(&ports).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_never_goes_over_the_sites_own_instance() {
+    let points = vec![(POINT, Some(Outcome::Sound))];
+    let ports = ports(World { points, ..World::default() });
+    let fault = handle(start(KIND, Target::Place), &ports, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
+    assert_eq!(ports.world.restored.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn every_difference_from_the_manifest_is_a_finding() {
+    let count = |table: &str, rows| TableCount { table: table.into(), rows };
+    let mut expected = manifest(KIND);
+    expected.tables = vec![count("public.a", 1), count("public.b", 2), count("public.c", 3)];
+    let seen = Seen {
+        in_recovery: true,
+        tables: [("public.a".into(), 1), ("public.b".into(), 1)].into(),
+        checks: vec![
+            ("holds".into(), Ok(true)),
+            ("fails".into(), Ok(false)),
+            ("breaks".into(), Err("no such column".into())),
+        ],
+        unreadable: Vec::new(),
+    };
+    let (facts, findings) = judge(&expected, &seen);
+    let places: Vec<&str> = findings.iter().map(|finding| finding.place.as_str()).collect();
+    assert_eq!(places, ["", "table public.b", "table public.c", "check fails", "check breaks"]);
+    assert!(facts.contains(&"1 of 3 checks of the plan hold".to_owned()), "{facts:?}");
+    let sound = Seen { in_recovery: false, checks: Vec::new(), ..seen };
+    expected.tables = vec![count("public.a", 1), count("public.b", 1)];
+    assert!(judge(&expected, &sound).1.is_empty());
+}
