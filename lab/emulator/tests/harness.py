@@ -17,6 +17,7 @@ from pathlib import Path
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError  # noqa: F401 (for the tests)
 
 WRAP = Path(__file__).resolve().parents[1] / "wrap.py"
 EAST, WEST = "us-east-1", "us-west-2"

@@ -69,7 +69,10 @@ Resources:
   Letters: {Type: AWS::SQS::Queue}
   Replica:
     Type: AWS::S3::Bucket
-    Properties: {BucketName: cfn-replica, VersioningConfiguration: {Status: Enabled}}
+    Properties:
+      BucketName: cfn-replica
+      ObjectLockEnabled: true
+      VersioningConfiguration: {Status: Enabled}
   Vault:
     Type: AWS::S3::Bucket
     DependsOn: Replica
@@ -96,7 +99,10 @@ Resources:
             Priority: 1
             Filter: {Prefix: ""}
             DeleteMarkerReplication: {Status: Enabled}
-            Destination: {Bucket: !GetAtt Replica.Arn}
+            SourceSelectionCriteria: {SseKmsEncryptedObjects: {Status: Enabled}}
+            Destination:
+              Bucket: !GetAtt Replica.Arn
+              EncryptionConfiguration: {ReplicaKmsKeyID: !Sub "arn:aws:kms:us-west-2:${AWS::AccountId}:key/cfn"}
       Tags: [{Key: app, Value: queue}]
   Function:
     Type: AWS::Serverless::Function
@@ -235,6 +241,7 @@ class CloudFormation(unittest.TestCase):
         self.assertEqual((lifecycle["Filter"], lifecycle["Expiration"]["Days"]), ({"Prefix": "wal/"}, 30))
         self.assertEqual(lifecycle["NoncurrentVersionExpiration"]["NoncurrentDays"], 3)
         self.assertEqual(s3.get_bucket_tagging(**name)["TagSet"][0], {"Key": "app", "Value": "queue"})
+        harness.role("replication", harness.ALL)
         s3.put_object(**name, Key="dump", Body=b"x")
         self.assertEqual(s3.get_object(Bucket="cfn-replica", Key="dump")["ReplicationStatus"], "REPLICA")
 

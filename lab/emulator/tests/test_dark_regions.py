@@ -4,7 +4,7 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import EAST, WEST, client, finished, function, invoke, lab, machine, run, wait_for
+from harness import ALL, EAST, WEST, client, finished, function, invoke, lab, machine, role, run, wait_for
 
 ECHO = "def handle(event): return dict(pid=os.getpid())"
 
@@ -80,7 +80,7 @@ class DarkRegions(unittest.TestCase):
         }
         source.put_bucket_replication(
             Bucket="dark-source",
-            ReplicationConfiguration={"Role": "arn:aws:iam::000000000000:role/r", "Rules": [rule]},
+            ReplicationConfiguration={"Role": role("dark-replication", ALL), "Rules": [rule]},
         )
         switch("dark", "kill")
         version = source.put_object(Bucket="dark-source", Key="dump", Body=b"x")["VersionId"]

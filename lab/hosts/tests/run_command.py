@@ -214,3 +214,48 @@ assert client("us-east-1").describe_instance_information()["InstanceInformationL
 ssm.delete_document(Name="script")
 refused("InvalidDocument", ssm.delete_document, Name="script")
 print("all of Run Command holds")
+
+# What backups ask for: one online host by its tag, a document with a time limit of its own, long answers, and
+# several commands at once.
+found = ssm.describe_instance_information(
+    Filters=[{"Key": "tag:lifeboat:site", "Values": ["b"]}, {"Key": "PingStatus", "Values": ["Online"]}], MaxResults=50
+)["InstanceInformationList"]
+assert [host["InstanceId"] for host in found] == [instance], found
+assert found[0]["PingStatus"] == "Online", found
+for wrong in ({"Key": "tag:lifeboat:site", "Values": ["c"]}, {"Key": "PingStatus", "Values": ["ConnectionLost"]}):
+    assert not ssm.describe_instance_information(Filters=[wrong])["InstanceInformationList"], wrong
+
+LONG = """
+schemaVersion: '2.2'
+description: says much
+parameters:
+  Characters: {type: String, default: '10', allowedPattern: '^[0-9]{1,6}$', interpolationType: ENV_VAR}
+  Seconds: {type: String, default: '0', allowedPattern: '^[0-9.]{1,4}$', interpolationType: ENV_VAR}
+  ExecutionTimeout: {type: String, default: '3600', allowedPattern: '^[0-9]{1,5}$'}
+mainSteps:
+  - action: aws:runShellScript
+    name: say
+    inputs:
+      timeoutSeconds: '{{ ExecutionTimeout }}'
+      runCommand:
+        - head -c "$SSM_Characters" /dev/zero | tr '\\0' x
+        - sleep "$SSM_Seconds"
+"""
+ssm.create_document(Name="long", Content=LONG, DocumentType="Command", DocumentFormat="YAML")
+
+
+def begin(**parameters):
+    parameters = {name: [value] for name, value in parameters.items()}
+    sent = ssm.send_command(DocumentName="long", InstanceIds=[instance], Parameters=parameters, TimeoutSeconds=30)
+    return sent["Command"]["CommandId"]
+
+
+for given, shown in ((24000, 24000), (23999, 23999), (30000, 24000)):
+    output = wait(begin(Characters=str(given)))["StandardOutputContent"]
+    assert len(output) == shown, (given, len(output))
+start = time.monotonic()
+answers = [wait(command) for command in [begin(Seconds="1.5") for _ in range(4)]]
+assert time.monotonic() - start < 5, "they ran one after another"
+assert [answer["Status"] for answer in answers] == ["Success"] * 4, answers
+late = wait(begin(Seconds="30", ExecutionTimeout="1"))
+assert (late["Status"], late["StatusDetails"]) == ("TimedOut", "ExecutionTimedOut"), late

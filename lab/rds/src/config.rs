@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The port of every DB instance: PostgreSQL's registered one, as on RDS.
 pub const POSTGRES_PORT: u16 = 5432;
@@ -54,6 +55,11 @@ pub struct RdsConfig {
     /// For (replica's region, source's region): the link that the replication stream takes. A pair
     /// that is absent connects directly.
     pub replication_links: BTreeMap<(String, String), LinkPrefix>,
+    /// How often a server archives its log even when a segment is not full, in whole seconds: what was
+    /// committed since is lost with its host.
+    pub archive_every: Duration,
+    /// How often the automated backup of an instance gets a new base.
+    pub base_every: Duration,
     /// The server refuses to start with less room than this in `data_dir`'s file system, in bytes.
     pub min_free_bytes: u64,
 }
@@ -74,6 +80,10 @@ impl RdsConfig {
                 ((west.clone(), east.clone()), LinkPrefix([127, 0, 21])),
                 ((east, west), LinkPrefix([127, 0, 12])),
             ]),
+            // As on RDS: `LatestRestorableTime` is typically within the last 5 minutes (user guide,
+            // "Restoring a DB instance to a specified time"), and there is one backup a day.
+            archive_every: Duration::from_secs(300),
+            base_every: Duration::from_secs(24 * 3600),
             // Two clusters with their write-ahead logs take about 0.3 GB.
             min_free_bytes: 1 << 30,
         }

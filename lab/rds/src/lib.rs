@@ -12,10 +12,14 @@
 //!   as the server does, with a parent-death signal, and leftovers of a process that died while
 //!   its instances were frozen are ended at the next start.
 //!
+//! Instances with a retention have automated backups: bases and their archived log, which a
+//! point-in-time restore replays, here or from a copy in the other region.
+//!
 //! What differs from RDS: an endpoint's address is an IP address, storage and instance classes are
 //! only recorded, and promotion does not restart the server.
 
 mod api;
+mod automated;
 mod clock;
 mod config;
 mod disaster;

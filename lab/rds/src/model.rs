@@ -152,6 +152,81 @@ pub(crate) struct Snapshot {
     pub(crate) copied_from: Option<Key>,
 }
 
+/// Where an automated backup stands, with the words of the RDS API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BackupStatus {
+    /// Waits for its first base.
+    Creating,
+    /// Of an instance that exists.
+    Active,
+    /// Its instance is gone, or its replication was stopped.
+    Retained,
+    /// A copy in another region that waits for its first base.
+    Pending,
+    /// A copy in another region.
+    Replicating,
+}
+
+impl BackupStatus {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Active => "active",
+            Self::Retained => "retained",
+            Self::Pending => "pending",
+            Self::Replicating => "replicating",
+        }
+    }
+
+    /// It is a copy that still follows its source.
+    pub(crate) fn follows(self) -> bool {
+        matches!(self, Self::Pending | Self::Replicating)
+    }
+}
+
+/// The automated backup of an instance, or its copy in another region: bases and the log after them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Automated {
+    /// Its region and its identifier (`ab-...`).
+    pub(crate) key: Key,
+    pub(crate) status: BackupStatus,
+    /// The instance as it was last seen.
+    pub(crate) instance: Instance,
+    /// Days.
+    pub(crate) retention: u32,
+    pub(crate) kms_key: Option<String>,
+    /// Oldest first.
+    pub(crate) bases: Vec<Base>,
+    /// Up to when the archived log reaches.
+    pub(crate) latest: Option<Timestamp>,
+    /// A base is being taken.
+    #[serde(skip)]
+    pub(crate) busy: bool,
+    /// When a base was last begun.
+    #[serde(skip)]
+    pub(crate) tried: Option<Timestamp>,
+}
+
+impl Automated {
+    /// The earliest and the latest time that can be restored.
+    pub(crate) fn window(&self) -> Option<(Timestamp, Timestamp)> {
+        let (first, last) = (self.bases.first()?.finished, self.bases.last()?.finished);
+        Some((first, self.latest.map_or(last, |latest| latest.max(last))))
+    }
+}
+
+/// One base backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Base {
+    /// The name of its directory.
+    pub(crate) name: String,
+    /// Before it is consistent, no time can be restored.
+    pub(crate) finished: Timestamp,
+    /// The segment of the log that it begins in, 24 hexadecimal digits.
+    pub(crate) first_segment: String,
+}
+
 /// One DB parameter group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Group {
@@ -188,10 +263,19 @@ pub(crate) struct State {
     pub(crate) instances: BTreeMap<Key, Instance>,
     pub(crate) snapshots: BTreeMap<Key, Snapshot>,
     pub(crate) groups: BTreeMap<Key, Group>,
+    pub(crate) automated: BTreeMap<Key, Automated>,
     pub(crate) events: Vec<Event>,
 }
 
 impl State {
+    /// The automated backup of an instance in its own region.
+    pub(crate) fn automated_of(&self, instance: &Instance) -> Option<&Automated> {
+        self.automated.values().find(|backup| {
+            backup.key.region == instance.key.region
+                && backup.instance.resource_id == instance.resource_id
+        })
+    }
+
     pub(crate) fn instance(&self, key: &Key) -> Result<&Instance, ApiError> {
         self.instances.get(key).ok_or_else(|| ApiError::no_instance(&key.id))
     }

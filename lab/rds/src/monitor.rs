@@ -1,4 +1,5 @@
-//! Looks at the instances every second: how replication does, and which slots nobody needs.
+//! Looks at the instances every second: how replication does, which slots nobody needs, and what
+//! automated backups need.
 //!
 //! Describe calls show what was seen last, so that they never wait for a server that hangs.
 
@@ -6,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::automated;
 use crate::clock;
 use crate::model::{Instance, Key, Replication, SLOT_PREFIX, Status};
 use crate::postgres::PgError;
@@ -20,8 +22,10 @@ const SLOT_ROUNDS: u32 = 5;
 
 /// Looks for ever; aborted with the server.
 pub(crate) async fn watch(service: Arc<Service>) {
+    let beats = u32::try_from(service.config.archive_every.as_secs()).unwrap_or(u32::MAX).max(1);
     for round in 1_u32.. {
         clock::pause(EVERY).await;
+        automated::tend(&service, clock::now()).await;
         let instances: Vec<Instance> = service.store.read(|state| {
             state.instances.values().filter(|i| i.status == Status::Available).cloned().collect()
         });
@@ -31,6 +35,13 @@ pub(crate) async fn watch(service: Arc<Service>) {
             looks.spawn(async move {
                 if instance.source.is_some() {
                     look_at_replication(&service, &instance.key).await;
+                }
+                if round.is_multiple_of(beats)
+                    && instance.source.is_none()
+                    && instance.retention > 0
+                    && let Err(error) = automated::beat(&service, &instance.key, WITHIN).await
+                {
+                    tracing::debug!(region = instance.key.region, instance = instance.key.id, %error, "write a beat");
                 }
                 if round.is_multiple_of(SLOT_ROUNDS)
                     && let Err(error) = drop_orphaned_slots(&service, &instance.key).await

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
-use crate::model::{Event, Group, Instance, Key, Snapshot, State};
+use crate::model::{Automated, Event, Group, Instance, Key, Snapshot, State};
 
 /// AWS keeps events for 14 days; a lab's run is short, so a count bounds them.
 const EVENTS_KEPT: usize = 1000;
@@ -22,6 +22,8 @@ struct Saved {
     instances: Vec<Instance>,
     snapshots: Vec<Snapshot>,
     groups: Vec<Group>,
+    #[serde(default)]
+    automated: Vec<Automated>,
     events: Vec<Event>,
 }
 
@@ -45,6 +47,7 @@ impl Store {
             instances: saved.instances.into_iter().map(|i| (i.key.clone(), i)).collect(),
             snapshots: saved.snapshots.into_iter().map(|s| (s.key.clone(), s)).collect(),
             groups: saved.groups.into_iter().map(|g| (g.key.clone(), g)).collect(),
+            automated: saved.automated.into_iter().map(|a| (a.key.clone(), a)).collect(),
             events: saved.events,
         };
         Ok(Self { path, state: Mutex::new(state) })
@@ -106,6 +109,7 @@ fn save(path: &Path, state: &State) -> io::Result<()> {
         instances: state.instances.values().cloned().collect(),
         snapshots: state.snapshots.values().cloned().collect(),
         groups: state.groups.values().cloned().collect(),
+        automated: state.automated.values().cloned().collect(),
         events: state.events.clone(),
     };
     let new = path.with_extension("json.new");

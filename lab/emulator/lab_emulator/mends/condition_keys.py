@@ -1,13 +1,16 @@
 """Condition keys that policies of this project rely on.
 
 AWS: `cloudwatch:namespace` is the namespace that PutMetricData writes to.
-ministack: does not know the key, and so refuses what such a policy allows.
+`aws:PrincipalArn` of a role's session is the ARN of the role, with its path.
+ministack: does not know the first, and so refuses what such a policy allows; the
+second is the session's ARN, which no policy about a role matches.
 """
 
 import json
 
 import cbor2
-from ministack.core import iam_actions
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import iam
 
 from .. import pin
 from ..lab import Lab
@@ -15,6 +18,7 @@ from ..lab import Lab
 
 def install(lab: Lab) -> None:
     pin.replace(iam_actions, "request_tag_context", "service iam_action body params", _with_namespace)
+    pin.replace(iam_evaluator, "_resolve_condition_key", "key ctx", _with_role)
 
 
 def _with_namespace(original):
@@ -25,6 +29,18 @@ def _with_namespace(original):
         return found
 
     return context
+
+
+def _with_role(original):
+    def resolve(key, ctx):
+        value = original(key, ctx)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(value):
+            return value
+        account, name = value.split(":")[4], value.split("/")[1]
+        role = iam._roles.get_scoped(account, None, name) or {}
+        return role.get("Arn") or f"arn:aws:iam::{account}:role/{name}"
+
+    return resolve
 
 
 def namespace(body: bytes, params: dict) -> str:

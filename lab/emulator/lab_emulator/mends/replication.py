@@ -16,15 +16,19 @@ from ..lab import Lab
 
 
 def install(lab: Lab) -> None:
-    backlog = _Backlog(lab)
+    from . import replicas
+
+    backlog = Backlog(lab)
     pin.expect(s3, "_replication_rule_for", "bucket_name key tags")
     pin.expect(s3, "_replication_destination", "bucket_name key rule role")
+    pin.replace(s3, "_maybe_replicate", "bucket_name key obj data tags", replicas.replicate_as_is)
     pin.replace(s3, "_maybe_replicate", "bucket_name key obj data tags", backlog.objects)
     pin.replace(s3, "_maybe_replicate_delete_marker", "bucket_name key", backlog.markers)
     lab.regions.on_change(lambda region, mode: None, backlog.catch_up)
+    replicas.install(backlog)
 
 
-class _Backlog:
+class Backlog:
     """What each dark region has not received yet, oldest first."""
 
     def __init__(self, lab: Lab) -> None:
@@ -60,6 +64,14 @@ class _Backlog:
                 self._add(region, lambda: replicate(bucket, key))
 
         return wrapped
+
+    def follow(self, bucket: str, key: str, version: str | None, action) -> None:
+        """Do `action` on the replica of an object's version, when its region is lit."""
+        region = self._dark_destination(bucket, key, s3._object_tags.get((bucket, key, version)))
+        if region is None:
+            action()
+        else:
+            self._add(region, action)
 
     def catch_up(self, region: str) -> None:
         """Replicate, in order, what the region missed."""

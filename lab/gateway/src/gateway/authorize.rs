@@ -1,6 +1,6 @@
 //! Asks the emulator's IAM whether a caller may do what it asks of one of the lab's own services.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::body::HeldBody;
 use super::call::Call;
-use super::config::GatewayConfig;
+use super::config::{GatewayConfig, HostTags};
+use super::resource::Host;
 use super::route::Upstream;
 use super::upstreams::Upstreams;
 
@@ -60,6 +61,7 @@ pub(super) struct Authorizer {
     enabled: bool,
     account: String,
     root_keys: Vec<String>,
+    host_tags: HostTags,
     /// Access key id to principal; `None` when the emulator does not say.
     principals: Arc<Mutex<HashMap<String, Option<String>>>>,
 }
@@ -71,6 +73,7 @@ impl Authorizer {
             enabled: config.authorize,
             account: config.account_id.clone(),
             root_keys: config.root_access_keys.clone(),
+            host_tags: config.host_tags.clone(),
             principals: Arc::default(),
         }
     }
@@ -84,8 +87,10 @@ impl Authorizer {
         match known {
             Some(principal) => principal,
             None => {
-                let answer =
-                    self.ask(access_key, "sts:GetCallerIdentity", "*", region).await.ok()?;
+                let answer = self
+                    .ask(access_key, "sts:GetCallerIdentity", "*", region, &BTreeMap::new())
+                    .await
+                    .ok()?;
                 answer.principal()
             }
         }
@@ -105,9 +110,12 @@ impl Authorizer {
         if self.is_root(access_key) {
             return Ok(());
         }
-        for resource in super::resource::arns(call, &self.account, body) {
+        let arns = super::resource::arns(call, &self.account, body);
+        let mut asked: Vec<Host> = arns.into_iter().map(|arn| (arn, BTreeMap::new())).collect();
+        asked.extend(super::resource::hosts(call, &self.account, body, &self.host_tags));
+        for (resource, context) in asked {
             let answer = self
-                .ask(access_key, &action, &resource, &call.region)
+                .ask(access_key, &action, &resource, &call.region, &context)
                 .await
                 .map_err(Refusal::Unknown)?;
             if !answer.allowed {
@@ -136,10 +144,14 @@ impl Authorizer {
         action: &str,
         resource: &str,
         region: &str,
+        context: &BTreeMap<String, String>,
     ) -> Result<Answer, String> {
-        let question = serde_json::json!({
+        let mut question = serde_json::json!({
             "access_key_id": access_key, "action": action, "resource": resource, "region": region,
         });
+        if let Some(question) = question.as_object_mut().filter(|_| !context.is_empty()) {
+            question.insert("context".to_owned(), serde_json::json!(context));
+        }
         let request = Request::post("/_lab/authorize")
             .header(CONTENT_TYPE, "application/json")
             .header("host", "emulator")

@@ -1,9 +1,13 @@
 //! What the gateway listens on and where it forwards to.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+/// Tags by the instance id of the host that has them.
+pub type HostTags = BTreeMap<String, BTreeMap<String, String>>;
 
 /// The gateway's configuration. Every address may have port 0 (a free port), which tests use.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -27,6 +31,10 @@ pub struct GatewayConfig {
     /// Access keys that may do everything, as the emulator treats them.
     #[serde(default = "default_root_keys")]
     pub root_access_keys: Vec<String>,
+    /// The tags of the lab's hosts by instance id, which policies on `ssm:SendCommand` ask for as
+    /// `ssm:resourceTag/KEY`.
+    #[serde(default)]
+    pub host_tags: HostTags,
     /// The file to which each call is appended as a JSON line.
     #[serde(default)]
     pub call_log: Option<PathBuf>,
@@ -71,6 +79,7 @@ impl GatewayConfig {
             account_id: default_account(),
             authorize: true,
             root_access_keys: default_root_keys(),
+            host_tags: HostTags::new(),
             call_log: None,
             call_capacity: default_capacity(),
         }

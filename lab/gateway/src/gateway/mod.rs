@@ -19,7 +19,7 @@ mod upstreams;
 mod wire_error;
 
 pub use calls::{CallLog, CallRecord};
-pub use config::{CallerListener, GatewayConfig, Upstreams};
+pub use config::{CallerListener, GatewayConfig, HostTags, Upstreams};
 pub use faults::{DarkMode, DarkRegion, Faults, GLOBAL_SERVICES, RuleError, RuleStatus};
 pub use rule::{FaultAction, FaultRule, Matching};
 pub use start::{GatewayError, GatewayHandle, start};

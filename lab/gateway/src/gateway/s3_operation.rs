@@ -141,6 +141,19 @@ mod tests {
         check("PUT /b/k", local, "PutObject b/k");
         check("DELETE /b/k?versionId=1", local, "DeleteObject b/k");
         check("PUT /b/k?partNumber=1&uploadId=u", local, "UploadPart b/k");
+        check("PUT /b/k?legal-hold&versionId=1", local, "PutObjectLegalHold b/k");
+        check("GET /b/k?legal-hold&versionId=1", local, "GetObjectLegalHold b/k");
+        check("PUT /b/k?retention", local, "PutObjectRetention b/k");
+        check("GET /b/k?versionId=1&x-id=GetObject", local, "GetObject b/k");
+        check("GET /b/k?uploadId=u&x-id=ListParts", local, "ListParts b/k");
+        check("GET /b?versions&key-marker=k&prefix=wal%2F", local, "ListObjectVersions b");
+        check("GET /b?list-type=2&start-after=k", local, "ListObjectsV2 b");
+        check(
+            "DELETE /b/k?uploadId=u&x-id=AbortMultipartUpload",
+            local,
+            "AbortMultipartUpload b/k",
+        );
+        check("PUT /b/k?partNumber=1&uploadId=u&x-id=UploadPart", local, "UploadPart b/k");
         check("POST /b/k?uploads", local, "CreateMultipartUpload b/k");
         check("POST /b/k?uploadId=u", local, "CompleteMultipartUpload b/k");
         check("PUT /k", "b.s3.us-west-2.amazonaws.com", "PutObject b/k");

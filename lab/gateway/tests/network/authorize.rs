@@ -96,3 +96,27 @@ async fn authorization_can_be_off() {
     );
     assert_eq!(lab.emulator.authorize_questions().len(), 0);
 }
+
+#[tokio::test]
+async fn a_command_must_be_allowed_on_each_host_by_its_tags() {
+    let tags = [("lifeboat-site".to_owned(), "queue-a".to_owned())].into();
+    let lab =
+        Lab::start_with(|config| config.host_tags = [("i-0000000a".to_owned(), tags)].into()).await;
+    let send = HttpRequest::new("POST", "/")
+        .signed("ASIAROLE", "us-west-2", "ssm")
+        .header("X-Amz-Target", "AmazonSSM.SendCommand")
+        .header("Content-Type", "application/x-amz-json-1.1")
+        .with_body(br#"{"DocumentName":"lifeboat-backup","InstanceIds":["i-0000000a"]}"#);
+    assert_eq!(lab.call("us-west-2", &send).await.unwrap().status, 200);
+    let asked = lab.emulator.authorize_questions();
+    assert_eq!(
+        asked.last(),
+        Some(&json!({
+            "access_key_id": "ASIAROLE",
+            "action": "ssm:SendCommand",
+            "resource": "arn:aws:ec2:us-west-2:000000000000:instance/i-0000000a",
+            "region": "us-west-2",
+            "context": { "ssm:resourceTag/lifeboat-site": "queue-a" },
+        }))
+    );
+}

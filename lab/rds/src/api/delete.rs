@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Answer, Call, replica, snapshots};
+use crate::automated;
 use crate::model::{Instance, Key, Status};
 use crate::postgres::{PgError, cluster};
 use crate::query::ApiError;
@@ -22,6 +23,7 @@ pub(super) fn delete(call: &Call) -> Answer {
     params.only(&KNOWN, &[])?;
     let key = call.instance_key()?;
     let skip = params.flag("SkipFinalSnapshot")?.unwrap_or(false);
+    let backups = params.flag("DeleteAutomatedBackups")?.unwrap_or(true);
     let snapshot = params.get("FinalDBSnapshotIdentifier");
     let snapshot = match (skip, snapshot) {
         (true, None) => None,
@@ -77,17 +79,24 @@ pub(super) fn delete(call: &Call) -> Answer {
     call.service.give_up(&key);
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
     call.service.begin(&key, "deletion", Some(Status::Failed), async move {
-        remove(&service, &work_key, snapshot.as_ref()).await
+        remove(&service, &work_key, snapshot.as_ref(), backups).await
     });
     answer
 }
 
-async fn remove(service: &Service, key: &Key, snapshot: Option<&Key>) -> Result<(), PgError> {
+async fn remove(
+    service: &Arc<Service>,
+    key: &Key,
+    snapshot: Option<&Key>,
+    backups: bool,
+) -> Result<(), PgError> {
     if let Some(snapshot) = snapshot {
         snapshots::take(service, key, snapshot).await?;
     }
     service.halt(key).await?;
     cluster::remove(&service.directory(key)).await?;
+    // RDS deletes the automated backups too unless it is told not to.
+    automated::release(service, &service.instance(key)?, backups)?;
     service.event(key, "deletion", "DB instance deleted");
     service.store.change(|state| state.instances.remove(key));
     Ok(())

@@ -1,5 +1,6 @@
 //! The operations.
 
+mod automated;
 mod create;
 mod delete;
 mod describe;
@@ -7,6 +8,7 @@ mod events;
 mod groups;
 mod lifecycle;
 mod modify;
+mod point_in_time;
 mod render;
 mod replica;
 mod restore;
@@ -85,8 +87,10 @@ pub(crate) fn dispatch(action: &str, call: &Call) -> Answer {
         "CreateDBParameterGroup" => groups::create(call),
         "CreateDBSnapshot" => snapshots::create(call),
         "DeleteDBInstance" => delete::delete(call),
+        "DeleteDBInstanceAutomatedBackup" => automated::delete(call),
         "DeleteDBParameterGroup" => groups::delete(call),
         "DeleteDBSnapshot" => snapshots::delete(call),
+        "DescribeDBInstanceAutomatedBackups" => automated::describe(call),
         "DescribeDBInstances" => describe::instances(call),
         "DescribeDBParameterGroups" => groups::describe(call),
         "DescribeDBParameters" => groups::describe_parameters(call),
@@ -99,7 +103,10 @@ pub(crate) fn dispatch(action: &str, call: &Call) -> Answer {
         "RebootDBInstance" => lifecycle::reboot(call),
         "RemoveTagsFromResource" => tags::remove(call),
         "RestoreDBInstanceFromDBSnapshot" => restore::restore(call),
+        "RestoreDBInstanceToPointInTime" => point_in_time::restore(call),
+        "StartDBInstanceAutomatedBackupsReplication" => automated::start_replication(call),
         "StartDBInstance" => lifecycle::start(call),
+        "StopDBInstanceAutomatedBackupsReplication" => automated::stop_replication(call),
         "StopDBInstance" => lifecycle::stop(call),
         _ => Err(ApiError::new(
             "InvalidAction",

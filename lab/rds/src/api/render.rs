@@ -25,6 +25,7 @@ pub(super) fn instance(service: &Service, state: &State, instance: &Instance) ->
         .maybe("DBName", instance.database.as_deref())
         .text("DbInstancePort", 0)
         .maybe("InstanceCreateTime", instance.created.map(clock::iso))
+        .maybe("LatestRestorableTime", latest(state, instance))
         .text("BackupRetentionPeriod", instance.retention)
         .text("PreferredBackupWindow", &instance.backup_window)
         .text("PreferredMaintenanceWindow", &instance.maintenance_window)
@@ -56,6 +57,11 @@ pub(super) fn instance(service: &Service, state: &State, instance: &Instance) ->
         "ReadReplicaDBInstanceIdentifiers",
         replicas.map(|name| Element::leaf("ReadReplicaDBInstanceIdentifier", name)),
     )
+}
+
+fn latest(state: &State, instance: &Instance) -> Option<String> {
+    let backup = state.automated_of(instance).filter(|_| instance.retention > 0)?;
+    backup.window().map(|(_, latest)| clock::iso(latest))
 }
 
 /// Within a region an instance is named by its identifier, from another one by its ARN.

@@ -1,5 +1,6 @@
 //! `RestoreDBInstanceFromDBSnapshot`.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::create::{already_exists, class, fresh_directory, group, port, resource_id};
@@ -44,41 +45,14 @@ pub(super) fn restore(call: &Call) -> Answer {
             "A snapshot of postgres cannot be restored as {engine}."
         )));
     }
-    port(params)?;
-    let class = params.get("DBInstanceClass").map(class).transpose()?;
-    let storage = params.number("AllocatedStorage", 5, 65_536)?;
-    let retention = params.number("BackupRetentionPeriod", 0, 35)?;
-    let group = group(call, params)?;
+    let wishes = Wishes::read(call)?;
     call.service.store.change(|state| {
         if state.instances.contains_key(&key) {
             return Err(already_exists());
         }
         let old = available(state, &snapshot_key)?.instance.clone();
-        let instance = Instance {
-            key: key.clone(),
-            status: Status::Creating,
-            resource_id: resource_id()?,
-            address: call.service.free_address(state, &call.region)?,
-            class: class.unwrap_or_else(|| old.class.clone()),
-            storage: storage.unwrap_or(old.storage).max(old.storage),
-            created: None,
-            retention: retention.unwrap_or(old.retention),
-            zone: params
-                .get("AvailabilityZone")
-                .map_or_else(|| format!("{}a", call.region), str::to_owned),
-            multi_az: params.flag("MultiAZ")?.unwrap_or(false),
-            public: params.flag("PubliclyAccessible")?.unwrap_or(old.public),
-            deletion_protection: params.flag("DeletionProtection")?.unwrap_or(false),
-            group,
-            group_pending: false,
-            pending_class: None,
-            pending_storage: None,
-            tags: params.tags(),
-            source: None,
-            replication: Replication::default(),
-            ..old
-        };
-        state.instances.insert(key.clone(), instance);
+        let address = call.service.free_address(state, &call.region)?;
+        state.instances.insert(key.clone(), wishes.instance(call, &key, old, address)?);
         Ok(())
     })?;
     let (service, work_key) = (Arc::clone(&call.service), key.clone());
@@ -91,4 +65,61 @@ pub(super) fn restore(call: &Call) -> Answer {
         Ok(())
     });
     call.instance_answer("RestoreDBInstanceFromDBSnapshotResult", &key)
+}
+
+/// What the call wants to be different in the restored instance.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    class: Option<String>,
+    storage: Option<u32>,
+    retention: Option<u32>,
+    group: String,
+}
+
+impl Wishes {
+    pub(super) fn read(call: &Call) -> Result<Self, ApiError> {
+        let params = &call.params;
+        port(params)?;
+        Ok(Self {
+            class: params.get("DBInstanceClass").map(class).transpose()?,
+            storage: params.number("AllocatedStorage", 5, 65_536)?,
+            retention: params.number("BackupRetentionPeriod", 0, 35)?,
+            group: group(call, params)?,
+        })
+    }
+
+    /// The instance that is made of `old`.
+    pub(super) fn instance(
+        &self,
+        call: &Call,
+        key: &Key,
+        old: Instance,
+        address: Ipv4Addr,
+    ) -> Result<Instance, ApiError> {
+        let params = &call.params;
+        Ok(Instance {
+            key: key.clone(),
+            status: Status::Creating,
+            resource_id: resource_id()?,
+            address,
+            class: self.class.clone().unwrap_or_else(|| old.class.clone()),
+            storage: self.storage.unwrap_or(old.storage).max(old.storage),
+            created: None,
+            retention: self.retention.unwrap_or(old.retention),
+            zone: params
+                .get("AvailabilityZone")
+                .map_or_else(|| format!("{}a", call.region), str::to_owned),
+            multi_az: params.flag("MultiAZ")?.unwrap_or(false),
+            public: params.flag("PubliclyAccessible")?.unwrap_or(old.public),
+            deletion_protection: params.flag("DeletionProtection")?.unwrap_or(false),
+            group: self.group.clone(),
+            group_pending: false,
+            pending_class: None,
+            pending_storage: None,
+            tags: params.tags(),
+            source: None,
+            replication: Replication::default(),
+            ..old
+        })
+    }
 }

@@ -8,14 +8,21 @@ use std::fs;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::tls::ServerCertificate;
-use super::{ADMIN, PgError, REPLICATOR};
+use super::{PgError, REPLICATOR};
 use crate::config::POSTGRES_PORT;
 
 /// Parameters that belong to the lab: a group that sets one is refused, as RDS refuses to modify them.
-pub(crate) const RESERVED: [&str; 17] = [
+pub(crate) const RESERVED: [&str; 21] = [
+    "archive_command",
+    "archive_library",
+    "archive_mode",
+    "archive_timeout",
     "config_file",
     "data_directory",
     "dynamic_shared_memory_type",
@@ -46,6 +53,54 @@ pub(crate) struct Upstream {
     pub(crate) slot: String,
 }
 
+/// Where a server archives its log.
+#[derive(Debug, Clone)]
+pub(crate) struct Archive {
+    /// The directory of the segments. While it does not exist nothing is archived, so that archiving
+    /// can begin and end without a restart.
+    pub(crate) segments: PathBuf,
+    pub(crate) every: Duration,
+}
+
+impl Archive {
+    /// The tail of a segment that is switched early is zeros: `--sparse` makes it take no room. The
+    /// time of a segment's last write is kept: its log reaches up to then.
+    fn command(&self) -> String {
+        let to = shell_quoted(&self.segments.to_string_lossy()).replace('%', "%%");
+        format!(
+            "test ! -d {to} || {{ cp --sparse=always --preserve=timestamps %p {to}/.%f && mv {to}/.%f {to}/%f; }}"
+        )
+    }
+}
+
+/// What a restored cluster replays, and up to when.
+#[derive(Debug, Clone)]
+pub(crate) struct Recovery {
+    /// The directory of the archived segments.
+    pub(crate) segments: PathBuf,
+    /// The last time that is replayed; `None` replays all there is.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Makes the cluster replay an archive at its next start, and be a primary then.
+pub(crate) fn write_recovery(pgdata: &Path, recovery: &Recovery) -> Result<(), PgError> {
+    let from = shell_quoted(&recovery.segments.to_string_lossy()).replace('%', "%%");
+    let command = quoted(&format!("cp {from}/%f %p"));
+    let target = recovery
+        .until
+        .map(|until| {
+            // PostgreSQL takes no `T` and no `Z` here.
+            let until = until.strftime("%Y-%m-%d %H:%M:%S%.6f+00").to_string();
+            format!("recovery_target_time = {}\n", quoted(&until))
+        })
+        .unwrap_or_default();
+    let text = format!(
+        "restore_command = {command}\n{target}recovery_target_action = 'promote'\nrecovery_target_timeline = 'latest'\n"
+    );
+    secret_file(&pgdata.join("standby.conf"), &text)?;
+    secret_file(&pgdata.join("recovery.signal"), "")
+}
+
 /// Writes all files of an instance that listens on `address`.
 pub(crate) fn write(
     pgdata: &Path,
@@ -53,7 +108,9 @@ pub(crate) fn write(
     parameters: &BTreeMap<String, String>,
     upstream: Option<&Upstream>,
     tls: Option<&ServerCertificate>,
+    archive: &Archive,
 ) -> Result<(), PgError> {
+    let (archive_command, archive_timeout) = (quoted(&archive.command()), archive.every.as_secs());
     let main = format!(
         "# Written by the lab's RDS server at every start of the instance.\n\
          max_connections = 100\n\
@@ -61,6 +118,9 @@ pub(crate) fn write(
          max_wal_size = 512MB\n\
          max_wal_senders = 10\n\
          max_replication_slots = 10\n\
+         # A base backup makes its slot after its start: another one's checkpoint must not remove the\n\
+         # log between (RDS keeps 2 GB).\n\
+         wal_keep_size = 128MB\n\
          # A replica that never returns must not fill the disk.\n\
          max_slot_wal_keep_size = 1GB\n\
          password_encryption = 'scram-sha-256'\n\
@@ -73,6 +133,9 @@ pub(crate) fn write(
          port = {POSTGRES_PORT}\n\
          wal_level = 'replica'\n\
          hot_standby = on\n\
+         archive_mode = on\n\
+         archive_command = {archive_command}\n\
+         archive_timeout = {archive_timeout}\n\
          # No socket: its path would be too long below a deep directory (107 bytes).\n\
          unix_socket_directories = ''\n\
          # A server that is killed leaves nothing outside of its directory.\n\
@@ -88,8 +151,8 @@ pub(crate) fn write(
     write_upstream(pgdata, upstream)?;
     // The first matching line decides.
     let hba = format!(
-        "host replication {REPLICATOR} 127.0.0.0/8 scram-sha-256\n\
-         host replication {ADMIN} 127.0.0.0/8 scram-sha-256\n\
+        // A role still needs the attribute: RDS gives it to none, an administrator of the lab may.
+        "host replication all 127.0.0.0/8 scram-sha-256\n\
          host all {REPLICATOR} 127.0.0.0/8 reject\n\
          host all all 127.0.0.0/8 scram-sha-256\n"
     );
@@ -137,6 +200,11 @@ fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''").replace('\n', "\\n"))
 }
 
+/// A word in a shell's command.
+fn shell_quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// Writes a file that only the owner can read.
 pub(crate) fn secret_file(path: &Path, text: &str) -> Result<(), PgError> {
     let write = || {
@@ -169,7 +237,10 @@ mod tests {
             password: "p".to_owned(),
             slot: "lab_b".to_owned(),
         };
-        write(dir.path(), Ipv4Addr::LOCALHOST, &BTreeMap::new(), Some(&upstream), None).unwrap();
+        let archive = Archive { segments: "/it's".into(), every: Duration::from_secs(300) };
+        assert!(archive.command().starts_with(r"test ! -d '/it'\''s' || {"));
+        write(dir.path(), Ipv4Addr::LOCALHOST, &BTreeMap::new(), Some(&upstream), None, &archive)
+            .unwrap();
         assert!(dir.path().join("standby.signal").exists());
         write_upstream(dir.path(), None).unwrap();
         write_upstream(dir.path(), None).unwrap();

@@ -4,18 +4,24 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Service, locked};
+use crate::automated;
+use crate::clock;
 use crate::model::{Instance, Key};
 use crate::postgres::PgError;
 use crate::postgres::running::Running;
-use crate::postgres::settings::{self, Upstream};
+use crate::postgres::settings::{self, Archive, Recovery, Upstream};
 use crate::postgres::sql::Session;
 use crate::postgres::tls::ServerCertificate;
 
 /// How long a statement of an administrator may take.
 const ADMINISTER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A lab's archive is replayed in seconds.
+const RECOVERED_WITHIN: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Service {
     pub(crate) fn running(&self, key: &Key) -> Option<Running> {
@@ -34,6 +40,44 @@ impl Service {
 
     /// Writes the instance's configuration, starts its server and waits until it answers.
     pub(crate) async fn boot(&self, key: &Key) -> Result<Session, PgError> {
+        self.boot_into(key, None).await
+    }
+
+    /// Starts the server of a copied base, lets it replay the archive, and returns when it takes writes.
+    pub(crate) async fn recover(&self, key: &Key, mut recovery: Recovery) -> Result<(), PgError> {
+        loop {
+            match self.replay(key, &recovery).await {
+                // No commit lies behind the time, so all that is archived is what was there at it.
+                Err(error) if recovery.until.is_some() && self.ran_out(key) => {
+                    tracing::info!(instance = key.id, %error, "the archive ends before the time");
+                    recovery.until = None;
+                }
+                replayed => break replayed?,
+            }
+        }
+        settings::write_upstream(&self.pgdata(key), None)
+    }
+
+    async fn replay(&self, key: &Key, recovery: &Recovery) -> Result<(), PgError> {
+        let begin = Instant::now();
+        let session = self.boot_into(key, Some(recovery)).await?;
+        while session.texts("SELECT pg_is_in_recovery()").await?.first().is_none_or(|is| is != "f")
+        {
+            if begin.elapsed() > RECOVERED_WITHIN {
+                return Err(PgError::Late { what: "the recovery", within: RECOVERED_WITHIN });
+            }
+            clock::pause(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// The server ended because its archive did not reach the time that it was to recover to.
+    fn ran_out(&self, key: &Key) -> bool {
+        let log = std::fs::read_to_string(self.directory(key).join("postgres.log"));
+        log.is_ok_and(|text| text.contains("before configured recovery target was reached"))
+    }
+
+    async fn boot_into(&self, key: &Key, recovery: Option<&Recovery>) -> Result<Session, PgError> {
         let pgdata = self.pgdata(key);
         self.notice_promotion(key, &pgdata);
         let instance = self.instance(key)?;
@@ -44,7 +88,11 @@ impl Service {
             &self.parameters(&instance),
             self.upstream(&instance).as_ref(),
             tls.as_ref(),
+            &self.archive(&instance),
         )?;
+        if let Some(recovery) = recovery {
+            settings::write_recovery(&pgdata, recovery)?;
+        }
         let log = self.directory(key).join("postgres.log");
         let running = Running::start(&self.install, &self.launcher, &pgdata, &log).await?;
         // No await between the start and this: work that is aborted must not lose a server.
@@ -59,6 +107,11 @@ impl Service {
             }
         });
         Ok(session)
+    }
+
+    fn archive(&self, instance: &Instance) -> Archive {
+        let directory = automated::directory(self, &instance.key.region, &instance.resource_id);
+        Archive { segments: directory.join(automated::SEGMENTS), every: self.config.archive_every }
     }
 
     /// The instance's certificate; without one it serves without TLS.

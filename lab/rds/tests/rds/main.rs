@@ -2,6 +2,8 @@
 //! (127.77.x), so that the tests run beside each other and beside a lab.
 
 #[cfg(test)]
+mod automated;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod links;
