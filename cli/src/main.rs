@@ -4,6 +4,7 @@ mod alarms;
 mod args;
 mod cloud;
 mod guard;
+mod host;
 mod output;
 mod plan;
 mod recover;
@@ -30,6 +31,7 @@ async fn main() -> ExitCode {
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
+        Command::Host(command) => host::run(command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use crate::{error::SqlError, lsn::Lsn, tls::Tls};
 /// Where to log in, and as whom.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Host name or address.
+    /// Host name or address, or the absolute path of the folder of its Unix socket.
     pub host: &'a str,
     /// TCP port.
     pub port: u16,
@@ -145,6 +145,28 @@ impl Session {
             Err(SqlError::Failed { code, .. }) if code == "55000" => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// The rows of the answer, as text; a null is none. Several statements give all their rows.
+    ///
+    /// # Errors
+    /// [`SqlError`]. After [`SqlError::Timeout`] the statement may still run: drop the session.
+    pub async fn rows(
+        &self,
+        statement: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, SqlError> {
+        let messages =
+            within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
+        let rows = messages.into_iter().filter_map(|message| {
+            if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
+        });
+        rows.map(|row| {
+            (0..row.len())
+                .map(|at| Ok(row.try_get(at)?.map(str::to_owned)))
+                .collect::<Result<Vec<_>, SqlError>>()
+        })
+        .collect()
     }
 
     /// The first row of the answer, or an empty answer's nothing as an error.
