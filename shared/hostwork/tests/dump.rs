@@ -1,5 +1,4 @@
 //! Dumps of a real server, and their restore.
-#![expect(missing_docs, reason = "tests")]
 
 mod support;
 

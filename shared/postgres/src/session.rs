@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow, config::SslMode};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow, config::SslMode};
 
 use crate::{error::SqlError, lsn::Lsn, tls::Tls};
 
@@ -79,8 +79,14 @@ pub async fn connect(target: &Target<'_>, limit: Duration) -> Result<Session, Sq
         .application_name("lifeboat");
     let tls = Tls::new().map_err(|error| unreadable(format!("TLS cannot be set up: {error}")))?;
     within(limit, async {
-        let (client, connection) = config.connect(tls).await?;
         // An error of the connection reaches whoever asks over it next.
+        if target.host.starts_with('/') {
+            // A socket on this host has no name to begin TLS with, and needs none.
+            let (client, connection) = config.connect(NoTls).await?;
+            let connection = tokio::spawn(async move { drop(connection.await) });
+            return Ok(Session { client, connection });
+        }
+        let (client, connection) = config.connect(tls).await?;
         let connection = tokio::spawn(async move { drop(connection.await) });
         Ok(Session { client, connection })
     })
