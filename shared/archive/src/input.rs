@@ -40,6 +40,8 @@ pub(crate) struct Input<'a> {
     end: usize,
     offset: u64,
     decompressed: bool,
+    /// An error that was met behind bytes that could be read.
+    pending: Option<io::Error>,
 }
 
 impl std::fmt::Debug for Input<'_> {
@@ -59,6 +61,7 @@ impl<'a> Input<'a> {
             end: 0,
             offset,
             decompressed,
+            pending: None,
         }
     }
 
@@ -84,6 +87,43 @@ impl<'a> Input<'a> {
     /// Whether the bytes are at their end.
     pub(crate) fn is_at_end(&mut self) -> Result<bool, Stop> {
         Ok(self.fill_buf()?.is_empty())
+    }
+
+    /// The next bytes without passing over them: `len`, or fewer at the end or before an error.
+    /// `len` is at most the size of the buffer.
+    pub(crate) fn peek(&mut self, len: usize) -> Result<&[u8], Stop> {
+        if self.end - self.start < len {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        while self.end < len {
+            match self.read_behind() {
+                Ok(0) => break,
+                Ok(read) => self.end += read,
+                Err(error) if self.end == 0 => return Err(error.into()),
+                Err(error) => {
+                    self.pending = Some(error);
+                    break;
+                }
+            }
+        }
+        let available = self.buffer.get(self.start..self.end).unwrap_or_default();
+        Ok(available.get(..len).unwrap_or(available))
+    }
+
+    /// Reads into the buffer, behind what it holds.
+    fn read_behind(&mut self) -> io::Result<usize> {
+        if let Some(error) = self.pending.take() {
+            return Err(error);
+        }
+        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
+        loop {
+            match self.inner.read(free) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
     }
 
     /// The next `N` bytes.
@@ -128,6 +168,18 @@ impl<'a> Input<'a> {
     pub(crate) fn skip(&mut self, len: u64) -> Result<(), Stop> {
         self.pieces(len, |_| {})
     }
+
+    /// Passes over all the bytes that are left, and returns how many they were.
+    pub(crate) fn skip_all(&mut self) -> Result<u64, Stop> {
+        let from = self.offset;
+        loop {
+            let available = self.fill_buf()?.len();
+            if available == 0 {
+                return Ok(self.offset - from);
+            }
+            self.consume(available);
+        }
+    }
 }
 
 impl Read for Input<'_> {
@@ -147,12 +199,7 @@ impl BufRead for Input<'_> {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
-            self.end = loop {
-                match self.inner.read(&mut self.buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => break read?,
-                }
-            };
+            self.end = self.read_behind()?;
         }
         Ok(self.buffer.get(self.start..self.end).unwrap_or_default())
     }

@@ -9,9 +9,27 @@
 //! be obtained at all (the network failed, the file cannot be opened) is a [`SourceError`], because
 //! *could not tell* must never read as *damaged*, nor as *sound*.
 
+mod aof;
+mod base;
+mod digest;
 mod input;
+mod layers;
+mod peel;
+mod pg_dump;
+mod rdb;
+mod read;
 mod report;
 mod source;
+mod stored;
+mod tar;
+#[cfg(test)]
+mod testing;
+mod text;
+mod wal;
 
+pub use aof::{AofSet, read_aof_directory};
+pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
+pub use read::{Options, read};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};
+pub use wal::{Gap, NotASegment, SegmentName, WalReader, WalReport, gaps};

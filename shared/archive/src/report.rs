@@ -1,5 +1,7 @@
 //! What a reader found.
 
+use std::{collections::BTreeMap, fmt};
+
 use serde::{Deserialize, Serialize};
 
 /// Findings that are kept in a report; the rest are only counted. A file whose every block is
@@ -26,6 +28,21 @@ pub enum Format {
     Wal,
     /// None of these.
     Unknown,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PgDump => "a pg_dump archive",
+            Self::Tar => "a tar archive",
+            Self::Image => "a container image archive",
+            Self::Rdb => "a Redis snapshot",
+            Self::Aof => "a Redis append-only file",
+            Self::BaseBackup => "a base backup",
+            Self::Wal => "a WAL segment",
+            Self::Unknown => "of no known format",
+        })
+    }
 }
 
 /// Where in the artifact.
@@ -73,9 +90,21 @@ pub struct Details {
     /// Files (tar, base backups), layers (images), or increments (AOF).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entries: Option<u64>,
-    /// Keys (Redis).
+    /// Keys (Redis snapshots), those that have expired since included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
+    /// Keys that expire: a server that loads the snapshot later may have fewer by up to as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys_expiring: Option<u64>,
+    /// Keys by database (Redis snapshots).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub databases: BTreeMap<u64, u64>,
+    /// Commands (AOF), behind the snapshot that it may begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<u64>,
+    /// What a reader should know and is nothing wrong: that a checksum is absent, for instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The result of reading an artifact to its end.
@@ -118,5 +147,12 @@ impl Findings {
         if self.kept.len() < FINDINGS_KEPT {
             self.kept.push(Finding { place, message: message.into() });
         }
+    }
+
+    /// Adds another's, behind these.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.total += other.total;
+        let free = FINDINGS_KEPT.saturating_sub(self.kept.len());
+        self.kept.extend(other.kept.into_iter().take(free));
     }
 }
