@@ -1,4 +1,5 @@
 //! Dumps of a real server, and their restore.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail their test")]
 
 mod support;
 
