@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use lifeboat_core::{AppName, IncidentId, Region, SiteName};
+use lifeboat_core::{
+    AppName, IncidentId, Region, SiteName,
+    backup::{Kind, PointId},
+};
 
 /// Disaster recovery for a web system that lives in one region and must survive losing it.
 ///
@@ -59,6 +62,13 @@ pub(crate) enum Command {
     /// Say which recovery points a sweep would keep and delete, and why. Deletes nothing.
     #[command(subcommand)]
     Retention(RetentionCommand),
+    /// The work of backups on a host: take one, restore one, archive WAL.
+    ///
+    /// The documents `lifeboat-backup` and `lifeboat-restore` run these on a host of the site; by
+    /// hand they do the same. The plan and the database's password are read from this region's
+    /// Parameter Store, artifacts are streamed to and from the region's bucket.
+    #[command(subcommand)]
+    Host(HostCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -70,6 +80,70 @@ pub(crate) enum RetentionCommand {
     Plan(crate::retention::PlanArgs),
     /// Print the format of the catalogue, or of the policy, as a JSON schema.
     Schema(crate::retention::SchemaArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostCommand {
+    /// Take a backup and stream it to the bucket. Its manifest is written last; without it there is
+    /// no backup. Taking one that is there already changes nothing.
+    ///
+    /// The last line printed is {"outcome":"complete","manifest":{...}}; its list of tables ends
+    /// with the 200 largest, the one in the bucket has all. Exit codes: 0 it is there, 1 it could
+    /// not be taken (the last line of the errors says why), 2 what was given is wrong, 3 refused.
+    ///
+    /// Example: lifeboat host backup --app queue --site a --region us-east-1
+    /// --bucket lifeboat-backups-123456789012-us-east-1 --kind database-dump
+    /// --point 20261124T120000Z-full
+    #[command(verbatim_doc_comment)]
+    Backup(HostArgs),
+    /// Restore a backup: into scratch, to prove it, or into place, to use it.
+    ///
+    /// Scratch is a server or folder of its own that is removed whatever happens; what is in it is
+    /// held against the manifest. The last line printed is the result as JSON; that the backup is
+    /// damaged is an answer (exit code 0), that this could not be told is not (1). Place refuses (3)
+    /// what would overwrite: a database with tables, a cache with data.
+    Restore {
+        #[command(flatten)]
+        host: HostArgs,
+        /// Where to.
+        #[arg(long, value_enum, default_value_t = RestoreTarget::Scratch)]
+        target: RestoreTarget,
+    },
+}
+
+/// Where a backup is restored to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RestoreTarget {
+    /// A scratch server or folder, removed afterwards.
+    Scratch,
+    /// Where the site uses it.
+    Place,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HostArgs {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The site of this host.
+    #[arg(long)]
+    pub(crate) site: SiteName,
+    /// The region of this host.
+    #[arg(long)]
+    pub(crate) region: Region,
+    /// The backup bucket of this region.
+    #[arg(long)]
+    pub(crate) bucket: String,
+    /// What to back up or restore: database-dump, database-base, config, code, logs, images, cache.
+    #[arg(long)]
+    pub(crate) kind: Kind,
+    /// The recovery point, such as 20261124T120000Z-full.
+    #[arg(long)]
+    pub(crate) point: PointId,
+    /// The folder for scratch; a restore test of a database needs room for the database in it.
+    /// Without it, the system's temporary folder.
+    #[arg(long)]
+    pub(crate) scratch: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

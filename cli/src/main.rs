@@ -4,6 +4,7 @@ mod alarms;
 mod args;
 mod cloud;
 mod guard;
+mod host;
 mod output;
 mod plan;
 mod recover;
@@ -38,6 +39,7 @@ async fn main() -> ExitCode {
             retention::schema(&of);
             Ok(())
         }
+        Command::Host(command) => host::run(command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,8 @@ use serde::Serialize;
 pub(crate) struct Failure {
     /// For people, one line each.
     pub(crate) lines: Vec<String>,
-    /// 1: what was asked for failed; 2: what was given is wrong, and nothing was touched.
+    /// 1: what was asked for failed; 2: what was given is wrong, and nothing was touched; 3: a guard
+    /// refused.
     pub(crate) code: u8,
 }
 

@@ -3,14 +3,14 @@
 use std::{fmt, time::Duration};
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, SimpleQueryMessage, SimpleQueryRow, config::SslMode};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow, config::SslMode};
 
 use crate::{error::SqlError, lsn::Lsn, tls::Tls};
 
 /// Where to log in, and as whom.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Host name or address.
+    /// Host name or address, or the absolute path of the folder of its Unix socket.
     pub host: &'a str,
     /// TCP port.
     pub port: u16,
@@ -79,8 +79,14 @@ pub async fn connect(target: &Target<'_>, limit: Duration) -> Result<Session, Sq
         .application_name("lifeboat");
     let tls = Tls::new().map_err(|error| unreadable(format!("TLS cannot be set up: {error}")))?;
     within(limit, async {
-        let (client, connection) = config.connect(tls).await?;
         // An error of the connection reaches whoever asks over it next.
+        if target.host.starts_with('/') {
+            // A socket on this host has no name to begin TLS with, and needs none.
+            let (client, connection) = config.connect(NoTls).await?;
+            let connection = tokio::spawn(async move { drop(connection.await) });
+            return Ok(Session { client, connection });
+        }
+        let (client, connection) = config.connect(tls).await?;
         let connection = tokio::spawn(async move { drop(connection.await) });
         Ok(Session { client, connection })
     })
@@ -208,6 +214,28 @@ impl Session {
             }
         }
         Ok(pairs)
+    }
+
+    /// The rows of the answer, as text; a null is none. Several statements give all their rows.
+    ///
+    /// # Errors
+    /// [`SqlError`]. After [`SqlError::Timeout`] the statement may still run: drop the session.
+    pub async fn rows(
+        &self,
+        statement: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Option<String>>>, SqlError> {
+        let messages =
+            within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
+        let rows = messages.into_iter().filter_map(|message| {
+            if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
+        });
+        rows.map(|row| {
+            (0..row.len())
+                .map(|at| Ok(row.try_get(at)?.map(str::to_owned)))
+                .collect::<Result<Vec<_>, SqlError>>()
+        })
+        .collect()
     }
 
     /// The first row of the answer, or an empty answer's nothing as an error.

@@ -1,0 +1,162 @@
+//! `lifeboat host`: the work of backups on a host.
+
+use std::sync::Arc;
+
+use lifeboat_core::{
+    ErrorName, Fault,
+    backup::{Kind, Manifest},
+    contract::restore_backup::Target,
+};
+use lifeboat_hostwork::{Host, S3, Stop};
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::{aws, clock};
+use serde::Serialize;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    args::{HostArgs, HostCommand, RestoreTarget},
+    output::{Failure, say},
+};
+
+/// Bytes of the last line: Run Command keeps 24,000 characters of the output (Systems Manager
+/// quotas).
+const LONGEST_LINE: usize = 20_000;
+/// Tables named in the last line.
+const TABLES: usize = 200;
+
+/// Does one of the host's works, until it is done or SIGTERM or Ctrl-C ends it.
+pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
+    let (stopper, stop) = lifeboat_hostwork::stop();
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| Failure::work(format!("listen for SIGTERM: {error}")))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stopper.stop();
+        // Kept: a dropped stopper would never stop.
+        std::future::pending::<()>().await;
+    });
+    let line = match command {
+        HostCommand::Backup(args) => {
+            let host = host(&args, stop).await?;
+            let manifest = lifeboat_hostwork::backup(&host, args.kind, &args.point).await;
+            last_line(manifest.map_err(failure)?)?
+        }
+        HostCommand::Restore { host: args, target } => {
+            let target = match target {
+                RestoreTarget::Scratch => Target::Scratch,
+                RestoreTarget::Place => Target::Place,
+            };
+            let host = host(&args, stop).await?;
+            let result = lifeboat_hostwork::restore(&host, args.kind, &args.point, target).await;
+            compact(&result.map_err(failure)?)?
+        }
+    };
+    say(&line);
+    Ok(())
+}
+
+/// What the work needs, from this region alone.
+async fn host(args: &HostArgs, stop: Stop) -> Result<Host<S3>, Failure> {
+    let config = aws::in_region(&aws::config().await, args.region.as_str());
+    let parameters = Parameters::new(&config);
+    let plan = parameters.plan(&args.app).await.map_err(failure)?;
+    if plan.sites.get(&args.site).is_none_or(|site| site.region != args.region) {
+        let (app, site, region) = (&args.app, &args.site, &args.region);
+        return Err(Failure::input(format!("the plan of {app} has no site {site} in {region}")));
+    }
+    let password = match args.kind {
+        Kind::DatabaseDump | Kind::DatabaseBase | Kind::DatabaseWal => {
+            let secret = parameters.secret(&args.app, &plan.database.password_secret).await;
+            Some(secret.map_err(failure)?)
+        }
+        Kind::DatabaseSnapshot
+        | Kind::Config
+        | Kind::Code
+        | Kind::Logs
+        | Kind::Images
+        | Kind::Cache => None,
+    };
+    Ok(Host {
+        store: Arc::new(S3::new(&config, &args.bucket)),
+        plan,
+        site: args.site.clone(),
+        region: args.region.clone(),
+        password,
+        scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
+        clock: clock::now,
+        stop,
+    })
+}
+
+/// The exit code says what the caller does next.
+fn failure(fault: Fault) -> Failure {
+    let code = match fault.name {
+        ErrorName::InvalidInput => 2,
+        ErrorName::Refused | ErrorName::StaleEpoch => 3,
+        ErrorName::Transient | ErrorName::NotReady | ErrorName::NeedsHuman => 1,
+    };
+    Failure { lines: vec![fault.message], code }
+}
+
+fn compact(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::work(format!("the answer cannot be written as JSON: {error}")))
+}
+
+/// The manifest on one line that Run Command keeps whole, with the largest tables.
+fn last_line(mut manifest: Manifest) -> Result<String, Failure> {
+    let mut tables = TABLES;
+    loop {
+        if manifest.tables.len() > tables {
+            manifest.tables.sort_by(|a, b| b.rows.cmp(&a.rows).then(a.table.cmp(&b.table)));
+            manifest.tables.truncate(tables);
+        }
+        let line = compact(&json!({ "outcome": "complete", "manifest": manifest }))?;
+        if line.len() < LONGEST_LINE || tables == 0 {
+            return Ok(line);
+        }
+        tables /= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_core::backup::TableCount;
+
+    use super::*;
+
+    fn manifest(tables: u64) -> Manifest {
+        let json = json!({
+            "app": "queue", "kind": "database-dump", "id": "20261124T120000Z-full", "site": "a",
+            "region": "us-east-1", "source": "a database", "versions": {},
+            "started_at": "2026-11-24T12:00:00Z", "ended_at": "2026-11-24T12:00:01Z",
+        });
+        let mut manifest: Manifest = serde_json::from_value(json).unwrap();
+        manifest.tables = (0..tables)
+            .map(|rows| TableCount { table: format!("a_rather_long_schema.table_{rows}"), rows })
+            .collect();
+        manifest
+    }
+
+    #[test]
+    fn the_last_line_is_kept_whole_and_names_the_largest_tables() {
+        let line = last_line(manifest(5000)).unwrap();
+        assert!(line.len() < LONGEST_LINE && !line.contains('\n'), "{}", line.len());
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let read: Manifest = serde_json::from_value(value["manifest"].clone()).unwrap();
+        assert_eq!(read.tables.len(), TABLES);
+        assert_eq!(read.tables[0].rows, 4999);
+        assert_eq!(value["outcome"], "complete");
+    }
+
+    #[test]
+    fn a_short_list_of_tables_is_left_as_it_is() {
+        let value: serde_json::Value =
+            serde_json::from_str(&last_line(manifest(3)).unwrap()).unwrap();
+        assert_eq!(value["manifest"]["tables"][0]["rows"], 0);
+    }
+}

@@ -1,0 +1,192 @@
+//! A scratch PostgreSQL server: in a folder of its own, on a socket in it, without TCP, as a user
+//! without rights. It runs what a dump says, and a dump may say anything.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_core::Fault;
+use lifeboat_postgres::{Session, SqlError, Target, connect};
+use lifeboat_runtime::clock;
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::program::{self, Running, Tool, User, unprivileged};
+
+/// The superuser of scratch servers.
+pub(super) const SUPERUSER: &str = "lifeboat_scratch";
+/// A scratch server answers within this time, unless it has WAL to replay.
+const START: SignedDuration = SignedDuration::from_mins(2);
+/// Between two looks at a server that starts.
+const LOOK: SignedDuration = SignedDuration::from_millis(50);
+/// For a login while it starts.
+const LOGIN: Duration = Duration::from_secs(5);
+
+/// Nothing of it has to survive, so nothing is synchronised or logged for a crash.
+const SETTINGS: &str = "listen_addresses=
+fsync=off
+synchronous_commit=off
+full_page_writes=off
+autovacuum=off
+max_wal_size=4GB
+checkpoint_timeout=1h
+maintenance_work_mem=128MB
+shared_buffers=128MB
+max_connections=10
+max_worker_processes=4
+archive_mode=off
+shared_preload_libraries=
+log_min_messages=warning
+";
+
+/// A private folder, owned by who runs the server. Removed with all that is in it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    folder: TempDir,
+    /// Who owns it; none when it is we.
+    pub(super) user: Option<User>,
+}
+
+impl Folder {
+    /// Makes it below `scratch`.
+    pub(super) fn new(scratch: &Path) -> Result<Self, Fault> {
+        let failed =
+            |error| Fault::needs_human(format!("make a folder in {}: {error}", scratch.display()));
+        let folder = tempfile::Builder::new()
+            .prefix("lifeboat-scratch-")
+            .tempdir_in(scratch)
+            .map_err(failed)?;
+        let user = program::server_user();
+        let made = Self { folder, user };
+        made.own(made.path()).map_err(failed)?;
+        Ok(made)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Gives a path in it to its user.
+    pub(super) fn own(&self, path: &Path) -> std::io::Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+        match self.user {
+            Some(User { uid, gid }) => chown(path, Some(uid), Some(gid)),
+            None => Ok(()),
+        }
+    }
+
+    /// A command of its user.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let mut command = unprivileged(program, self.user);
+        command.current_dir(self.path());
+        command
+    }
+}
+
+/// A server that runs. Ended, with its children, when dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    running: Running,
+    socket: PathBuf,
+    /// The server's program.
+    pub(super) tool: Tool,
+    // Last: removed when the server is gone.
+    folder: Folder,
+    _sockets: Folder,
+}
+
+impl Server {
+    /// Makes a cluster and starts its server, at least of version `major`.
+    pub(super) async fn fresh(scratch: &Path, major: u32) -> Result<Self, Fault> {
+        let folder = Folder::new(scratch)?;
+        let initdb = program::postgresql("initdb", major).await?;
+        let data = folder.path().join("data");
+        let mut command = folder.command(&initdb.path);
+        command
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-instructions",
+            ])
+            .arg(format!("--username={SUPERUSER}"))
+            .arg(format!("--pgdata={}", data.display()));
+        program::output(command).await?;
+        Self::start(folder, &data, major).await
+    }
+
+    /// Starts the server of the cluster in `data` with our settings instead of its own.
+    pub(super) async fn start(folder: Folder, data: &Path, major: u32) -> Result<Self, Fault> {
+        let tool = program::postgresql("postgres", major).await?;
+        // A socket's path ends at 107 bytes (unix(7)), so it is not below a deep scratch folder.
+        let sockets = Folder::new(&std::env::temp_dir())?;
+        let socket = sockets.path().to_owned();
+        let mut command = folder.command(&tool.path);
+        command.arg("-D").arg(data);
+        for setting in SETTINGS.lines() {
+            command.args(["-c", setting]);
+        }
+        command.args(["-c", &format!("unix_socket_directories={}", socket.display())]);
+        command.stdout(Stdio::null()).process_group(0);
+        let running = program::start(command)?;
+        Ok(Self { running, socket, tool, folder, _sockets: sockets })
+    }
+
+    /// Where to log in.
+    pub(super) fn target<'a>(&'a self, database: &'a str) -> Result<Target<'a>, Fault> {
+        let host = self
+            .socket
+            .to_str()
+            .ok_or_else(|| Fault::invalid(format!("{} is not UTF-8", self.socket.display())))?;
+        Ok(Target { host, port: 5432, database, user: SUPERUSER, password: "" })
+    }
+
+    /// A session, as soon as the server takes one; up to two minutes from `began`.
+    pub(super) async fn session(
+        &mut self,
+        database: &str,
+        began: Timestamp,
+    ) -> Result<Session, Fault> {
+        loop {
+            let late = clock::now() > began + START;
+            match connect(&self.target(database)?, LOGIN).await {
+                Ok(session) => return Ok(session),
+                Err(SqlError::Unreachable(_) | SqlError::NotReady(_)) if !late => {}
+                Err(error) => return Err(error.fault("log in to the scratch server")),
+            }
+            tokio::select! {
+                ended = self.running.end() => {
+                    return Err(Fault::needs_human(format!(
+                        "the scratch server ended: {}", last_lines(&ended?.errors)
+                    )));
+                }
+                () = clock::pause_until(clock::now() + LOOK) => {}
+            }
+        }
+    }
+
+    /// A command of the server's user.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        self.folder.command(program)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Immediate shutdown (manual, "Shutting Down the Server"): the server ends its children, and
+        // is waited for, so that nothing writes into the folder while it is removed.
+        self.running.end_now(Signal::QUIT);
+    }
+}
+
+fn last_lines(lines: &[String]) -> String {
+    let last: Vec<&str> = lines.iter().rev().take(4).map(String::as_str).collect();
+    last.into_iter().rev().collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,74 @@
+//! Dumps of a real server, and their restore.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail their test")]
+
+mod support;
+
+use lifeboat_core::{
+    backup::{Kind, Outcome},
+    contract::restore_backup::Target,
+    plan_file::{Backup, SqlCheck},
+};
+use lifeboat_hostwork::{backup, restore};
+use support::{Server, host, noon, plan, scratch};
+
+const TABLES: &str = "CREATE TABLE tickets (id bigint PRIMARY KEY, body text);
+    INSERT INTO tickets SELECT n, repeat(md5(n::text), 4) FROM generate_series(1, 20000) n;
+    CREATE SCHEMA \"odd: name\"; CREATE TABLE \"odd: name\".\"Empty\" ();
+    CREATE TABLE parts (n int) PARTITION BY RANGE (n);
+    CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (100);
+    INSERT INTO parts SELECT generate_series(0, 41);
+    CREATE ROLE reader; GRANT SELECT ON tickets TO reader;
+    CREATE POLICY for_readers ON tickets TO reader USING (true);";
+
+#[tokio::test]
+async fn a_dump_is_taken_once_and_restored_with_every_row() {
+    let server = Server::start();
+    server.sql("queue", TABLES);
+    let mut plan = plan(server.port);
+    let check = |name: &str, query: &str| SqlCheck { name: name.into(), query: query.into() };
+    plan.backup = Some(Backup {
+        checks: vec![check("tickets are there", "SELECT count(*) > 100 FROM tickets")],
+        ..Backup::default()
+    });
+    let scratch = scratch();
+    let (mut host, _stopper) = host(plan, scratch.path());
+
+    let manifest = backup(&host, Kind::DatabaseDump, &noon()).await.unwrap();
+    let counts: Vec<(&str, u64)> =
+        manifest.tables.iter().map(|count| (count.table.as_str(), count.rows)).collect();
+    assert_eq!(counts, [("odd: name.Empty", 0), ("public.parts_1", 42), ("public.tickets", 20000)]);
+    assert!(manifest.lsn.is_some());
+    assert_eq!(
+        host.store.keys(),
+        [
+            "artifacts/queue/database-dump/20261124T120000Z-full/database.dump.zst",
+            "manifests/queue/database-dump/20261124T120000Z-full.json",
+        ]
+    );
+    // Again: one backup, whatever happened to the database meanwhile.
+    server.sql("queue", "DELETE FROM tickets WHERE id > 7");
+    assert_eq!(backup(&host, Kind::DatabaseDump, &noon()).await.unwrap(), manifest);
+    assert_eq!(host.store.keys().len(), 2);
+
+    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch).await.unwrap();
+    assert_eq!(result.findings, []);
+    assert_eq!(result.outcome, Outcome::Sound);
+    let facts = result.facts.join("\n");
+    assert!(facts.contains("3 tables with 20042 rows"), "{facts}");
+    assert!(facts.contains("check `tickets are there`: true"), "{facts}");
+    assert!(facts.contains("role \"reader\" does not exist"), "{facts}");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+
+    // What the plan asks, and the restored database does not answer with true.
+    if let Some(backup) = &mut host.plan.backup {
+        backup.checks = vec![
+            check("nobody waits", "SELECT count(*) = 0 FROM tickets"),
+            check("no such table", "SELECT true FROM nowhere"),
+            check("writes", "DELETE FROM tickets RETURNING true"),
+        ];
+    }
+    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch).await.unwrap();
+    let places: Vec<&str> = result.findings.iter().map(|f| f.place.as_str()).collect();
+    assert_eq!(places, ["check nobody waits", "check no such table", "check writes"]);
+    assert_eq!(result.outcome, Outcome::Damaged);
+}
