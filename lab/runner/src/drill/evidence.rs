@@ -189,7 +189,7 @@ impl Lab {
         for delivery in self.capture.deliveries() {
             texts.push(("a message", delivery.body.to_string()));
         }
-        for function in lambda_functions() {
+        for function in crate::lab::FUNCTIONS {
             texts.push((function, self.function_logs(function).await.unwrap_or_default()));
         }
         let bytes: usize = texts.iter().map(|(_, text)| text.len()).sum();
@@ -215,10 +215,6 @@ impl Lab {
         let messages = events.iter().filter_map(|event| event.get("message")?.as_str());
         Ok(messages.collect::<Vec<_>>().join("\n"))
     }
-}
-
-const fn lambda_functions() -> [&'static str; 7] {
-    crate::lab::FUNCTIONS
 }
 
 /// Invariant 8: the recovery log is one unbroken chain from opening to close.
