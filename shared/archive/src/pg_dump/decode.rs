@@ -1,4 +1,9 @@
 //! Decompresses one stream of a dump to its end and its checksum.
+//!
+//! The inflate is zlib-rs. Seconds of one core for the blocks of a dump with 1.01 GB of text (123 MB
+//! stored, `pgbench` and `jsonb`), medians of four runs side by side: zlib-rs 0.57, fdeflate 0.62,
+//! zlib-ng 0.62, ISA-L 0.48, `pg_restore` 1.39. ISA-L's crate runs autotools (and, on x86-64, nasm)
+//! in its build, which no cross-compiler here has; zlib-ng's needs CMake and is no faster.
 
 use std::io::{self, BufRead, Read};
 
