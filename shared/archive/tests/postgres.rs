@@ -1,5 +1,12 @@
 //! Base backups and WAL of a real server, sound and damaged.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test's helpers fail their test"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
