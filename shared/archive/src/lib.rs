@@ -12,6 +12,9 @@
 mod aof;
 mod base;
 mod digest;
+mod files;
+#[cfg(test)]
+mod harm;
 mod input;
 mod layers;
 mod peel;
@@ -26,9 +29,11 @@ mod tar;
 mod testing;
 mod text;
 mod wal;
+mod zeros;
 
 pub use aof::{AofSet, read_aof_directory};
 pub use base::{BaseCheck, BaseManifest, BaseReport, ManifestError, WalRange, read_base_backup};
+pub use files::{Packed, Problem, ProblemKind, UnpackError, UnpackOptions, Unpacked, pack, unpack};
 pub use read::{Options, read};
 pub use report::{Details, Finding, Format, Place, Report, TableRows};
 pub use source::{FileSource, Source, SourceError};

@@ -30,7 +30,7 @@ pub(crate) fn is_header(first: &[u8]) -> bool {
 
 impl Block {
     pub(crate) fn parse(raw: [u8; BLOCK]) -> Self {
-        if raw.iter().all(|byte| *byte == 0) {
+        if crate::zeros::is_zero(&raw) {
             return Self::Zero;
         }
         let header = Header { raw };

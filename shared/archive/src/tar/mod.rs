@@ -8,6 +8,8 @@ mod header;
 mod image;
 pub(crate) mod paths;
 mod pax;
+#[cfg(test)]
+mod tests;
 pub(crate) mod walk;
 
 use crate::{

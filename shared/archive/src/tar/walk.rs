@@ -10,6 +10,7 @@ use super::{
 use crate::{
     input::{Input, Stop},
     report::Findings,
+    zeros::{first_other, is_zero},
 };
 
 /// What a member is.
@@ -85,10 +86,10 @@ impl<'i, 'a> Walker<'i, 'a> {
         self.input.skip(self.left)?;
         self.left = 0;
         let offset = self.input.offset();
-        let mut is_zero = true;
-        self.input.pieces(self.padding, |piece| is_zero &= piece.iter().all(|byte| *byte == 0))?;
+        let mut is_clear = true;
+        self.input.pieces(self.padding, |piece| is_clear &= is_zero(piece))?;
         self.padding = 0;
-        if !is_zero {
+        if !is_clear {
             let item = self.item.clone();
             self.add(findings, offset, Some(&item), "the padding after the file is not zero");
         }
@@ -159,7 +160,7 @@ impl<'i, 'a> Walker<'i, 'a> {
             let piece = io::BufRead::fill_buf(self.input)?;
             let len = piece.len();
             if garbage.is_none() {
-                garbage = piece.iter().zip(at..).find(|(byte, _)| **byte != 0).map(|(_, at)| at);
+                garbage = first_other(piece).map(|within| at + within as u64);
             }
             io::BufRead::consume(self.input, len);
             at += len as u64;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     input::{Input, Stop},
     report::Findings,
+    zeros::{first_other, is_zero},
 };
 
 /// Bytes of a page unless the first page says otherwise (`XLOG_BLCKSZ`).
@@ -176,14 +177,14 @@ impl Walk<'_, '_, '_> {
     }
 
     fn page(&mut self, page: &[u8], is_first: bool) {
-        if matches!(self.state, State::Ended) || page.iter().all(|byte| *byte == 0) {
+        if matches!(self.state, State::Ended) || is_zero(page) {
             return self.empty(page);
         }
         let header = Header::parse(page);
         if !self.is_header_sound(&header, is_first) {
             if self.is_beyond(self.address) {
                 self.state = State::Ended;
-                return;
+                return self.rest(page, 0);
             }
             self.state = State::Lost;
         }
@@ -227,14 +228,17 @@ impl Walk<'_, '_, '_> {
         self.rest(page, 0);
     }
 
-    /// What follows the last record: zeros.
+    /// What follows the last record: zeros. Where nothing is needed any more, a page of an earlier
+    /// segment may follow too: servers write over the segments that they recycle.
     fn rest(&mut self, page: &[u8], from: usize) {
         let rest = page.get(from..).unwrap_or_default();
-        let garbage = rest.iter().position(|byte| *byte != 0);
-        if let Some(at) = garbage
-            && !self.has_told_of_rest
-            && !self.is_beyond(self.address.wrapping_add((from + at) as u64))
-        {
+        let Some(at) = first_other(rest) else { return };
+        let header = Header::parse(page);
+        let is_recycled = self.is_beyond(self.address)
+            && from == 0
+            && page::version(header.magic).is_some()
+            && header.address < self.address;
+        if !self.has_told_of_rest && !is_recycled {
             self.has_told_of_rest = true;
             self.add(from + at, "bytes follow the last record");
         }
@@ -296,13 +300,13 @@ impl Walk<'_, '_, '_> {
                     let lsn = self.address.wrapping_add(at as u64);
                     if len == 0 {
                         self.state = State::Ended;
-                    } else if self.is_beyond(lsn) {
-                        self.state = State::Ended;
-                        self.has_told_of_rest = true;
                     } else if (record::HEADER..=usize::try_from(record::LIMIT).unwrap_or(0))
                         .contains(&usize::try_from(len).unwrap_or(0))
                     {
                         self.state = State::Within(Record::new(lsn, len));
+                    } else if self.is_beyond(lsn) {
+                        self.state = State::Ended;
+                        self.has_told_of_rest = true;
                     } else {
                         return self.add(at, "the record's length is not possible");
                     }
@@ -334,6 +338,9 @@ impl Walk<'_, '_, '_> {
         let lsn = format!("{:X}/{:08X}", record.at >> 32, record.at & 0xffff_ffff);
         let place = self.input.place_at(offset, self.item);
         if !record.is_sound() {
+            if self.is_beyond(record.at) {
+                return State::Ended;
+            }
             self.findings.add(place, format!("the checksum of the record at {lsn} is wrong"));
             return State::Lost;
         }
