@@ -103,7 +103,7 @@ fn point(
         app: AppName::new(format!("app-{app}"))?,
         kind,
         id,
-        region: Region::new(if app % 2 == 0 { "us-east-1" } else { "us-west-2" })?,
+        region: Region::new(if app.is_multiple_of(2) { "us-east-1" } else { "us-west-2" })?,
         taken_at,
         depends_on: Vec::new(),
         wal: None,
@@ -149,7 +149,7 @@ fn bases(app: u64, minutes: u64) -> Result<Vec<RecoveryPoint>, Box<dyn Error>> {
     let mut parent: Option<PointId> = None;
     for (turn, minutes_ago) in (0..=minutes).rev().step_by(240).enumerate() {
         let (id, depends_on) = match &parent {
-            Some(parent) if turn % 6 != 0 => {
+            Some(parent) if !turn.is_multiple_of(6) => {
                 (PointId::incremental(moment(minutes_ago)?, parent), vec![parent.clone()])
             }
             _ => (full(minutes_ago)?, Vec::new()),
