@@ -130,7 +130,7 @@ where
             evidence.started_at = result.started_at;
             evidence.ended_at = result.ended_at;
             evidence.facts = result.facts;
-            evidence.findings = result.findings;
+            evidence.findings.extend(result.findings);
             // A finding outweighs the word beside it.
             evidence.outcome =
                 if evidence.findings.is_empty() { result.outcome } else { Outcome::Damaged };

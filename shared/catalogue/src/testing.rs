@@ -154,7 +154,8 @@ impl MemoryBucket {
 impl Objects for MemoryBucket {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Fault> {
         self.call("list", |state| {
-            let keys = state.keys.range(prefix.to_owned()..).map(|(key, _)| key);
+            let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
+            let keys = state.keys.range(from.to_owned()..).map(|(key, _)| key);
             let keys = keys.take_while(|key| key.starts_with(prefix));
             let keys = keys.filter(|key| after.is_none_or(|after| key.as_str() > after));
             let mut objects = keys.filter_map(|key| {
@@ -199,7 +200,8 @@ impl Content for MemoryBucket {
 impl Versions for MemoryBucket {
     async fn versions(&self, prefix: &str, after: Option<&Marker>) -> Result<VersionPage, Fault> {
         self.call("versions", |state| {
-            let all = state.keys.range(prefix.to_owned()..);
+            let from = after.map(|marker| marker.key.as_str()).filter(|key| *key > prefix);
+            let all = state.keys.range(from.unwrap_or(prefix).to_owned()..);
             let all = all.take_while(|(key, _)| key.starts_with(prefix));
             let all = all.flat_map(|(key, versions)| {
                 versions.iter().rev().map(move |stored| Version {
