@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use lifeboat_core::Fault;
 
 use crate::store::{
-    Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Undeleted, Version,
+    Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Shared, Undeleted, Version,
     VersionPage, Versions,
 };
 
@@ -174,6 +174,29 @@ impl Objects for MemoryBucket {
 
     async fn put(&self, key: &str, body: Vec<u8>) -> Result<(), Fault> {
         self.call("put", |state| state.put(key, Some(body.into())))
+    }
+}
+
+impl Shared for MemoryBucket {
+    async fn look(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, Fault> {
+        self.call("get", |state| {
+            state.current(key).map(|(stored, body)| (body.to_vec(), stored.id.clone()))
+        })
+    }
+
+    async fn replace(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Option<String>, Fault> {
+        self.call("put", |state| {
+            if state.current(key).map(|(stored, _)| stored.id.as_str()) != etag {
+                return None;
+            }
+            state.put(key, Some(body.into()));
+            state.current(key).map(|(stored, _)| stored.id.clone())
+        })
     }
 }
 
