@@ -2,6 +2,7 @@
 
 mod alarms;
 mod args;
+mod backups;
 mod cloud;
 mod guard;
 mod output;
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
+        Command::Backups(request) => backups::list(request, args.json).await,
         Command::Retention(RetentionCommand::Plan(from)) => retention::explain(from, args.json),
         Command::Retention(RetentionCommand::Schema) => {
             retention::schema();

@@ -17,14 +17,18 @@ pub(crate) struct Tools {
 }
 
 /// The functions that the template deploys.
-pub(crate) const FUNCTIONS: [&str; 7] = [
+pub(crate) const FUNCTIONS: [&str; 11] = [
+    "backup-trigger",
     "dns-failover",
     "health-probe",
     "notify",
     "plan-recovery",
     "promote-replica",
     "recovery-log",
+    "restore-backup",
+    "retention-sweep",
     "site-control",
+    "verify-backup",
 ];
 
 /// Checks programs and addresses.
