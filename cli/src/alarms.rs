@@ -2,6 +2,7 @@
 
 use lifeboat_core::{
     Region, SiteName,
+    backup::Kind,
     plan_file::{AppPlan, Detection},
 };
 use serde::Serialize;
@@ -9,6 +10,12 @@ use serde::Serialize;
 /// How many minutes of blindness page a person. Of silence it takes two more: CloudWatch looks
 /// that much further back before it believes that data is missing.
 const SILENT_PERIODS: i32 = 3;
+
+/// How often the ages of backups are reported: the period of the schedule `lifeboat-verify`.
+const REPORT_SECONDS: i32 = 3_600;
+/// What a backup may take from its slot until it is copied and verified, in seconds. One that is
+/// missed altogether is then noticed when the next one is due.
+const VERIFY_SECONDS: u32 = 3_600;
 
 /// What to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,6 +25,9 @@ pub(crate) enum Watch {
     SiteDown,
     /// The observer is blind or silent: pages a person, and is never a reason to fail over.
     ObserverUnwell,
+    /// The newest verified backup of a kind in the alarm's own region is too old, or there is
+    /// none: pages a person.
+    BackupAge(Kind),
 }
 
 /// One alarm.
@@ -71,8 +81,27 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
             datapoints_to_alarm: SILENT_PERIODS,
             threshold: 1,
         });
+        all.extend(backup_ages(plan, site, &here.region));
     }
     all
+}
+
+/// The alarms on the age of what is proven in one region, for each kind that is scheduled. They are
+/// set in both regions, because either may become the other one: what counts is a copy away from
+/// the active site.
+fn backup_ages(plan: &AppPlan, site: &SiteName, region: &Region) -> impl Iterator<Item = Alarm> {
+    let schedule = plan.backup.iter().flat_map(|backup| &backup.schedule);
+    schedule.map(|(kind, slots)| Alarm {
+        name: format!("lifeboat-backup-age-{}-{kind}", plan.app),
+        region: region.clone(),
+        site: site.clone(),
+        watch: Watch::BackupAge(*kind),
+        period_seconds: REPORT_SECONDS,
+        // The first hour that is missed may be a tick that came late.
+        evaluation_periods: 2,
+        datapoints_to_alarm: 2,
+        threshold: slots.every.seconds().saturating_mul(2).saturating_add(VERIFY_SECONDS),
+    })
 }
 
 #[cfg(test)]
@@ -96,6 +125,38 @@ mod tests {
             ]
         );
         let template = include_str!("../../infra/template.yaml");
+        assert!(template.contains("ScheduleExpression: rate(1 hour)"), "the ages' period");
         assert!(template.contains("prefix: lifeboat-site-down-"), "the rule matches the name");
+    }
+
+    #[test]
+    fn each_kind_of_backup_is_watched_in_both_regions() {
+        let text = include_str!("../../events/plan/queue.toml");
+        let mut plan = lifeboat_core::plan_file::read(text).unwrap();
+        let slots = |every: &str| lifeboat_core::backup::schedule::Slots {
+            every: every.parse().unwrap(),
+            at: None,
+            full_every: None,
+        };
+        let schedule = [(Kind::DatabaseDump, slots("1d")), (Kind::Config, slots("4h"))];
+        plan.backup = Some(lifeboat_core::plan_file::Backup {
+            schedule: schedule.into(),
+            ..Default::default()
+        });
+        let found: Vec<_> = alarms(&plan)
+            .into_iter()
+            .filter(|alarm| matches!(alarm.watch, Watch::BackupAge(_)))
+            .map(|alarm| (alarm.name, alarm.region.to_string(), alarm.threshold))
+            .collect();
+        let of = |kind: &str, region: &str, hours: u32| {
+            (format!("lifeboat-backup-age-queue-{kind}"), region.to_owned(), hours * 3_600)
+        };
+        let expected = [
+            of("database-dump", "us-east-1", 49),
+            of("config", "us-east-1", 9),
+            of("database-dump", "us-west-2", 49),
+            of("config", "us-west-2", 9),
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     /// permit that the app checks before each write. A host that returns from an outage gets no
     /// permit before another region has confirmed that its epoch is still the newest.
     Guard(GuardArgs),
+    /// List what can be restored, in each region of the app, with its age and whether it is proven.
+    Backups(BackupsArgs),
     /// Say which recovery points a sweep would keep and delete, and why. Deletes nothing.
     #[command(subcommand)]
     Retention(RetentionCommand),
@@ -172,6 +174,19 @@ pub(crate) enum PlanCommand {
         #[arg(long)]
         region: Option<String>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupsArgs {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The region to list; without it, every region of the plan.
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
+    /// Every point, not only the newest five of each kind.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, clap::Args)]

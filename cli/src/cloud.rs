@@ -76,15 +76,15 @@ pub(crate) async fn put_alarm(
         .alarm_name(&alarm.name)
         .namespace("Lifeboat")
         .dimensions(dimension("app", app.as_str()))
-        .dimensions(dimension("site", alarm.site.as_str()))
         .period(alarm.period_seconds)
         .evaluation_periods(alarm.evaluation_periods)
         .datapoints_to_alarm(alarm.datapoints_to_alarm)
         .threshold(f64::from(alarm.threshold))
-        .unit(StandardUnit::Count)
         .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold);
     let request = match alarm.watch {
         Watch::SiteDown => request
+            .unit(StandardUnit::Count)
+            .dimensions(dimension("site", alarm.site.as_str()))
             .metric_name("SiteDown")
             .statistic(Statistic::Sum)
             // People learn of it also when it is the standby that is down, which starts nothing.
@@ -96,6 +96,8 @@ pub(crate) async fn put_alarm(
                 alarm.site
             )),
         Watch::ObserverUnwell => request
+            .unit(StandardUnit::Count)
+            .dimensions(dimension("site", alarm.site.as_str()))
             .metric_name("SightBlind")
             .statistic(Statistic::Maximum)
             // An observer that says nothing is as unwell as one that sees nothing.
@@ -104,6 +106,20 @@ pub(crate) async fn put_alarm(
             .alarm_description(format!(
                 "The probes of {app} in {region} are blind or silent: no outage would be noticed. \
                  Look at the executions of lifeboat-observe."
+            )),
+        Watch::BackupAge(kind) => request
+            .metric_name("VerifiedBackupAgeSeconds")
+            .dimensions(dimension("kind", kind.as_str()))
+            .statistic(Statistic::Minimum)
+            .unit(StandardUnit::Seconds)
+            // No verified backup has no age: silence is the worst that it can say.
+            .treat_missing_data("breaching")
+            .alarm_actions(&topic)
+            .alarm_description(format!(
+                "The newest verified {kind} backup of {app} in {region} is older than {} h, or \
+                 there is none. Look at lifeboat backups --app {app}, and at the executions of \
+                 lifeboat-backup and lifeboat-verify.",
+                alarm.threshold / 3_600
             )),
     };
     request

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod args;
+mod backups;
 mod cloud;
 mod guard;
 mod host;
@@ -34,6 +35,7 @@ async fn main() -> ExitCode {
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Verify(request) => verify::run(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
+        Command::Backups(request) => backups::list(request, args.json).await,
         Command::Retention(RetentionCommand::Plan(from)) => retention::explain(from, args.json),
         Command::Retention(RetentionCommand::Schema(of)) => {
             retention::schema(&of);

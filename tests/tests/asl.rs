@@ -230,3 +230,52 @@ fn recover_is_bounded_by_the_ledgers_hold() {
     let limit = all["recover.asl.json"]["TimeoutSeconds"].as_i64().unwrap();
     assert!(limit < lifeboat_core::ledger::HOLD_SECONDS, "a live recovery could lose the ledger");
 }
+
+/// The machines of backups, with how long their longest task may go on being asked about.
+#[test]
+fn what_is_waited_for_ends_before_its_machine_does() {
+    for (file, machine) in machines() {
+        let limit = machine["TimeoutSeconds"].as_u64().unwrap();
+        for (_, states) in scopes(&machine) {
+            for (name, state) in &states {
+                let waits = state["Retry"].as_array().into_iter().flatten().filter(|retry| {
+                    retry["ErrorEquals"].as_array().unwrap().contains(&"NotReady".into())
+                });
+                for retry in waits {
+                    let longest = retry["MaxDelaySeconds"].as_u64().unwrap()
+                        * retry["MaxAttempts"].as_u64().unwrap();
+                    assert!(longest < limit, "{file}: {name} waits {longest} s of {limit}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scratch_place_is_removed_however_its_restore_ended() {
+    let all: BTreeMap<String, Value> = machines().into_iter().collect();
+    let inner: Vec<States> =
+        scopes(&all["verify.asl.json"]).into_iter().map(|(_, states)| states).collect();
+    let states = inner.iter().find(|states| states.contains_key("StartRestore")).unwrap();
+    for name in ["StartRestore", "PollRestore", "RecordRestore"] {
+        for next in successors(&states[name]) {
+            let leads = ["IsRestored", "PollRestore", "RecordRestore", "RemoveScratch"];
+            assert!(leads.contains(&next.as_str()), "{name} leads past the removal to {next}");
+        }
+    }
+}
+
+#[test]
+fn every_failure_of_a_backup_reaches_a_person() {
+    let all: BTreeMap<String, Value> = machines().into_iter().collect();
+    for file in ["backup.asl.json", "verify.asl.json", "sweep.asl.json"] {
+        for (_, states) in scopes(&all[file]) {
+            let tells: Vec<&String> =
+                states.keys().filter(|name| name.starts_with("TellOf")).collect();
+            for name in &tells {
+                assert!(successors(&states[*name]).contains(&"PeopleNotTold".to_owned()));
+                assert_eq!(states["PeopleNotTold"]["Type"], "Fail", "the rule on failures pages");
+            }
+        }
+    }
+}

@@ -23,14 +23,19 @@ fn parses<T: DeserializeOwned>(value: serde_json::Value) -> Result<(), String> {
     serde_json::from_value::<T>(value).map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// The machines, whose events are what they are started with.
+const MACHINES: [&str; 4] = ["backup", "recover", "sweep", "verify"];
+
 /// The functions, each with its contract.
-const FUNCTIONS: [(&str, common::Parse); 9] = [
+const FUNCTIONS: [(&str, common::Parse); 11] = [
+    ("backup-trigger", parses::<contract::backup_trigger::Request>),
     ("dns-failover", parses::<contract::dns_failover::Request>),
     ("health-probe", parses::<contract::health_probe::Request>),
     ("notify", parses::<contract::notify::Request>),
     ("plan-recovery", parses::<contract::plan_recovery::Request>),
     ("promote-replica", parses::<contract::promote_replica::Request>),
     ("recovery-log", parses::<contract::recovery_log::Request>),
+    ("restore-backup", parses::<contract::restore_backup::Request>),
     ("retention-sweep", parses::<contract::retention_sweep::Request>),
     ("site-control", parses::<contract::site_control::Request>),
     ("verify-backup", parses::<contract::verify_backup::Request>),
@@ -63,7 +68,8 @@ fn every_function_has_events_and_every_folder_of_events_a_reader() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(
             known.contains(&name.as_str())
-                || ["plan", "recover", "retention"].contains(&name.as_str()),
+                || MACHINES.contains(&name.as_str())
+                || ["plan", "retention"].contains(&name.as_str()),
             "events/{name} belongs to nothing"
         );
     }
@@ -89,6 +95,33 @@ fn the_machines_inputs_name_an_app() {
         assert!(app.is_some_and(|app| app.parse::<lifeboat_core::AppName>().is_ok()));
         if let Some(trigger) = value.get("trigger") {
             parses::<lifeboat_core::situation::Trigger>(trigger.clone()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_scheduled_machines_take_what_their_schedules_send() {
+    let template = std::fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    for machine in MACHINES.iter().filter(|machine| **machine != "recover") {
+        let name = format!("Name: lifeboat-{machine}\n");
+        let schedule = template.split(&name).find(|part| part.contains("ScheduleExpression:"));
+        assert!(schedule.unwrap().contains("Input: \"{}\""), "{machine}");
+        let found = files(&format!("events/{machine}"), ".json").unwrap();
+        assert!(!found.is_empty(), "{machine}");
+        for path in found {
+            assert_eq!(json(&path).unwrap(), serde_json::json!({}), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_kind_that_a_host_or_rds_makes_has_events() {
+    for kind in lifeboat_core::backup::Kind::ALL {
+        for (function, case) in [("backup-trigger", ""), ("restore-backup", "-into-scratch")] {
+            let path = root().join(format!("events/{function}/start-{kind}{case}.json"));
+            // WAL is archived continuously, and restored with the base backup that needs it.
+            let alone = kind != lifeboat_core::backup::Kind::DatabaseWal;
+            assert_eq!(path.exists(), alone, "{}", path.display());
         }
     }
 }

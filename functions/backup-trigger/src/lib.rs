@@ -42,7 +42,7 @@ pub async fn handle<W: World>(
 ) -> Result<Response, Fault> {
     match request {
         Request::Due { app } => due::due(&app, ports, now).await,
-        Request::Start { app, kind, id } => start(&app, kind, &id, ports, now).await,
+        Request::Start { app, kind, id } => begin(&app, kind, &id, ports, now).await,
         Request::Poll { app, kind, id, commands } => {
             if let Some(done) = complete(&app, kind, &id, ports).await? {
                 return Ok(done);
@@ -58,7 +58,7 @@ pub async fn handle<W: World>(
     }
 }
 
-async fn start<W: World>(
+async fn begin<W: World>(
     app: &AppName,
     kind: Kind,
     id: &PointId,

@@ -20,7 +20,7 @@ use super::super::*;
 pub(super) type Region_ = BTreeMap<String, Snapshot>;
 
 #[derive(Default)]
-pub(super) struct World {
+pub(super) struct Fake {
     pub(super) calls: AtomicUsize,
     pub(super) fail_at: Option<usize>,
     pub(super) active: Option<&'static str>,
@@ -28,6 +28,7 @@ pub(super) struct World {
     pub(super) dark: bool,
     pub(super) self_managed: bool,
     pub(super) no_hosts: bool,
+    pub(super) backup: Option<plan_file::Backup>,
     /// What a command comes to; what it makes is made when it is asked about.
     pub(super) ends: Option<Progress>,
     pub(super) sent: Mutex<Vec<(String, Order)>>,
@@ -36,7 +37,7 @@ pub(super) struct World {
     pub(super) windows: Mutex<Vec<String>>,
 }
 
-impl World {
+impl Fake {
     pub(super) fn call(&self) -> Result<(), Fault> {
         let place = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.fail_at == Some(place) { Err(Fault::transient("a reset")) } else { Ok(()) }
@@ -68,7 +69,7 @@ pub(super) fn point() -> PointId {
     PointId::new("20261124T120000Z-full").unwrap()
 }
 
-pub(super) fn ports(world: World) -> Ports<World> {
+pub(super) fn ports(world: Fake) -> Ports<Fake> {
     Ports { region: "us-east-1".parse().unwrap(), world }
 }
 
@@ -114,7 +115,7 @@ pub(super) fn failed(last_line: &str) -> Progress {
     }])
 }
 
-impl Plans for World {
+impl Plans for Fake {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         self.call()?;
         let text = include_str!("../../../../events/plan/queue.toml");
@@ -125,18 +126,19 @@ impl Plans for World {
         if self.no_hosts {
             plan.sites.values_mut().for_each(|site| site.hosts = None);
         }
+        plan.backup = self.backup.clone();
         Ok(plan)
     }
 }
 
-impl Sites for World {
+impl Sites for Fake {
     async fn active(&self, _: &AppPlan) -> Result<SiteName, Fault> {
         self.call()?;
         Ok(self.active.unwrap_or("a").parse().unwrap())
     }
 }
 
-impl Manifests for World {
+impl Manifests for Fake {
     fn bucket(&self) -> &str {
         "lifeboat-backups-000000000000-us-east-1"
     }
@@ -169,7 +171,7 @@ impl Manifests for World {
     }
 }
 
-impl HostWork for World {
+impl HostWork for Fake {
     async fn recent(&self, _: &'static str, _: Timestamp) -> Result<Vec<Found>, Fault> {
         self.call()?;
         let succeeded = match &self.ends {
@@ -209,7 +211,7 @@ impl HostWork for World {
     }
 }
 
-impl Snapshots for World {
+impl Snapshots for Fake {
     async fn find(&self, region: &Region, name: &str) -> Result<Option<Snapshot>, Fault> {
         self.call()?;
         if self.dark && region.as_str() != "us-east-1" {
@@ -273,7 +275,7 @@ impl Snapshots for World {
     }
 }
 
-impl Meter for World {
+impl Meter for Fake {
     fn report(&self, _: &AppName, region: &Region, _: Window, _: Timestamp) {
         self.windows.lock().unwrap().push(region.to_string());
     }

@@ -13,7 +13,7 @@ fn started(commands: &[&str]) -> Response {
 
 #[tokio::test]
 async fn starting_twice_sends_one_command_to_one_host() {
-    let ports = ports(World::default());
+    let ports = ports(Fake::default());
     for _ in 0..2 {
         let response = handle(start(KIND), &ports, now()).await.unwrap();
         assert_eq!(response, started(&["command-1"]));
@@ -37,7 +37,7 @@ async fn starting_twice_sends_one_command_to_one_host() {
 
 #[tokio::test]
 async fn a_backup_whose_manifest_is_there_is_complete_and_is_not_taken_again() {
-    let world = World::default();
+    let world = Fake::default();
     world.manifests.lock().unwrap().insert((KIND, point()), manifest(KIND));
     let ports = ports(world);
     for request in [start(KIND), poll(KIND, &["command-1"]), poll(KIND, &[])] {
@@ -50,7 +50,7 @@ async fn a_backup_whose_manifest_is_there_is_complete_and_is_not_taken_again() {
 #[tokio::test]
 async fn a_failure_at_any_call_leaves_a_request_that_succeeds_later() {
     for place in 0.. {
-        let ports = ports(World { fail_at: Some(place), ..World::default() });
+        let ports = ports(Fake { fail_at: Some(place), ..Fake::default() });
         match handle(start(KIND), &ports, now()).await {
             Err(fault) => assert_eq!(fault.name, ErrorName::Transient, "call {place}"),
             // Past the last call.
@@ -64,18 +64,18 @@ async fn a_failure_at_any_call_leaves_a_request_that_succeeds_later() {
 
 #[tokio::test]
 async fn a_command_that_goes_on_is_not_ready_and_one_that_failed_tells_its_last_line() {
-    let world = ports(World::default());
+    let world = ports(Fake::default());
     let fault = handle(poll(KIND, &["command-1"]), &world, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NotReady);
 
     let line = "cannot read /etc/queue: permission denied";
-    let world = ports(World { ends: Some(failed(line)), ..World::default() });
+    let world = ports(Fake { ends: Some(failed(line)), ..Fake::default() });
     let fault = handle(poll(KIND, &["command-1"]), &world, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(fault.message.contains(line) && fault.message.contains("exit code 1"), "{fault}");
 
     for ends in [Progress::Succeeded { hosts: 1 }, Progress::NoHosts] {
-        let world = ports(World { ends: Some(ends), ..World::default() });
+        let world = ports(Fake { ends: Some(ends), ..Fake::default() });
         let fault = handle(poll(KIND, &["command-1"]), &world, now()).await.unwrap_err();
         assert_eq!(fault.name, ErrorName::NeedsHuman, "no manifest, no backup: {fault}");
     }
@@ -84,7 +84,7 @@ async fn a_command_that_goes_on_is_not_ready_and_one_that_failed_tells_its_last_
 #[tokio::test]
 async fn only_the_active_site_is_backed_up() {
     for kind in [KIND, Kind::DatabaseSnapshot] {
-        let ports = ports(World { active: Some("b"), ..World::default() });
+        let ports = ports(Fake { active: Some("b"), ..Fake::default() });
         let fault = handle(start(kind), &ports, now()).await.unwrap_err();
         assert_eq!(fault.name, ErrorName::Refused, "{fault}");
         assert_eq!(ports.world.sent(), 0);
@@ -94,15 +94,15 @@ async fn only_the_active_site_is_backed_up() {
 
 #[tokio::test]
 async fn what_nobody_can_do_is_told_by_name() {
-    let offline = ports(World { offline: true, ..World::default() });
+    let offline = ports(Fake { offline: true, ..Fake::default() });
     let fault = handle(start(KIND), &offline, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(fault.message.contains("lifeboat-site=queue-a"), "{fault}");
 
-    let without = ports(World { no_hosts: true, ..World::default() });
+    let without = ports(Fake { no_hosts: true, ..Fake::default() });
     let fault = handle(start(KIND), &without, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
 
-    let unknown = handle(poll(KIND, &[]), &ports(World::default()), now()).await.unwrap_err();
+    let unknown = handle(poll(KIND, &[]), &ports(Fake::default()), now()).await.unwrap_err();
     assert_eq!(unknown.name, ErrorName::InvalidInput, "{unknown}");
 }

@@ -8,7 +8,7 @@ use super::{super::*, fake::*};
 const KIND: Kind = Kind::DatabaseSnapshot;
 const NAME: &str = "lifeboat-queue-20261124t120000z";
 
-async fn asked(ports: &Ports<World>, at: Timestamp) -> Result<Response, ErrorName> {
+async fn asked(ports: &Ports<Fake>, at: Timestamp) -> Result<Response, ErrorName> {
     handle(poll(KIND, &[]), ports, at).await.map_err(|fault| fault.name)
 }
 
@@ -18,7 +18,7 @@ fn started() -> Response {
 
 #[tokio::test]
 async fn a_snapshot_is_taken_copied_and_then_has_its_manifest() {
-    let ports = ports(World::default());
+    let ports = ports(Fake::default());
     for _ in 0..2 {
         assert_eq!(handle(start(KIND), &ports, now()).await, Ok(started()));
     }
@@ -49,7 +49,7 @@ async fn a_snapshot_is_taken_copied_and_then_has_its_manifest() {
 #[tokio::test]
 async fn a_failure_at_any_call_of_any_step_leaves_a_snapshot_that_is_completed_later() {
     for place in 0..40 {
-        let ports = ports(World { fail_at: Some(place), ..World::default() });
+        let ports = ports(Fake { fail_at: Some(place), ..Fake::default() });
         let mut done = None;
         for _ in 0..12 {
             match handle(start(KIND), &ports, now()).await {
@@ -69,7 +69,7 @@ async fn a_failure_at_any_call_of_any_step_leaves_a_snapshot_that_is_completed_l
 
 #[tokio::test]
 async fn a_dark_region_delays_the_manifest_by_the_grace_and_is_then_told_of() {
-    let ports = ports(World { dark: true, ..World::default() });
+    let ports = ports(Fake { dark: true, ..Fake::default() });
     handle(start(KIND), &ports, now()).await.unwrap();
     ports.world.become_all(SnapshotStatus::Available);
     // However long the snapshot took, the grace begins when the region is first missed.
@@ -89,13 +89,13 @@ async fn a_dark_region_delays_the_manifest_by_the_grace_and_is_then_told_of() {
 
 #[tokio::test]
 async fn a_failed_snapshot_is_no_backup_and_a_failed_copy_is_told_of() {
-    let world = ports(World::default());
+    let world = ports(Fake::default());
     handle(start(KIND), &world, now()).await.unwrap();
     world.world.become_all(SnapshotStatus::Failed("failed".into()));
     assert_eq!(asked(&world, now()).await, Err(ErrorName::NeedsHuman));
     assert!(world.world.manifests.lock().unwrap().is_empty());
 
-    let world = ports(World::default());
+    let world = ports(Fake::default());
     handle(start(KIND), &world, now()).await.unwrap();
     world.world.become_all(SnapshotStatus::Available);
     asked(&world, now()).await.unwrap_err();
@@ -111,7 +111,7 @@ async fn a_failed_snapshot_is_no_backup_and_a_failed_copy_is_told_of() {
 
 #[tokio::test]
 async fn a_database_of_ones_own_has_no_snapshots() {
-    let ports = ports(World { self_managed: true, ..World::default() });
+    let ports = ports(Fake { self_managed: true, ..Fake::default() });
     let fault = handle(start(KIND), &ports, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
 }

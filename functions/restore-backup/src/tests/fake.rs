@@ -17,7 +17,7 @@ use lifeboat_hosts::{Found, Order, Progress};
 use super::super::*;
 
 #[derive(Default)]
-pub(super) struct World {
+pub(super) struct Fake {
     pub(super) calls: AtomicUsize,
     pub(super) fail_at: Option<usize>,
     pub(super) progress: Option<Progress>,
@@ -32,7 +32,7 @@ pub(super) struct World {
     pub(super) deleted: AtomicUsize,
 }
 
-impl World {
+impl Fake {
     fn call(&self) -> Result<(), Fault> {
         let place = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.fail_at == Some(place) { Err(Fault::transient("a reset")) } else { Ok(()) }
@@ -66,7 +66,7 @@ pub(super) fn app() -> AppName {
     "queue".parse().unwrap()
 }
 
-pub(super) fn ports(world: World) -> Ports<World> {
+pub(super) fn ports(world: Fake) -> Ports<Fake> {
     Ports { region: "us-west-2".parse().unwrap(), world }
 }
 
@@ -99,14 +99,14 @@ pub(super) fn manifest(kind: Kind) -> Manifest {
     }
 }
 
-impl Plans for World {
+impl Plans for Fake {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         self.call()?;
         Ok(plan_file::read(include_str!("../../../../events/plan/queue.toml")).unwrap())
     }
 }
 
-impl Backups for World {
+impl Backups for Fake {
     fn bucket(&self) -> &str {
         "lifeboat-backups-000000000000-us-west-2"
     }
@@ -139,7 +139,7 @@ impl Backups for World {
     }
 }
 
-impl HostWork for World {
+impl HostWork for Fake {
     async fn recent(&self, _: &'static str, _: Timestamp) -> Result<Vec<Found>, Fault> {
         self.call()?;
         let sent = self.sent.lock().unwrap();
@@ -179,7 +179,7 @@ impl HostWork for World {
     }
 }
 
-impl Scratch for World {
+impl Scratch for Fake {
     async fn instance(&self, name: &str) -> Result<Option<Instance>, Fault> {
         self.call()?;
         assert_eq!(name, "lifeboat-scratch-queue-20261124120000");
@@ -218,7 +218,7 @@ impl Scratch for World {
     }
 }
 
-impl Sql for World {
+impl Sql for Fake {
     async fn look(&self, _: &AppPlan, _: &str, _: u16) -> Result<Seen, Fault> {
         self.call()?;
         let tables = [("public.tickets".to_owned(), 7)].into();

@@ -11,7 +11,7 @@ const OLDER: &str = "20261124T080000Z-full";
 #[tokio::test]
 async fn the_newest_verified_is_chosen_and_a_damaged_one_is_answered_with_an_older_one() {
     let points = vec![(OLDER, Some(Outcome::Sound)), (POINT, Some(Outcome::Damaged))];
-    let ports = ports(World { points, ..World::default() });
+    let ports = ports(Fake { points, ..Fake::default() });
     let choose = |id: Option<&str>| Request::Choose {
         app: app(),
         kind: KIND,
@@ -30,14 +30,14 @@ async fn the_newest_verified_is_chosen_and_a_damaged_one_is_answered_with_an_old
 #[tokio::test]
 async fn only_what_is_verified_goes_into_use_and_anything_into_scratch() {
     for outcome in [None, Some(Outcome::Damaged)] {
-        let ports = ports(World { points: vec![(POINT, outcome)], ..World::default() });
+        let ports = ports(Fake { points: vec![(POINT, outcome)], ..Fake::default() });
         let fault = handle(start(KIND, Target::Place), &ports, now()).await.unwrap_err();
         assert_eq!(fault.name, ErrorName::Refused, "{fault}");
         assert!(ports.world.sent.lock().unwrap().is_empty());
         handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
     }
     let points = vec![(POINT, Some(Outcome::Sound))];
-    let ports = ports(World { points, ..World::default() });
+    let ports = ports(Fake { points, ..Fake::default() });
     handle(start(KIND, Target::Place), &ports, now()).await.unwrap();
     let sent = ports.world.sent.lock().unwrap();
     assert!(sent[0].parameters.contains(&("Target", "place".to_owned())));
@@ -47,7 +47,7 @@ async fn only_what_is_verified_goes_into_use_and_anything_into_scratch() {
 #[tokio::test]
 async fn starting_twice_sends_once_and_a_failure_at_any_call_is_mended_by_asking_again() {
     for place in 0.. {
-        let ports = ports(World { fail_at: Some(place), ..World::default() });
+        let ports = ports(Fake { fail_at: Some(place), ..Fake::default() });
         let ended = match handle(start(KIND, Target::Scratch), &ports, now()).await {
             Err(fault) => {
                 assert_eq!(fault.name, ErrorName::Transient, "call {place}");
@@ -68,10 +68,10 @@ async fn starting_twice_sends_once_and_a_failure_at_any_call_is_mended_by_asking
 #[tokio::test]
 async fn the_last_line_of_the_output_is_the_result() {
     let line = r#"{"started_at":"2026-11-24T12:00:00Z","ended_at":"2026-11-24T12:01:00Z","outcome":"damaged","facts":["1 table"],"findings":[{"file":"database.dump.zst","message":"cut short"}]}"#;
-    let world = |output: String| World {
+    let world = |output: String| Fake {
         progress: Some(Progress::Succeeded { hosts: 1 }),
         output,
-        ..World::default()
+        ..Fake::default()
     };
     let all = ports(world(format!("restoring\n{line}\n\n")));
     let response = handle(poll(KIND, &["command-1"]), &all, now()).await.unwrap();
@@ -87,7 +87,7 @@ async fn the_last_line_of_the_output_is_the_result() {
 
 #[tokio::test]
 async fn a_restore_that_goes_on_is_not_ready_and_one_that_failed_is_no_verdict() {
-    let all = ports(World::default());
+    let all = ports(Fake::default());
     let fault = handle(poll(KIND, &["command-1"]), &all, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NotReady);
     let failure = HostFailure {
@@ -96,7 +96,7 @@ async fn a_restore_that_goes_on_is_not_ready_and_one_that_failed_is_no_verdict()
         exit_code: Some(1),
         last_line: "no room in /var/tmp".into(),
     };
-    let all = ports(World { progress: Some(Progress::Failed(vec![failure])), ..World::default() });
+    let all = ports(Fake { progress: Some(Progress::Failed(vec![failure])), ..Fake::default() });
     let fault = handle(poll(KIND, &["command-1"]), &all, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(fault.message.contains("no room in /var/tmp"), "{fault}");

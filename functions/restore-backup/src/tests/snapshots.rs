@@ -16,7 +16,7 @@ fn remove() -> Request {
 }
 
 /// Starts and asks until there is an answer, RDS advancing in between.
-async fn restored(ports: &Ports<World>) -> Result<Response, Fault> {
+async fn restored(ports: &Ports<Fake>) -> Result<Response, Fault> {
     for _ in 0..10 {
         match handle(start(KIND, Target::Scratch), ports, now()).await {
             Ok(Response::Started { .. }) => ports.world.advance(),
@@ -27,7 +27,7 @@ async fn restored(ports: &Ports<World>) -> Result<Response, Fault> {
     panic!("it does not end")
 }
 
-async fn removed(ports: &Ports<World>) {
+async fn removed(ports: &Ports<Fake>) {
     for _ in 0..10 {
         match handle(remove(), ports, now()).await {
             Ok(response) => {
@@ -46,7 +46,7 @@ async fn removed(ports: &Ports<World>) {
 #[tokio::test]
 async fn a_failure_at_any_call_ends_in_a_verdict_and_leaves_nothing() {
     for place in 0..16 {
-        let ports = ports(World { fail_at: Some(place), ..World::default() });
+        let ports = ports(Fake { fail_at: Some(place), ..Fake::default() });
         let response = restored(&ports).await.unwrap();
         let Response::Restored { result } = response else { panic!("{response:?}") };
         assert_eq!(result.outcome, Outcome::Sound, "call {place}");
@@ -59,7 +59,7 @@ async fn a_failure_at_any_call_ends_in_a_verdict_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_snapshot_that_is_missing_is_a_damaged_backup() {
-    let ports = ports(World { no_snapshot: true, ..World::default() });
+    let ports = ports(Fake { no_snapshot: true, ..Fake::default() });
     let response = restored(&ports).await.unwrap();
     let Response::Restored { result } = response else { panic!("{response:?}") };
     assert_eq!(result.outcome, Outcome::Damaged);
@@ -69,7 +69,7 @@ async fn a_snapshot_that_is_missing_is_a_damaged_backup() {
 
 #[tokio::test]
 async fn an_instance_without_our_tag_is_neither_read_nor_deleted() {
-    let ports = ports(World { foreign: true, ..World::default() });
+    let ports = ports(Fake { foreign: true, ..Fake::default() });
     assert_eq!(restored(&ports).await.unwrap_err().name, ErrorName::Refused);
     let fault = handle(remove(), &ports, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Refused, "{fault}");
@@ -81,7 +81,7 @@ async fn the_instance_goes_whatever_the_look_found_or_how_it_failed() {
     let empty = Ok(Seen::default());
     let denied = Err(Fault::needs_human("password authentication failed"));
     for look in [empty, denied] {
-        let ports = ports(World { look: Some(look.clone()), ..World::default() });
+        let ports = ports(Fake { look: Some(look.clone()), ..Fake::default() });
         match (look, restored(&ports).await) {
             (Ok(_), Ok(Response::Restored { result })) => {
                 assert_eq!(result.outcome, Outcome::Damaged);
@@ -92,7 +92,7 @@ async fn the_instance_goes_whatever_the_look_found_or_how_it_failed() {
         assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 1);
         removed(&ports).await;
     }
-    let ports = ports(World::default());
+    let ports = ports(Fake::default());
     handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
     ports.world.instance.lock().unwrap().as_mut().unwrap().state =
         InstanceState::Failed("incompatible-restore".into());
@@ -104,7 +104,7 @@ async fn the_instance_goes_whatever_the_look_found_or_how_it_failed() {
 #[tokio::test]
 async fn a_snapshot_never_goes_over_the_sites_own_instance() {
     let points = vec![(POINT, Some(Outcome::Sound))];
-    let ports = ports(World { points, ..World::default() });
+    let ports = ports(Fake { points, ..Fake::default() });
     let fault = handle(start(KIND, Target::Place), &ports, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
     assert_eq!(ports.world.restored.load(Ordering::SeqCst), 0);

@@ -1,0 +1,209 @@
+//! `lifeboat backups`: what can be restored, in each region.
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_catalogue::Backups;
+use lifeboat_core::{
+    Region,
+    backup::{Kind, RecoveryPoint, Standing},
+};
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::{aws, clock};
+use serde_json::{Value, json};
+
+use crate::{
+    args::BackupsArgs,
+    cloud::recover_machine,
+    output::{Failure, complain, say, say_json},
+};
+
+/// Points of a kind that are shown when nobody asks for more.
+const SHOWN: usize = 5;
+
+/// One point with what its manifest says.
+struct Row {
+    point: RecoveryPoint,
+    size_bytes: Option<u64>,
+}
+
+/// Lists them.
+pub(crate) async fn list(request: BackupsArgs, as_json: bool) -> Result<(), Failure> {
+    let BackupsArgs { app, region, all } = request;
+    let config = aws::config().await;
+    let home = match (&region, config.region()) {
+        (Some(region), _) => region.to_string(),
+        (None, Some(region)) => region.to_string(),
+        (None, None) => return Err(Failure::input("no region: give --region, or set AWS_REGION")),
+    };
+    let here = aws::in_region(&config, &home);
+    let plan = Parameters::new(&here).plan(&app).await?;
+    let account = recover_machine(&here, &home).await?.account;
+    let regions: Vec<Region> = match region {
+        Some(region) => vec![region],
+        None => plan.sites.values().map(|site| site.region.clone()).collect(),
+    };
+    let now = clock::now();
+    let mut answers = Vec::new();
+    let mut failed = 0;
+    for region in &regions {
+        let bucket = format!("lifeboat-backups-{account}-{region}");
+        let backups = Backups::new(&config, bucket, region.clone());
+        let rows = rows(&backups, &app, all).await;
+        match rows {
+            Ok((rows, complete)) if as_json => answers.push(machine(region, &rows, complete)),
+            Ok((rows, complete)) => table(region, &rows, complete, now),
+            Err(fault) => {
+                failed += 1;
+                complain(&format!("{region}: {}", fault.message));
+                answers.push(json!({ "region": region, "error": fault.message }));
+            }
+        }
+    }
+    if as_json {
+        say_json(&json!({ "app": app, "at": now, "regions": answers }));
+    }
+    if failed == regions.len() {
+        return Err(Failure::work("no region answered"));
+    }
+    Ok(())
+}
+
+async fn rows(
+    backups: &Backups,
+    app: &lifeboat_core::AppName,
+    all: bool,
+) -> Result<(Vec<Row>, bool), lifeboat_core::Fault> {
+    let catalogue = backups.catalogue(app, None).await?;
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        let mut points: Vec<RecoveryPoint> =
+            catalogue.points.iter().filter(|point| point.kind == kind).cloned().collect();
+        points.sort_by(|a, b| (b.taken_at, &b.id).cmp(&(a.taken_at, &a.id)));
+        points.truncate(if all { usize::MAX } else { SHOWN });
+        for point in points {
+            let manifest = backups.manifest(app, kind, &point.id).await?;
+            let size_bytes =
+                manifest.filter(|m| !m.artifacts.is_empty()).map(|manifest| manifest.size_bytes());
+            rows.push(Row { point, size_bytes });
+        }
+    }
+    Ok((rows, catalogue.complete))
+}
+
+fn machine(region: &Region, rows: &[Row], complete: bool) -> Value {
+    let points: Vec<Value> = rows
+        .iter()
+        .map(|Row { point, size_bytes }| {
+            json!({
+                "kind": point.kind,
+                "point": point.id,
+                "taken_at": point.taken_at,
+                "size_bytes": size_bytes,
+                "standing": point.checks.standing(),
+                "checks": point.checks,
+            })
+        })
+        .collect();
+    json!({ "region": region, "complete": complete, "points": points })
+}
+
+fn table(region: &Region, rows: &[Row], complete: bool, now: Timestamp) {
+    say(region.as_str());
+    if rows.is_empty() {
+        say("  no backups");
+    } else {
+        say("  KIND              POINT                     AGE      SIZE  STANDING   VERIFIED AT");
+    }
+    for row in rows {
+        say(&line(row, now));
+    }
+    if !complete {
+        say("  warning: some names are not understood by this version; there may be more");
+    }
+}
+
+/// One line of at most 80 columns.
+fn line(Row { point, size_bytes }: &Row, now: Timestamp) -> String {
+    let (word, verified) = match point.checks.standing() {
+        Standing::Verified { at } => ("verified", at.strftime("%m-%d %H:%M").to_string()),
+        Standing::Unverified => ("unverified", String::new()),
+        Standing::Damaged { .. } => ("DAMAGED", String::new()),
+    };
+    let line = format!(
+        "  {:<17} {:<22} {:>6} {:>9}  {word:<10} {verified}",
+        point.kind,
+        short(point.id.as_str()),
+        age(now.duration_since(point.taken_at)),
+        size_bytes.map_or_else(|| "-".to_owned(), size),
+    );
+    line.trim_end().to_owned()
+}
+
+/// A chain's name is as long as the chain: its parents are left out.
+fn short(id: &str) -> String {
+    id.split_once("-incr-").map_or_else(|| id.to_owned(), |(own, _)| format!("{own}-incr"))
+}
+
+fn age(age: SignedDuration) -> String {
+    match age.as_mins() {
+        ..0 => "future".to_owned(),
+        minutes @ 0..=119 => format!("{minutes} m"),
+        minutes @ 120..=2_879 => format!("{} h", minutes / 60),
+        minutes => format!("{} d", minutes / 1_440),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    let steps = [("B", 1_u64), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let last = ("TB", 1_000_000_000_000);
+    let (unit, one) =
+        steps.into_iter().find(|(_, one)| bytes < one.saturating_mul(1_000)).unwrap_or(last);
+    if one == 1 {
+        return format!("{bytes} {unit}");
+    }
+    format!("{}.{} {unit}", bytes / one, bytes % one * 10 / one)
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_core::backup::{Check, Checks, Depth, Outcome, PointId};
+
+    use super::*;
+
+    #[test]
+    fn a_line_fits_a_terminal_and_says_what_counts() {
+        let full = PointId::new("20261124T120000Z-full").unwrap();
+        let now: Timestamp = "2026-11-26T12:30:00Z".parse().unwrap();
+        let mut checks = Checks::default();
+        checks.note(Depth::Read, Check { at: now, outcome: Outcome::Sound });
+        let id = PointId::incremental("2026-11-24T16:00:00Z".parse().unwrap(), &full);
+        let point = RecoveryPoint {
+            app: "queue".parse().unwrap(),
+            kind: Kind::DatabaseSnapshot,
+            taken_at: id.time().unwrap(),
+            depends_on: Vec::new(),
+            id,
+            region: "us-west-2".parse().unwrap(),
+            wal: None,
+            size_bytes: 0,
+            checks,
+            locked_until: None,
+            held: false,
+        };
+        let row = Row { point, size_bytes: Some(123_456_789) };
+        let shown = line(&row, now);
+        assert_eq!(
+            shown,
+            "  database-snapshot 20261124T160000Z-incr    44 h  123.4 MB  verified   11-26 12:30"
+        );
+        assert!(shown.len() <= 84, "{}", shown.len());
+    }
+
+    #[test]
+    fn ages_and_sizes_are_short() {
+        assert_eq!([size(999), size(1_000), size(1_550_000)], ["999 B", "1.0 kB", "1.5 MB"]);
+        assert_eq!(size(u64::MAX).split(' ').next_back(), Some("TB"));
+        let of = |minutes| age(SignedDuration::from_mins(minutes));
+        assert_eq!([of(5), of(119), of(120), of(2_880)], ["5 m", "119 m", "2 h", "2 d"]);
+        assert_eq!(of(-1), "future");
+    }
+}
