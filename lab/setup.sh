@@ -58,6 +58,7 @@ find_missing() {
     need setpriv util-linux
     need unshare util-linux
     need pgrep procps
+    need skopeo skopeo
     need zip zip
     need unzip unzip
     if [ "$(postgres_major)" -lt "$MIN_POSTGRES" ]; then

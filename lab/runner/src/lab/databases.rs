@@ -43,12 +43,14 @@ impl Lab {
     }
 
     /// What an administrator of a self-managed pair does: the grants that `shared/postgres` asks
-    /// for, and a primary that waits for its standby.
+    /// for, the right to take base backups and to receive the log, and a primary that waits for its
+    /// standby.
     async fn make_synchronous(&self) -> Result<(), LabError> {
         let statements = format!(
             "GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO {MASTER};
              GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {MASTER};
-             GRANT ALTER SYSTEM ON PARAMETER wal_retrieve_retry_interval TO {MASTER};"
+             GRANT ALTER SYSTEM ON PARAMETER wal_retrieve_retry_interval TO {MASTER};
+             ALTER ROLE {MASTER} REPLICATION;"
         );
         self.rds
             .administer(ACTIVE.region, ACTIVE.instance, APP, &statements)

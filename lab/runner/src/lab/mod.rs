@@ -14,12 +14,14 @@ mod disaster;
 mod emulator;
 mod objects;
 mod preflight;
+mod site_files;
 mod site_hosts;
 mod sites;
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use lifeboat_lab_dns::{DnsConfig, DnsHandle, DnsServer};
@@ -121,9 +123,13 @@ impl Lab {
         let links = links::start(links_config())
             .await
             .map_err(|error| LabError::from_error("start the network links", &error))?;
-        let rds = RdsServer::start(RdsConfig::lab(home.join("rds")))
-            .await
-            .map_err(|error| LabError::from_error("start RDS", &error))?;
+        let rds = RdsServer::start(RdsConfig {
+            // RDS takes up to 300 s, which a rehearsal need not wait for: nothing is measured by it.
+            archive_every: Duration::from_secs(30),
+            ..RdsConfig::lab(home.join("rds"))
+        })
+        .await
+        .map_err(|error| LabError::from_error("start RDS", &error))?;
         let hosts = HostsServer::start(HostsConfig::default())
             .await
             .map_err(|error| LabError::from_error("start the hosts", &error))?;
@@ -205,7 +211,10 @@ fn gateway_config(home: &Path) -> GatewayConfig {
         ssm: config::SSM,
         dns_status: config::DNS_STATUS,
     };
+    let host_tags =
+        SITES.iter().map(|site| (site.host.to_owned(), site_hosts::tags(site))).collect();
     GatewayConfig {
+        host_tags,
         call_log: Some(home.join("calls.jsonl")),
         ..GatewayConfig::new(callers, config::GATEWAY_ADMIN, upstreams)
     }

@@ -47,6 +47,11 @@ pub(crate) fn check(root: &Path) -> Result<Tools, LabError> {
             "redis-server is missing: run `make setup`, or install the package redis-server",
         )
     })?;
+    if in_path("skopeo").is_none() {
+        return Err(LabError::new(
+            "skopeo is missing: run `make setup`, or install the package skopeo",
+        ));
+    }
     let bin = std::env::current_exe()
         .ok()
         .and_then(|exe| exe.parent().map(Path::to_path_buf))

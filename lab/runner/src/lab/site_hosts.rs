@@ -11,7 +11,7 @@ use std::{
 use lifeboat_lab_hosts::{HostSpec, ServiceSpec};
 use serde_json::{Value, json};
 
-use super::{ACTIVE, APP, LabError, SiteConfig, aws::between, preflight::Tools};
+use super::{ACTIVE, APP, LabError, SiteConfig, aws::between, preflight::Tools, site_files};
 use crate::{clock, lab::Lab};
 
 /// The longest session of a role, in seconds (IAM's limit): a lab may stay up for a day's work.
@@ -49,7 +49,8 @@ impl Lab {
                 std::io::Write::write_all(&mut file, self.passwords.app.as_bytes())
             })
             .map_err(fail)?;
-        let spec = host_spec(site, tools, &home, &password_file, credentials);
+        let mut spec = host_spec(site, tools, &home, &password_file, credentials);
+        spec.services.push(site_files::journal(&self.files_home(), site.name));
         let added = self.hosts.add_host(spec);
         // The guard first: the app takes no write before there is a permit.
         added
@@ -145,6 +146,11 @@ impl Lab {
     }
 }
 
+/// The tags of a site's host.
+pub(super) fn tags(site: &SiteConfig) -> BTreeMap<String, String> {
+    [("lifeboat-site".to_owned(), format!("queue-{}", site.name))].into()
+}
+
 fn host_spec(
     site: &SiteConfig,
     tools: &Tools,
@@ -199,7 +205,7 @@ fn host_spec(
             "--permit-file",
             &path(&folder.join("permit.json")),
         ]),
-        env: credentials.iter().cloned().collect(),
+        env: BTreeMap::new(),
         start_at_boot: *site == ACTIVE,
         ready: None,
     };
@@ -213,10 +219,14 @@ fn host_spec(
             &site.redis().port().to_string(),
             "--dir",
             &path(&home.join("redis")),
+            // Snapshots only when one is asked for.
             "--save",
             "",
+            "--dbfilename",
+            "dump.rdb",
+            // One with a log and one without, so that both are backed up in rehearsals.
             "--appendonly",
-            "no",
+            if *site == ACTIVE { "yes" } else { "no" },
             "--protected-mode",
             "no",
         ]),
@@ -228,9 +238,14 @@ fn host_spec(
         instance_id: site.host.to_owned(),
         name: format!("queue-{}", site.name),
         region: site.region.to_owned(),
-        tags: [("lifeboat-site".to_owned(), format!("queue-{}", site.name))].into(),
+        tags: tags(site),
         home: home.to_path_buf(),
-        env: BTreeMap::new(),
+        // A host's role is there for everything on it, as through the metadata service.
+        env: credentials
+            .iter()
+            .cloned()
+            .chain([("LIFEBOAT_BIN".to_owned(), path(&tools.bin.join("lifeboat")))])
+            .collect(),
         services: vec![redis, guard, app],
         boot_hook: None,
         legacy_agent: false,

@@ -54,6 +54,7 @@ impl Lab {
 
         let work = Work::begin("start the hosts, and the app on site a");
         let zone = self.create_dns().await?;
+        self.write_site_files().await?;
         for site in SITES {
             let credentials = self.host_credentials(&site).await?;
             self.add_host(&site, tools, &credentials)?;
@@ -122,6 +123,7 @@ impl Lab {
             set("database", "engine", "postgres");
             set("database", "replication", "synchronous");
         }
+        self.set_backup(&mut plan);
         toml::to_string(&plan).map_err(|error| LabError::from_error("the lab's plan", &error))
     }
 
