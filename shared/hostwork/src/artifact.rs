@@ -37,10 +37,11 @@ pub(crate) async fn with<S: ObjectStore, T: Send + 'static>(
     store: &Arc<S>,
     (app, kind, id): (&AppName, Kind, &PointId),
     artifact: &Artifact,
-    with: impl FnOnce(&mut dyn Read) -> io::Result<T> + Send + 'static,
+    with: impl FnOnce(&mut (dyn Read + Send)) -> io::Result<T> + Send + 'static,
 ) -> Result<Used<T>, Fault> {
     let key = keys::artifact(app, kind, id, &artifact.name);
-    let object = download::open(store, key, artifact.size_bytes);
+    let runtime = tokio::runtime::Handle::current();
+    let object = download::open(&runtime, store, key, 0, artifact.size_bytes);
     let artifact = artifact.clone();
     download::blocking(move || consume(object, &artifact, with)).await?
 }
@@ -48,7 +49,7 @@ pub(crate) async fn with<S: ObjectStore, T: Send + 'static>(
 fn consume<T>(
     object: ObjectReader,
     artifact: &Artifact,
-    with: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+    with: impl FnOnce(&mut (dyn Read + Send)) -> io::Result<T>,
 ) -> Result<Used<T>, Fault> {
     let mut findings = Vec::new();
     let mut found = |place: String, message: String| {

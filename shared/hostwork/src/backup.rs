@@ -1,6 +1,10 @@
 //! Taking a backup.
 
+pub(crate) mod base;
+pub(crate) mod cache;
 mod dump;
+mod files;
+pub(crate) mod images;
 
 use std::{collections::BTreeMap, io::Write};
 
@@ -92,12 +96,10 @@ pub async fn backup<S: ObjectStore>(
         Kind::DatabaseWal => Err(Fault::invalid(
             "WAL is archived continuously: run `lifeboat host wal receive` as a service",
         )),
-        Kind::DatabaseBase
-        | Kind::Config
-        | Kind::Code
-        | Kind::Logs
-        | Kind::Images
-        | Kind::Cache => Err(Fault::invalid(format!("{kind} cannot be taken yet"))),
+        Kind::Config | Kind::Code | Kind::Logs => files::take(&mut run).await,
+        Kind::Images => images::take(&mut run).await,
+        Kind::DatabaseBase => base::take(&mut run).await,
+        Kind::Cache => cache::take(&mut run).await,
     };
     match taken {
         Ok(content) => finish(&run, started_at, content).await,

@@ -111,6 +111,51 @@ const TABLES: &str = "SELECT n.nspname, c.relname, \
      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
      ORDER BY 1, 2";
 
+/// A server, as a physical backup needs to know it.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Its version.
+    pub(crate) version: String,
+    /// The first number of it.
+    pub(crate) major: u32,
+    /// The system identifier, which all copies of a cluster share.
+    pub(crate) system: String,
+    /// Bytes of a WAL segment.
+    pub(crate) segment_bytes: u64,
+    /// Folders outside of the data directory.
+    pub(crate) tablespaces: u64,
+    /// Whether every page has a checksum.
+    pub(crate) checksums: bool,
+}
+
+const CLUSTER: &str = "SELECT current_setting('server_version'), \
+     (SELECT system_identifier FROM pg_catalog.pg_control_system()), \
+     pg_size_bytes(current_setting('wal_segment_size')), \
+     (SELECT count(*) FROM pg_catalog.pg_tablespace WHERE spcname !~ '^pg_'), \
+     current_setting('data_checksums')";
+
+/// Asks a server about itself.
+pub(crate) async fn cluster(session: &Session) -> Result<Cluster, Fault> {
+    let rows = ask(session, "ask the server about itself", CLUSTER, QUICK).await?;
+    let row = rows.first().map(Vec::as_slice).unwrap_or_default();
+    let version = text(row, 0).split_whitespace().next().unwrap_or_default().to_owned();
+    let odd = || Fault::needs_human(format!("the server says of itself {row:?}"));
+    Ok(Cluster {
+        major: crate::program::major(&version).ok_or_else(odd)?,
+        version,
+        system: text(row, 1).to_owned(),
+        segment_bytes: text(row, 2).parse().map_err(|_| odd())?,
+        tablespaces: text(row, 3).parse().map_err(|_| odd())?,
+        checksums: text(row, 4) == "on",
+    })
+}
+
+/// The names of all user tables that hold rows of their own.
+pub(crate) async fn tables(session: &Session) -> Result<Vec<String>, Fault> {
+    let rows = ask(session, "list the tables", TABLES, QUICK).await?;
+    Ok(rows.iter().map(|row| format!("{}.{}", text(row, 0), text(row, 1))).collect())
+}
+
 /// Rows of every user table.
 pub(crate) async fn count(session: &Session) -> Result<Vec<TableCount>, Fault> {
     let mut counts = Vec::new();

@@ -1,13 +1,16 @@
 //! An object's bytes in order, for a blocking reader.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read},
     sync::Arc,
 };
 
 use bytes::{Buf, Bytes};
+use lifeboat_archive::Source;
 use lifeboat_core::Fault;
 use tokio::{
+    runtime::Handle,
     sync::mpsc,
     task::{JoinSet, spawn_blocking},
 };
@@ -38,15 +41,20 @@ pub(crate) struct ObjectReader {
     current: Bytes,
 }
 
-/// Reads an object of `size` bytes from its beginning. Must be called inside a tokio runtime; the
-/// reader is for another thread.
-pub(crate) fn open<S: ObjectStore>(store: &Arc<S>, key: String, size: u64) -> ObjectReader {
+/// Reads an object of `size` bytes from `begin` on. The reader is for a thread that may block.
+pub(crate) fn open<S: ObjectStore>(
+    runtime: &Handle,
+    store: &Arc<S>,
+    key: String,
+    begin: u64,
+    size: u64,
+) -> ObjectReader {
     let (sender, ranges) = mpsc::channel(1);
     let store = Arc::clone(store);
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         let mut coming = JoinSet::new();
-        let mut arrived = std::collections::BTreeMap::new();
-        let (mut asked, mut given) = (0, 0);
+        let mut arrived = BTreeMap::new();
+        let (mut asked, mut given) = (begin, begin);
         while given < size {
             while asked < size && coming.len() + arrived.len() < AHEAD {
                 let range = asked..(asked + RANGE).min(size);
@@ -108,6 +116,37 @@ impl Read for ObjectReader {
             self.current.copy_to_slice(into);
         }
         Ok(len)
+    }
+}
+
+/// An object that can be opened at any offset, for the readers of formats.
+#[derive(Debug)]
+pub(crate) struct ObjectSource<S> {
+    runtime: Handle,
+    store: Arc<S>,
+    key: String,
+    size: u64,
+}
+
+impl<S: ObjectStore> ObjectSource<S> {
+    /// An object of this size. Must be called inside a tokio runtime.
+    pub(crate) fn new(store: Arc<S>, key: String, size: u64) -> Self {
+        Self { runtime: Handle::current(), store, key, size }
+    }
+}
+
+impl<S: ObjectStore> Source for ObjectSource<S> {
+    fn len(&self) -> u64 {
+        self.size
+    }
+
+    fn open(&self, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let key = self.key.clone();
+        Ok(Box::new(open(&self.runtime, &self.store, key, offset, self.size)))
+    }
+
+    fn is_cheap_to_reopen(&self) -> bool {
+        false
     }
 }
 

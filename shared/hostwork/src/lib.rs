@@ -19,6 +19,7 @@ mod backup;
 mod database;
 mod download;
 mod program;
+mod redis;
 mod restore;
 mod s3;
 mod stop;
@@ -37,6 +38,9 @@ pub use restore::restore;
 pub use s3::S3;
 pub use stop::{Stop, Stopper, stop};
 pub use store::{ObjectStore, Part, Put};
+
+/// The artifact of `config`, `code` and `logs`.
+const FILES: &str = "files.tar.zst";
 
 /// A host of a site, and what it works with.
 #[derive(Debug)]

@@ -1,12 +1,18 @@
 //! Restoring a backup, to prove it or to use it.
 
+mod base;
+mod cache;
 mod dump;
+mod files;
+mod images;
 mod server;
+
+use std::io::{self, Read, Write};
 
 use jiff::Timestamp;
 use lifeboat_core::{
     Fault,
-    backup::{EvidenceFinding, Kind, Manifest, Outcome, PointId},
+    backup::{Artifact, EvidenceFinding, Kind, Manifest, Outcome, PointId},
     contract::restore_backup::{RestoreResult, Target},
 };
 
@@ -65,17 +71,62 @@ fn result(started_at: Timestamp, ended_at: Timestamp, seen: Seen) -> RestoreResu
 async fn scratch<S: ObjectStore>(host: &Host<S>, manifest: &Manifest) -> Result<Seen, Fault> {
     match manifest.kind {
         Kind::DatabaseDump => dump::scratch(host, manifest).await,
-        Kind::DatabaseSnapshot => Err(Fault::invalid("RDS restores its snapshots; no host does")),
-        Kind::DatabaseWal
+        Kind::DatabaseBase => base::scratch(host, manifest).await,
+        Kind::Config | Kind::Code | Kind::Logs => files::scratch(host, manifest).await,
+        Kind::Images => images::scratch(host, manifest).await,
+        Kind::Cache => cache::scratch(host, manifest).await,
+        Kind::DatabaseSnapshot | Kind::DatabaseWal => Err(not_here(manifest.kind)),
+    }
+}
+
+async fn place<S: ObjectStore>(host: &Host<S>, manifest: &Manifest) -> Result<Seen, Fault> {
+    match manifest.kind {
+        Kind::DatabaseDump => dump::place(host, manifest).await,
+        Kind::DatabaseBase => Err(Fault::refused(
+            "a base backup is put into place by hand: unpack it into an empty data directory with \
+             restore_command = 'lifeboat host wal fetch ... %f %p'",
+        )),
+        Kind::Config | Kind::Code | Kind::Logs => files::place(host, manifest).await,
+        Kind::Images => images::place(host, manifest).await,
+        Kind::Cache => cache::place(host, manifest).await,
+        Kind::DatabaseSnapshot | Kind::DatabaseWal => Err(not_here(manifest.kind)),
+    }
+}
+
+fn not_here(kind: Kind) -> Fault {
+    Fault::invalid(match kind {
+        Kind::DatabaseWal => {
+            "WAL is restored by the server that asks for it: use `lifeboat host \
+                              wal fetch` as its restore_command"
+        }
+        Kind::DatabaseSnapshot
+        | Kind::DatabaseDump
         | Kind::DatabaseBase
         | Kind::Config
         | Kind::Code
         | Kind::Logs
         | Kind::Images
-        | Kind::Cache => Err(Fault::invalid(format!("{} cannot be restored yet", manifest.kind))),
-    }
+        | Kind::Cache => "RDS restores its snapshots; no host does",
+    })
 }
 
-async fn place<S: ObjectStore>(_: &Host<S>, manifest: &Manifest) -> Result<Seen, Fault> {
-    Err(Fault::invalid(format!("{} cannot be restored into place yet", manifest.kind)))
+/// The artifact whose name ends like this.
+fn find<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Artifact, Fault> {
+    let found = manifest.artifacts.iter().find(|artifact| artifact.name.ends_with(name));
+    found.ok_or_else(|| Fault::invalid(format!("the manifest of {} has no {name}", manifest.id)))
+}
+
+/// Copies all there is. A program that wants no more is not told; its exit code says why.
+fn carry(from: &mut (dyn Read + Send), into: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let len = from.read(&mut buffer)?;
+        if len == 0 {
+            return Ok(());
+        }
+        match into.write_all(buffer.get(..len).unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
+    }
 }

@@ -214,6 +214,3 @@ fn written<S>(target: &Target<'_, S>, put: Put) -> Result<(), Fault> {
 pub(crate) fn stopped() -> Fault {
     Fault::transient("stopped by a signal before the work was done; nothing was kept")
 }
-
-#[cfg(test)]
-mod tests;

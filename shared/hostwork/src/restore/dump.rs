@@ -1,20 +1,15 @@
 //! A dump into a scratch server, and what is then in it.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Read, Write},
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeMap, process::Stdio, time::Duration};
 
 use lifeboat_core::{
     Fault,
     backup::{Artifact, Manifest, TableCount},
     plan_file::SqlCheck,
 };
-use lifeboat_postgres::{Session, Target};
+use lifeboat_postgres::Session;
 
-use super::{Seen, server::Server};
+use super::{Seen, carry, find, server::Server};
 use crate::{
     Host, artifact,
     database::{self, DUMP, QUICK, ask, text},
@@ -26,12 +21,6 @@ use crate::{
 const DATABASE: &str = "restored";
 /// For one of the plan's questions.
 const CHECK: Duration = Duration::from_secs(600);
-
-/// The artifact whose name ends like this.
-pub(super) fn find<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Artifact, Fault> {
-    let found = manifest.artifacts.iter().find(|artifact| artifact.name.ends_with(name));
-    found.ok_or_else(|| Fault::invalid(format!("the manifest of {} has no {name}", manifest.id)))
-}
 
 /// The server's major version, as the manifest has it.
 pub(super) fn server_major(manifest: &Manifest) -> Result<u32, Fault> {
@@ -59,7 +48,10 @@ pub(super) async fn scratch<S: ObjectStore>(
     let target = server.target(DATABASE)?;
     let mut command = server.command(&tool.path);
     command.args(["--no-owner", "--no-acl", "--no-subscriptions", "--no-password"]);
-    load(host, manifest, dump, command, &target, &mut seen).await?;
+    command
+        .args(["--host", target.host, "--username", target.user])
+        .args(["--dbname", target.database]);
+    load(host, manifest, dump, command, &mut seen).await?;
     if !seen.findings.is_empty() {
         return Ok(seen);
     }
@@ -72,21 +64,48 @@ pub(super) async fn scratch<S: ObjectStore>(
     Ok(seen)
 }
 
+/// Restores into the site's database, which must have no table.
+pub(super) async fn place<S: ObjectStore>(
+    host: &Host<S>,
+    manifest: &Manifest,
+) -> Result<Seen, Fault> {
+    let target = host.database()?;
+    let session = database::login(&target).await?;
+    let state = session.state(QUICK).await.map_err(|e| e.fault("ask the site's database"))?;
+    if !state.is_writable() {
+        return Err(Fault::refused(format!("{target:?} is a replica or read-only")));
+    }
+    let there = database::tables(&session).await?;
+    if let Some(table) = there.first() {
+        return Err(Fault::refused(format!(
+            "{target:?} has {} tables, {table} first: a dump is restored only into an empty \
+             database; move the old one aside (ALTER DATABASE ... RENAME TO ...) and create it anew",
+            there.len()
+        )));
+    }
+    let mut seen = Seen::default();
+    let tool = program::postgresql("pg_restore", server_major(manifest)?).await?;
+    let password = database::PasswordFile::new(target.password)?;
+    let mut command = tokio::process::Command::new(&tool.path);
+    command
+        .args(["--exit-on-error", "--single-transaction", "--no-password"])
+        .arg(format!("--dbname={}", database::conninfo(&target, password.path())));
+    load(host, manifest, find(manifest, DUMP)?, command, &mut seen).await?;
+    if seen.findings.is_empty() {
+        check(host, manifest, &session, &mut seen).await?;
+    }
+    Ok(seen)
+}
+
 /// Streams the dump into `pg_restore`.
 async fn load<S: ObjectStore>(
     host: &Host<S>,
     manifest: &Manifest,
     dump: &Artifact,
     mut command: tokio::process::Command,
-    target: &Target<'_>,
     seen: &mut Seen,
 ) -> Result<(), Fault> {
-    command
-        .args(["--host", target.host, "--username", target.user])
-        .args(["--dbname", target.database])
-        .env_remove("PGOPTIONS")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null());
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
     let mut restoring = program::start(command)?;
     let mut input = restoring.input()?;
     let used = artifact::with(
@@ -106,21 +125,6 @@ async fn load<S: ObjectStore>(
         judge(&ended, &dump.name, seen)?;
     }
     Ok(())
-}
-
-/// Copies all there is. A program that wants no more is not told; its exit code says why.
-fn carry(from: &mut dyn Read, into: &mut impl Write) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let len = from.read(&mut buffer)?;
-        if len == 0 {
-            return Ok(());
-        }
-        match into.write_all(buffer.get(..len).unwrap_or_default()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
-        }
-    }
 }
 
 /// What the server says of objects that the scratch host lacks and the dump refers to: it says
@@ -168,6 +172,15 @@ pub(super) async fn check<S: ObjectStore>(
     }
     let counted = database::count(session).await?;
     compare(&manifest.tables, &counted, seen);
+    questions(host, session, seen).await
+}
+
+/// Puts the plan's questions.
+pub(super) async fn questions<S: ObjectStore>(
+    host: &Host<S>,
+    session: &Session,
+    seen: &mut Seen,
+) -> Result<(), Fault> {
     let checks = host.plan.backup.as_ref().map_or(&[][..], |backup| &backup.checks);
     for question in checks {
         put(session, question, seen).await?;

@@ -128,8 +128,18 @@ impl Server {
         // A socket's path ends at 107 bytes (unix(7)), so it is not below a deep scratch folder.
         let sockets = Folder::new(&std::env::temp_dir())?;
         let socket = sockets.path().to_owned();
+        // The cluster's own files may ask for certificates, libraries and memory of another host, and
+        // let nobody in.
+        let (config, hba) = (folder.path().join("server.conf"), folder.path().join("hba.conf"));
+        for (path, content) in [(&config, ""), (&hba, "local all all trust\n")] {
+            let failed = |error| Fault::needs_human(format!("write {}: {error}", path.display()));
+            fs::write(path, content).map_err(failed)?;
+            folder.own(path).map_err(failed)?;
+        }
         let mut command = folder.command(&tool.path);
         command.arg("-D").arg(data);
+        command.args(["-c", &format!("config_file={}", config.display())]);
+        command.args(["-c", &format!("hba_file={}", hba.display())]);
         for setting in SETTINGS.lines() {
             command.args(["-c", setting]);
         }
@@ -154,9 +164,19 @@ impl Server {
         database: &str,
         began: Timestamp,
     ) -> Result<Session, Fault> {
+        self.session_as(SUPERUSER, database, began + START).await
+    }
+
+    /// The same for another role, and until another moment.
+    pub(super) async fn session_as(
+        &mut self,
+        user: &str,
+        database: &str,
+        until: Timestamp,
+    ) -> Result<Session, Fault> {
         loop {
-            let late = clock::now() > began + START;
-            match connect(&self.target(database)?, LOGIN).await {
+            let late = clock::now() > until;
+            match connect(&Target { user, ..self.target(database)? }, LOGIN).await {
                 Ok(session) => return Ok(session),
                 Err(SqlError::Unreachable(_) | SqlError::NotReady(_)) if !late => {}
                 Err(error) => return Err(error.fault("log in to the scratch server")),

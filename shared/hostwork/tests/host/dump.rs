@@ -1,15 +1,12 @@
 //! Dumps of a real server, and their restore.
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail their test")]
 
-mod support;
-
+use crate::support::{Server, host, noon, plan, scratch};
 use lifeboat_core::{
     backup::{Kind, Outcome},
     contract::restore_backup::Target,
     plan_file::{Backup, SqlCheck},
 };
 use lifeboat_hostwork::{backup, restore};
-use support::{Server, host, noon, plan, scratch};
 
 const TABLES: &str = "CREATE TABLE tickets (id bigint PRIMARY KEY, body text);
     INSERT INTO tickets SELECT n, repeat(md5(n::text), 4) FROM generate_series(1, 20000) n;

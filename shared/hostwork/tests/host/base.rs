@@ -1,0 +1,45 @@
+//! Base backups of a real server.
+
+use lifeboat_core::{
+    ErrorName,
+    backup::{Kind, Outcome, PointId},
+    contract::restore_backup::Target,
+    plan_file::Engine,
+};
+use lifeboat_hostwork::{backup, restore};
+
+use crate::support::{Server, host, noon, plan, scratch};
+
+#[tokio::test]
+async fn a_base_backup_is_taken_and_recovers_in_scratch() {
+    let server = Server::start();
+    server.sql(
+        "queue",
+        "CREATE TABLE tickets (id bigint PRIMARY KEY, body text); \
+         INSERT INTO tickets SELECT n, repeat('x', 100) FROM generate_series(1, 10000) n",
+    );
+    let mut plan = plan(server.port);
+    plan.database.engine = Engine::Postgres;
+    let scratch = scratch();
+    let (host, _stopper) = host(plan, scratch.path());
+    let manifest = backup(&host, Kind::DatabaseBase, &noon()).await.unwrap();
+    let names: Vec<&str> = manifest.artifacts.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["base.tar.zst", "backup_manifest.zst"]);
+    let wal = manifest.wal.unwrap();
+    assert!(wal.first <= wal.last, "{wal:?}");
+    assert_eq!(
+        wal.system,
+        server.sql("queue", "SELECT system_identifier FROM pg_control_system()")
+    );
+
+    let result = restore(&host, Kind::DatabaseBase, &noon(), Target::Scratch).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    let facts = result.facts.join("\n");
+    assert!(facts.contains("database queue") && facts.contains("recovered cluster"), "{facts}");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+
+    let child = PointId::incremental("2026-11-24T16:00:00Z".parse().unwrap(), &noon());
+    let refused = backup(&host, Kind::DatabaseBase, &child).await.unwrap_err();
+    assert_eq!(refused.name, ErrorName::Refused);
+    assert!(refused.message.contains("makes no incremental backups"), "{refused}");
+}

@@ -1,0 +1,143 @@
+//! The cache of a real Redis.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use lifeboat_core::{
+    ErrorName,
+    backup::{Kind, Outcome},
+    contract::restore_backup::Target,
+};
+use lifeboat_hostwork::{Host, backup, restore, testing::MemoryStore};
+
+use crate::support::{ADDRESS, host, noon, plan, scratch};
+
+struct Redis {
+    process: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Redis {
+    fn start(arguments: &[&str]) -> Self {
+        let folder = scratch();
+        let port = TcpListener::bind((ADDRESS, 0)).unwrap().local_addr().unwrap().port();
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "redis-server", "--bind", ADDRESS, "--save", ""])
+            .args(["--port", &port.to_string(), "--loglevel", "warning", "--dir"])
+            .arg(folder.path())
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let redis = Self { process, port, folder };
+        while redis.ask(&["PING"]) != "PONG" {}
+        redis
+    }
+
+    fn ask(&self, words: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .args(["-h", ADDRESS, "-p", &self.port.to_string()])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn fill(&self) {
+        self.ask(&["EVAL", "for i=1,1000 do redis.call('SET', 'ticket:'..i, i) end", "0"]);
+        self.ask(&["-n", "3", "EVAL", "for i=1,50 do redis.call('SADD', 's'..i, i) end", "0"]);
+        self.ask(&["SET", "gone", "soon", "PX", "1"]);
+        self.ask(&["SET", "later", "gone", "EX", "1000"]);
+    }
+
+    fn host(&self) -> Host<MemoryStore> {
+        let mut plan = plan(1);
+        for site in plan.sites.values_mut() {
+            site.health.redis = Some(format!("{ADDRESS}:{}", self.port));
+        }
+        let (host, stopper) = host(plan, &std::env::temp_dir());
+        drop(stopper);
+        host
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn stored(host: &Host<MemoryStore>) -> Vec<String> {
+    let names = host.store.keys();
+    names.iter().filter_map(|key| key.rsplit('/').next()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_of_now_is_taken_and_a_server_loads_it() {
+    let redis = Redis::start(&["--requirepass", ""]);
+    redis.fill();
+    redis.ask(&["CONFIG", "SET", "masterauth", "hunter2"]);
+    let host = redis.host();
+    let manifest = backup(&host, Kind::Cache, &noon()).await.unwrap();
+    assert_eq!(manifest.keys.get("3"), Some(&50));
+    assert!((1001..=1002).contains(manifest.keys.get("0").unwrap()), "{:?}", manifest.keys);
+    assert_eq!(
+        stored(&host),
+        ["dump.rdb.zst", "redis-config.json.zst", "20261124T120000Z-full.json"]
+    );
+    let key = "artifacts/queue/cache/20261124T120000Z-full/redis-config.json.zst";
+    let config = zstd::decode_all(&*host.store.object(key).unwrap()).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["appendonly"], "no");
+    assert!(!config.to_string().contains("hunter2"));
+
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+
+    // In place: not while it runs, not over a file.
+    let running = restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap_err();
+    assert_eq!(running.name, ErrorName::Refused);
+    redis.ask(&["SHUTDOWN", "NOSAVE"]);
+    let there = restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap_err();
+    assert_eq!(there.name, ErrorName::Refused);
+    let file = redis.folder.path().join("dump.rdb");
+    let before = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap();
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_append_only_file_is_taken_as_it_stands_and_rewriting_goes_on() {
+    let redis = Redis::start(&["--appendonly", "yes", "--auto-aof-rewrite-percentage", "73"]);
+    redis.fill();
+    let host = redis.host();
+    backup(&host, Kind::Cache, &noon()).await.unwrap();
+    assert!(stored(&host).contains(&"appendonly.tar.zst".to_owned()));
+    assert!(redis.ask(&["CONFIG", "GET", "auto-aof-rewrite-percentage"]).ends_with("73"));
+    let left: Vec<PathBuf> =
+        fs::read_dir(redis.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!left.iter().any(|path| path.to_str().unwrap().contains("lifeboat")), "{left:?}");
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    let facts = result.facts.join("\n");
+    assert!(facts.contains("loaded the append-only file: 1051 keys"), "{facts}");
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_save_gives_no_backup() {
+    let redis = Redis::start(&[]);
+    redis.fill();
+    // The folder goes, and with it the place to write to.
+    fs::remove_dir_all(redis.folder.path()).unwrap();
+    let host = redis.host();
+    let fault = backup(&host, Kind::Cache, &noon()).await.unwrap_err();
+    assert!(fault.message.contains("could not write its snapshot"), "{fault}");
+    assert!(host.store.keys().is_empty());
+}

@@ -1,0 +1,8 @@
+//! Backups of real servers and files into a bucket in memory, and back.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail their test")]
+
+mod base;
+mod cache;
+mod dump;
+mod files;
+mod support;
