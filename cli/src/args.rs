@@ -44,6 +44,13 @@ pub(crate) enum Command {
     /// down while one is open, and a healthy active site is left alone unless `--override-votes`
     /// asks a person to approve.
     Recover(RecoverArgs),
+    /// Take backups now, beside those of the schedule, in the region of the active site.
+    ///
+    /// It is the same machine that the schedule starts. A region whose site is not active takes
+    /// nothing.
+    ///
+    /// Example: lifeboat backup --app queue --region us-east-1 --kind database-dump
+    Backup(BackupArgs),
     /// Read a backup artifact to its last byte and say what is damaged, and where.
     ///
     /// Needs neither PostgreSQL, tar nor Redis. Reads pg_dump archives (custom format), tar, container
@@ -248,4 +255,17 @@ pub(crate) struct VerifyArgs {
     /// Threads; without it, one for each core.
     #[arg(long)]
     pub(crate) threads: Option<std::num::NonZero<usize>>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BackupArgs {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The region of the active site.
+    #[arg(long)]
+    pub(crate) region: Region,
+    /// A kind that the plan schedules; repeat for each. Without it, all of them.
+    #[arg(long = "kind")]
+    pub(crate) kinds: Vec<lifeboat_core::backup::Kind>,
 }

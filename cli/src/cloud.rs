@@ -9,23 +9,32 @@ use crate::alarms::{Alarm, Watch};
 
 /// The recover machine of a region.
 pub(crate) async fn recover_machine(config: &SdkConfig, region: &str) -> Result<Machine, Fault> {
+    machine(config, region, "lifeboat-recover").await
+}
+
+/// The machine of this name in a region.
+pub(crate) async fn machine(
+    config: &SdkConfig,
+    region: &str,
+    name: &str,
+) -> Result<Machine, Fault> {
     let client = aws_sdk_sfn::Client::new(&aws::in_region(config, region));
     let mut pages = client.list_state_machines().into_paginator().send();
     while let Some(page) = pages.next().await {
         let page =
             page.map_err(|error| aws::fault(&format!("list machines in {region}"), error))?;
-        if let Some(found) = page.state_machines.iter().find(|m| m.name == "lifeboat-recover") {
+        if let Some(found) = page.state_machines.iter().find(|m| m.name == name) {
             let arn = found.state_machine_arn.clone();
             let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
             return Ok(Machine { arn, account, client });
         }
     }
     Err(Fault::invalid(format!(
-        "region {region} has no machine lifeboat-recover: deploy infra/template.yaml there first"
+        "region {region} has no machine {name}: deploy infra/template.yaml there first"
     )))
 }
 
-/// The recover machine of a region.
+/// A state machine of a region.
 pub(crate) struct Machine {
     /// Its ARN.
     pub(crate) arn: String,
@@ -55,7 +64,7 @@ impl Machine {
                 let arn = self.arn.replace(":stateMachine:", ":execution:");
                 Ok((format!("{arn}:{name}"), false))
             }
-            Err(error) => Err(aws::fault("start the recovery", error)),
+            Err(error) => Err(aws::fault(&format!("start {name}"), error)),
         }
     }
 }

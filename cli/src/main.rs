@@ -2,6 +2,7 @@
 
 mod alarms;
 mod args;
+mod backup;
 mod backups;
 mod cloud;
 mod guard;
@@ -33,6 +34,7 @@ async fn main() -> ExitCode {
         }
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
+        Command::Backup(request) => backup::start(request, args.json).await,
         Command::Verify(request) => verify::run(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
         Command::Backups(request) => backups::list(request, args.json).await,

@@ -63,9 +63,17 @@ impl Lab {
         run(Path::new("sh"), &arguments, Vec::new(), None).await.map(|_| ())
     }
 
-    /// Rewrites the plan's `[backup]` section: paths of the lab, and images saved by skopeo.
+    /// Rewrites the plan's `[backup]` section: paths of the lab, images saved by skopeo, and base
+    /// backups instead of snapshots where RDS does not run the database.
     pub(super) fn set_backup(&self, plan: &mut toml::Table) {
         let Some(backup) = plan.get_mut("backup") else { return };
+        if self.options.synchronous
+            && let Some(schedule) = backup.get_mut("schedule").and_then(toml::Value::as_table_mut)
+        {
+            schedule.remove("database-snapshot");
+            let every = toml::Table::from_iter([("every".to_owned(), "4h".into())]);
+            schedule.insert("database-base".to_owned(), every.into());
+        }
         let home = self.files_home().to_string_lossy().into_owned();
         relocate(backup, &home);
         let Some(images) = backup.get_mut("images").and_then(toml::Value::as_table_mut) else {

@@ -97,6 +97,41 @@ impl Lab {
         run(&lifeboat, &["plan", "apply", &plan], environment(), None).await.map(|_| ())
     }
 
+    /// Applies the plan of a second app, which shares the database and leaves it to RDS: nothing of
+    /// it is backed up but by snapshots.
+    ///
+    /// # Errors
+    /// The command failed.
+    pub(crate) async fn apply_snapshot_plan(&self, app: &str) -> Result<(), LabError> {
+        let example = self.root.join("events/plan/queue.toml");
+        let text = fs::read_to_string(&example)
+            .map_err(|error| LabError::from_error(&example.display().to_string(), &error))?;
+        let mut plan: toml::Table = toml::from_str(&text)
+            .map_err(|error| LabError::from_error("events/plan/queue.toml", &error))?;
+        plan.insert("app".to_owned(), app.into());
+        let schedule = plan.get("backup").and_then(|backup| backup.get("schedule"));
+        let snapshots = schedule.and_then(|schedule| schedule.get("database-snapshot")).cloned();
+        let schedule = toml::Table::from_iter(
+            snapshots.map(|snapshots| ("database-snapshot".to_owned(), snapshots)),
+        );
+        let backup = toml::Table::from_iter([("schedule".to_owned(), schedule.into())]);
+        plan.insert("backup".to_owned(), backup.into());
+        let text = toml::to_string(&plan)
+            .map_err(|error| LabError::from_error("the plan of the second app", &error))?;
+        let file = self.home.join(format!("{app}.toml"));
+        fs::write(&file, text)
+            .map_err(|error| LabError::from_error(&file.display().to_string(), &error))?;
+        let file = file.to_string_lossy().into_owned();
+        let lifeboat = self.bin.join("lifeboat");
+        let environment = || self.aws.environment(STANDBY.region);
+        for (name, value) in
+            [("database", self.passwords.master.as_str()), ("slack-webhook", "http://127.0.0.1/")]
+        {
+            run(&lifeboat, &["secret", &file, name], environment(), Some(value)).await?;
+        }
+        run(&lifeboat, &["plan", "apply", &file], environment(), None).await.map(|_| ())
+    }
+
     /// Runs the operator's command; what it printed.
     ///
     /// # Errors

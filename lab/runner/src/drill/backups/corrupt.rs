@@ -19,6 +19,9 @@ use crate::{
     report::InvariantResult,
 };
 
+/// Until people are told of what was found.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+
 /// One backup that was damaged.
 struct Victim {
     kind: Kind,
@@ -52,12 +55,13 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
     let mut invariants = vec![found_and_located(lab, &victims).await?];
     steps.done("FindDamage", began, "every damaged backup was looked for");
     let detected_at = Some(clock::now());
+    invariants.push(people_were_told(lab, &victims).await);
     invariants.push(restore_asks_for_the_older(lab, &victims).await?);
     invariants.push(lab.nothing_left_on_hosts().await?);
     let backups = lab.proven(&KINDS).await?;
     let traffic = client.stop().await;
     let found = Found { steps, backups, invariants, detected_at, epoch };
-    let (report, dns) = report(lab, request, found, &traffic, &["backup_damaged"]).await;
+    let (report, dns) = report(lab, request, found, &traffic, &[]).await;
     Ok(Finding { report, writes: traffic.writes, dns, trouble: None })
 }
 
@@ -147,6 +151,30 @@ async fn found_and_located(lab: &Lab, victims: &[Victim]) -> Result<InvariantRes
         missed.is_empty() && !victims.is_empty(),
         if missed.is_empty() { told.join("; ") } else { format!("missed: {}", missed.join(", ")) },
     ))
+}
+
+/// Each damaged backup was paged.
+async fn people_were_told(lab: &Lab, victims: &[Victim]) -> InvariantResult {
+    let told = |victim: &Victim| {
+        lab.capture.deliveries().iter().any(|delivery| {
+            let text = delivery.body.to_string();
+            text.contains(victim.id.as_str())
+                && text.contains(victim.kind.as_str())
+                && text.to_lowercase().contains("damaged")
+        })
+    };
+    clock::find(TOLD_WITHIN, || async { victims.iter().all(told).then_some(()) }).await;
+    let missed: Vec<&str> =
+        victims.iter().filter(|victim| !told(victim)).map(|victim| victim.kind.as_str()).collect();
+    invariant(
+        "6-damage-is-paged",
+        missed.is_empty(),
+        if missed.is_empty() {
+            format!("people were told of each of {} damaged backups", victims.len())
+        } else {
+            format!("nobody was told of {}", missed.join(", "))
+        },
+    )
 }
 
 /// `restore-backup` does not take the damaged one, and names the one before it.

@@ -6,7 +6,7 @@ use lifeboat_core::backup::{Kind, Manifest, PointId};
 
 use super::{
     super::{Finding, Request, evidence::invariant, serving_client},
-    Found, KINDS, PROVEN_WITHIN, Steps, TAKEN_WITHIN, report,
+    Found, KINDS, PROVEN_WITHIN, Steps, TAKEN_WITHIN, VAULT, report,
 };
 use crate::{
     clock,
@@ -65,6 +65,7 @@ pub(super) fn unproven(backups: &[crate::report::BackupResult]) -> Option<String
 
 /// Turns the schedule of backups on and waits until each kind is there, in both regions.
 pub(super) async fn take(lab: &Lab, steps: &mut Steps) -> Result<(), LabError> {
+    lab.apply_snapshot_plan(VAULT).await?;
     let began = clock::now();
     lab.turn_schedules(&[("BackupState", true)]).await?;
     for site in SITES {

@@ -87,7 +87,7 @@ impl Lab {
     pub(super) async fn freshness_alarms(&self, wanted: &str) -> Result<InvariantResult, LabError> {
         let mut states = Vec::new();
         for (app, kind) in KINDS {
-            let name = format!("lifeboat-backup-stale-{app}-{kind}");
+            let name = format!("lifeboat-backup-age-{app}-{kind}");
             let reached = clock::find(ALARM_WITHIN, || async {
                 let state = self.alarm_state(STANDBY.region, &name).await.ok()?;
                 (state == wanted).then_some(())

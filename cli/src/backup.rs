@@ -1,0 +1,54 @@
+//! `lifeboat backup`: take backups by hand, now.
+
+use lifeboat_core::{
+    backup::{Kind, PointId},
+    contract::backup_trigger::Due,
+};
+use lifeboat_parameters::Parameters;
+use lifeboat_runtime::{aws, clock};
+use serde_json::json;
+
+use crate::{
+    args::BackupArgs,
+    cloud::machine,
+    output::{Failure, say, say_json},
+};
+
+/// Starts the machine that the schedule starts, with what to take.
+pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Failure> {
+    let BackupArgs { app, region, kinds } = request;
+    let config = aws::in_region(&aws::config().await, region.as_str());
+    let machine = machine(&config, region.as_str(), "lifeboat-backup").await?;
+    let plan = Parameters::new(&config).plan(&app).await?;
+    let scheduled: Vec<Kind> =
+        plan.backup.iter().flat_map(|backup| backup.schedule.keys().copied()).collect();
+    let kinds = if kinds.is_empty() { scheduled.clone() } else { kinds };
+    if let Some(other) = kinds.iter().find(|kind| !scheduled.contains(kind)) {
+        return Err(Failure::input(format!(
+            "the plan of {app} schedules no {other}; it schedules {}",
+            scheduled.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
+        )));
+    }
+    if kinds.is_empty() {
+        return Err(Failure::input(format!(
+            "the plan of {app} schedules no backups: add [backup.schedule] and apply it"
+        )));
+    }
+    let id = PointId::full(clock::now());
+    let due: Vec<Due> =
+        kinds.iter().map(|kind| Due { app: app.clone(), kind: *kind, id: id.clone() }).collect();
+    let input = json!({ "app": app, "due": due });
+    let (execution, _) = machine.start(&format!("{app}-{id}"), &input.to_string()).await?;
+    if as_json {
+        say_json(&json!({ "point": id, "kinds": kinds, "execution": execution }));
+        return Ok(());
+    }
+    say(&format!("taking {} of {app} as {id}", words(&kinds)));
+    say(&format!("  execution  {execution}"));
+    say(&format!("  see them   lifeboat backups --app {app}"));
+    Ok(())
+}
+
+fn words(kinds: &[Kind]) -> String {
+    kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ")
+}
