@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use lifeboat_lab_hosts::ServiceSpec;
 
-use super::{LabError, aws::run};
+use super::{APP, LabError, SiteConfig, aws::run};
 use crate::lab::Lab;
 
 /// Where the example plan has the app's files.
@@ -99,6 +99,19 @@ pub(super) fn journal(files_home: &Path, site: &str) -> ServiceSpec {
         args: vec!["-c".into(), script.into(), "journal".into(), log.to_string_lossy().into()],
         start_at_boot: true,
         ..ServiceSpec::new("journal", "sh")
+    }
+}
+
+/// The service that archives a self-managed database's log: one site's at a time, once the plan is there.
+pub(super) fn wal(site: &SiteConfig, lifeboat: &Path, home: &Path) -> ServiceSpec {
+    let bucket = format!("lifeboat-backups-000000000000-{}", site.region);
+    let directory = home.join("wal").to_string_lossy().into_owned();
+    let place = ["--app", APP, "--site", site.name, "--region", site.region, "--bucket", &bucket];
+    let words = ["host", "wal", "receive"].into_iter().chain(place);
+    let words = words.chain(["--directory", &directory]);
+    ServiceSpec {
+        args: words.map(str::to_owned).collect(),
+        ..ServiceSpec::new("wal", &lifeboat.to_string_lossy())
     }
 }
 

@@ -51,6 +51,9 @@ impl Lab {
             .map_err(fail)?;
         let mut spec = host_spec(site, tools, &home, &password_file, credentials);
         spec.services.push(site_files::journal(&self.files_home(), site.name));
+        if self.options.synchronous {
+            spec.services.push(site_files::wal(site, &tools.bin.join("lifeboat"), &home));
+        }
         let added = self.hosts.add_host(spec);
         // The guard first: the app takes no write before there is a permit.
         added

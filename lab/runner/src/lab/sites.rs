@@ -68,6 +68,12 @@ impl Lab {
 
         let work = Work::begin("store the secrets and apply the plan (lifeboat plan apply)");
         self.apply_plan(tools, &zone).await?;
+        if self.options.synchronous {
+            self.hosts
+                .start_service(ACTIVE.host, "wal")
+                .await
+                .map_err(|error| LabError::from_error("archive the log", &error))?;
+        }
         self.start_observing().await?;
         work.done();
 
