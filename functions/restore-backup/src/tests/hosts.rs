@@ -48,21 +48,20 @@ async fn only_what_is_verified_goes_into_use_and_anything_into_scratch() {
 async fn starting_twice_sends_once_and_a_failure_at_any_call_is_mended_by_asking_again() {
     for place in 0.. {
         let ports = ports(Fake { fail_at: Some(place), ..Fake::default() });
-        let ended = match handle(start(KIND, Target::Scratch), &ports, now()).await {
-            Err(fault) => {
-                assert_eq!(fault.name, ErrorName::Transient, "call {place}");
-                false
-            }
+        match handle(start(KIND, Target::Scratch), &ports, now()).await {
+            Err(fault) => assert_eq!(fault.name, ErrorName::Transient, "call {place}"),
             // Past the last call.
-            Ok(_) => true,
-        };
+            Ok(_) => break,
+        }
         let again = handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
         assert_eq!(again, Response::Started { commands: vec!["command-1".into()] });
         assert_eq!(ports.world.sent.lock().unwrap().len(), 1);
-        if ended {
-            break;
-        }
     }
+    let ports = ports(Fake::default());
+    for _ in 0..2 {
+        handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
+    }
+    assert_eq!(ports.world.sent.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
