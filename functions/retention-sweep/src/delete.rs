@@ -308,7 +308,7 @@ impl<'a> Sweep<'a> {
         let mut versions = Vec::new();
         for system in systems {
             let prefix = keys::wal_prefix(app, system);
-            let last = going.keys().filter(|key| key.starts_with(&prefix)).next_back();
+            let last = going.keys().rfind(|key| key.starts_with(&prefix));
             let until = last.map(|last| format!("{last}~"));
             let listed = backups.versions(&prefix, None, until.as_deref()).await?;
             versions.extend(listed.into_iter().filter(|version| going.contains_key(&version.key)));

@@ -254,7 +254,8 @@ async fn what_only_keeps_its_objects_is_no_backup_any_more_and_is_reported() {
 #[tokio::test]
 async fn nothing_goes_while_a_hold_a_recovery_or_doubt_stands() {
     let incident: IncidentId = "queue-2".parse().unwrap();
-    let stops: [(&str, fn(&World, &IncidentId)); 4] = [
+    type Stop = fn(&World, &IncidentId);
+    let stops: [(&str, Stop); 4] = [
         ("an investigation", |world, _| {
             world.bucket.force(&keys::hold(&app()), "an investigation")
         }),
