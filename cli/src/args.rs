@@ -118,6 +118,69 @@ pub(crate) enum HostCommand {
         #[arg(long, value_enum, default_value_t = RestoreTarget::Scratch)]
         target: RestoreTarget,
     },
+    /// Archive WAL, or fetch it back.
+    #[command(subcommand)]
+    Wal(WalCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WalCommand {
+    /// Archive the database's WAL as it is made; run it as a service, with restarts, on one host.
+    ///
+    /// It runs pg_receivewal over the replication slot lifeboat_APP (made when missing, so the server
+    /// keeps what was not received: set max_slot_wal_keep_size) and puts each finished segment into
+    /// the bucket once, for as long as it takes. A line of JSON tells each segment, each gap, and each
+    /// failed try.
+    Receive {
+        #[command(flatten)]
+        place: HostPlace,
+        /// The folder that WAL is received in: this app's alone, kept over restarts.
+        #[arg(long)]
+        directory: PathBuf,
+    },
+    /// Fetch an archived file of WAL, as a recovering server's restore_command.
+    ///
+    /// Exit codes: 0 fetched, 1 there is no such file, 200 it could not be told (PostgreSQL then stops
+    /// rather than end the recovery early).
+    ///
+    /// Example: restore_command = 'lifeboat host wal fetch --app queue --region us-west-2 --bucket
+    /// lifeboat-backups-123456789012-us-west-2 --system 7300000000000000000 %f %p'
+    #[command(verbatim_doc_comment)]
+    Fetch {
+        /// The app.
+        #[arg(long)]
+        app: AppName,
+        /// The region of the bucket.
+        #[arg(long)]
+        region: Region,
+        /// The backup bucket of this region.
+        #[arg(long)]
+        bucket: String,
+        /// The cluster's system identifier, as in the base backup's manifest.
+        #[arg(long)]
+        system: String,
+        /// The file's name (%f).
+        name: String,
+        /// Where to write it (%p).
+        destination: PathBuf,
+    },
+}
+
+/// A host, and the bucket of its region.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HostPlace {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The site of this host.
+    #[arg(long)]
+    pub(crate) site: SiteName,
+    /// The region of this host.
+    #[arg(long)]
+    pub(crate) region: Region,
+    /// The backup bucket of this region.
+    #[arg(long)]
+    pub(crate) bucket: String,
 }
 
 /// Where a backup is restored to.
@@ -131,18 +194,8 @@ pub(crate) enum RestoreTarget {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HostArgs {
-    /// The app.
-    #[arg(long)]
-    pub(crate) app: AppName,
-    /// The site of this host.
-    #[arg(long)]
-    pub(crate) site: SiteName,
-    /// The region of this host.
-    #[arg(long)]
-    pub(crate) region: Region,
-    /// The backup bucket of this region.
-    #[arg(long)]
-    pub(crate) bucket: String,
+    #[command(flatten)]
+    pub(crate) place: HostPlace,
     /// What to back up or restore: database-dump, database-base, config, code, logs, images, cache.
     #[arg(long)]
     pub(crate) kind: Kind,

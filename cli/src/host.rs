@@ -1,13 +1,16 @@
 //! `lifeboat host`: the work of backups on a host.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use lifeboat_core::{
     ErrorName, Fault,
     backup::{Kind, Manifest},
     contract::restore_backup::Target,
 };
-use lifeboat_hostwork::{Host, S3, Stop};
+use lifeboat_hostwork::{
+    Host, S3, Stop,
+    wal::{self, WalEvent},
+};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
 use serde::Serialize;
@@ -15,13 +18,16 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::{HostArgs, HostCommand, RestoreTarget},
-    output::{Failure, say},
+    args::{HostArgs, HostCommand, HostPlace, RestoreTarget, WalCommand},
+    output::{Failure, complain, say},
 };
 
 /// Bytes of the last line: Run Command keeps 24,000 characters of the output (Systems Manager
 /// quotas).
 const LONGEST_LINE: usize = 20_000;
+/// The exit code of a fetch that could not be told: above 125 it ends a recovery instead of telling
+/// the server that the WAL ends here (manual, `restore_command`).
+const UNKNOWN: u8 = 200;
 /// Tables named in the last line.
 const TABLES: usize = 200;
 
@@ -41,7 +47,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
     });
     let line = match command {
         HostCommand::Backup(args) => {
-            let host = host(&args, stop).await?;
+            let host = host(&args.place, args.kind, scratch(&args), stop).await?;
             let manifest = lifeboat_hostwork::backup(&host, args.kind, &args.point).await;
             last_line(manifest.map_err(failure)?)?
         }
@@ -50,17 +56,44 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
                 RestoreTarget::Scratch => Target::Scratch,
                 RestoreTarget::Place => Target::Place,
             };
-            let host = host(&args, stop).await?;
+            let host = host(&args.place, args.kind, scratch(&args), stop).await?;
             let result = lifeboat_hostwork::restore(&host, args.kind, &args.point, target).await;
             compact(&result.map_err(failure)?)?
+        }
+        HostCommand::Wal(WalCommand::Receive { place, directory }) => {
+            let host = host(&place, Kind::DatabaseWal, std::env::temp_dir(), stop).await?;
+            let tell = |event: &WalEvent| match serde_json::to_string(event) {
+                Ok(line) => say(&line),
+                Err(error) => complain(&error.to_string()),
+            };
+            return wal::receive(&host, &directory, tell).await.map_err(failure);
+        }
+        HostCommand::Wal(WalCommand::Fetch { app, region, bucket, system, name, destination }) => {
+            let config = aws::in_region(&aws::config().await, region.as_str());
+            let store = S3::new(&config, bucket);
+            let fetched = wal::fetch(&store, &app, &system, &name, &destination).await;
+            return match fetched {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failure::work(format!("{name} is not archived"))),
+                Err(fault) => Err(Failure { lines: vec![fault.message], code: UNKNOWN }),
+            };
         }
     };
     say(&line);
     Ok(())
 }
 
+fn scratch(args: &HostArgs) -> PathBuf {
+    args.scratch.clone().unwrap_or_else(std::env::temp_dir)
+}
+
 /// What the work needs, from this region alone.
-async fn host(args: &HostArgs, stop: Stop) -> Result<Host<S3>, Failure> {
+async fn host(
+    args: &HostPlace,
+    kind: Kind,
+    scratch: PathBuf,
+    stop: Stop,
+) -> Result<Host<S3>, Failure> {
     let config = aws::in_region(&aws::config().await, args.region.as_str());
     let parameters = Parameters::new(&config);
     let plan = parameters.plan(&args.app).await.map_err(failure)?;
@@ -68,7 +101,7 @@ async fn host(args: &HostArgs, stop: Stop) -> Result<Host<S3>, Failure> {
         let (app, site, region) = (&args.app, &args.site, &args.region);
         return Err(Failure::input(format!("the plan of {app} has no site {site} in {region}")));
     }
-    let password = match args.kind {
+    let password = match kind {
         Kind::DatabaseDump | Kind::DatabaseBase | Kind::DatabaseWal => {
             let secret = parameters.secret(&args.app, &plan.database.password_secret).await;
             Some(secret.map_err(failure)?)
@@ -86,7 +119,7 @@ async fn host(args: &HostArgs, stop: Stop) -> Result<Host<S3>, Failure> {
         site: args.site.clone(),
         region: args.region.clone(),
         password,
-        scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
+        scratch,
         clock: clock::now,
         stop,
     })

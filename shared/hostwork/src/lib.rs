@@ -26,6 +26,7 @@ mod stop;
 mod store;
 pub mod testing;
 mod upload;
+pub mod wal;
 
 use std::{path::PathBuf, sync::Arc};
 

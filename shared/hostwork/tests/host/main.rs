@@ -6,3 +6,4 @@ mod cache;
 mod dump;
 mod files;
 mod support;
+mod wal;
