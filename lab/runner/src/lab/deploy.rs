@@ -65,9 +65,14 @@ impl Lab {
         arguments.extend(package);
         self.aws.cli(region, &arguments).await?;
         let template = read(Path::new(&packaged))?;
+        // Above 51,200 bytes a template is given by the place where it lies.
+        let key = "lifeboat.yaml";
+        self.aws.put_object(region, &bucket, key, template.into_bytes(), &[]).await?;
+        let template = format!("https://s3.{region}.amazonaws.com/{bucket}/{key}");
         let mut parameters = vec![("Environment", "lab")];
         parameters.extend(SCHEDULES.map(|name| (name, "DISABLED")));
-        self.create_stack(region, "lifeboat", &template, &parameters).await
+        let template = ("TemplateURL", template.as_str());
+        self.create_stack(region, "lifeboat", template, &parameters).await
     }
 
     /// Turns the schedules on: from now on both regions watch. The stacks were made without, so
@@ -107,13 +112,13 @@ impl Lab {
         &self,
         region: &str,
         name: &str,
-        template: &str,
+        template: (&str, &str),
         parameters: &[(&str, &str)],
     ) -> Result<(), LabError> {
         let form = stack_form(name, parameters);
         let mut form: Vec<(&str, &str)> =
             form.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        form.push(("TemplateBody", template));
+        form.push(template);
         let api = "cloudformation";
         self.aws.query(region, api, CLOUDFORMATION, "CreateStack", &form).await?;
         self.wait_for_stack(region, name, "CREATE_COMPLETE").await
@@ -189,7 +194,8 @@ impl Lab {
             ("SecondarySite", STANDBY.name),
             ("SecondaryRegion", STANDBY.region),
         ];
-        self.create_stack(STANDBY.region, "lifeboat-dns-queue", &template, &parameters).await
+        let template = ("TemplateBody", template.as_str());
+        self.create_stack(STANDBY.region, "lifeboat-dns-queue", template, &parameters).await
     }
 }
 
