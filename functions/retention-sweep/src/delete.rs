@@ -125,11 +125,12 @@ impl<'a> Sweep<'a> {
         let held = self.artifacts(backups, &leftovers, &mut swept).await?;
         self.snapshots(snapshots, app, &mut swept).await?;
         self.wal(backups, app, &kept, &mut swept).await?;
-        let gone = leftovers.iter().filter(|point| !held.contains(*point));
-        let evidence: Vec<Version> = gone
-            .filter_map(|point| self.parts.get_mut(point))
-            .flat_map(|parts| std::mem::take(&mut parts.evidence))
-            .collect();
+        let mut evidence: Vec<Version> = Vec::new();
+        for point in leftovers.iter().filter(|point| !held.contains(*point)) {
+            let parts = self.parts.get_mut(point);
+            evidence
+                .extend(parts.map(|parts| std::mem::take(&mut parts.evidence)).unwrap_or_default());
+        }
         // Locked evidence of what is gone says nothing wrong: it goes when its lock ends.
         delete(backups, &evidence).await?;
         Ok(swept)
@@ -154,7 +155,9 @@ impl<'a> Sweep<'a> {
                     continue;
                 }
                 let parts = self.parts.get_mut(&name);
-                batch.extend(parts.map(|parts| std::mem::take(&mut parts.manifests)).unwrap_or_default());
+                batch.extend(
+                    parts.map(|parts| std::mem::take(&mut parts.manifests)).unwrap_or_default(),
+                );
                 going.push(name);
             }
             let mut left: BTreeMap<(Kind, PointId), String> = BTreeMap::new();
@@ -214,13 +217,16 @@ impl<'a> Sweep<'a> {
         let mut batch: Vec<Version> = Vec::new();
         for point in leftovers {
             let parts = self.parts.get_mut(point);
-            batch.extend(parts.map(|parts| std::mem::take(&mut parts.artifacts)).unwrap_or_default());
+            batch.extend(
+                parts.map(|parts| std::mem::take(&mut parts.artifacts)).unwrap_or_default(),
+            );
         }
         let mut held = BTreeSet::new();
         for undeleted in delete(backups, &batch).await? {
             let Some((_, kind, id)) = read_key(&undeleted.key) else { continue };
             if held.insert((kind, id.clone())) {
-                let reason = format!("its manifest is gone, and an object stays: {}", reason(&undeleted));
+                let reason =
+                    format!("its manifest is gone, and an object stays: {}", reason(&undeleted));
                 swept.retained.push(Deletion { kind, id, reason });
             }
         }
@@ -240,8 +246,12 @@ impl<'a> Sweep<'a> {
         };
         let going: BTreeSet<&PointId> =
             self.points.iter().filter(|point| point.kind == kind).map(|point| &point.id).collect();
-        let retained: BTreeSet<PointId> =
-            swept.retained.iter().filter(|one| one.kind == kind).map(|one| one.id.clone()).collect();
+        let retained: BTreeSet<PointId> = swept
+            .retained
+            .iter()
+            .filter(|one| one.kind == kind)
+            .map(|one| one.id.clone())
+            .collect();
         let points = self.survey.catalogue.points.iter().filter(|point| point.kind == kind);
         let listed: BTreeSet<&PointId> = points.map(|point| &point.id).collect();
         for id in snapshots.list(app).await? {
@@ -298,7 +308,7 @@ impl<'a> Sweep<'a> {
         let mut versions = Vec::new();
         for system in systems {
             let prefix = keys::wal_prefix(app, system);
-            let last = going.keys().filter(|key| key.starts_with(&prefix)).next_back();
+            let last = going.keys().rfind(|key| key.starts_with(&prefix));
             let until = last.map(|last| format!("{last}~"));
             let listed = backups.versions(&prefix, None, until.as_deref()).await?;
             versions.extend(listed.into_iter().filter(|version| going.contains_key(&version.key)));

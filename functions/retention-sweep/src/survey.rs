@@ -10,19 +10,19 @@
 //! older one, which only base backups are; and it may need WAL, of which the bases' manifests tell.
 //! A test holds this: what is planned from a survey is a part of what is planned from everything.
 //!
-//! So that it is not a much smaller part, the newest points are listed as well, and with tiers,
-//! which count periods, everything.
+//! So that it is not a smaller part, the newest points are listed as well, backwards until the
+//! policy's minimum of verified ones is among them; and with tiers, which count periods, everything.
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalogue::{Backups, Objects, Segment, Span, Version, Versions};
 use lifeboat_core::{
     AppName, Fault,
-    backup::{Catalogue, Kind, Listed, keys, retention::Retention, stamp},
+    backup::{Catalogue, Kind, RecoveryPoint, Standing, keys, retention::Retention, stamp},
 };
 
 use crate::kinds;
 
-/// How far back the newest points are looked at: a day's backups and some hours.
+/// How far back the newest points are looked at first: a day's backups and some hours.
 const RECENT: SignedDuration = SignedDuration::from_hours(36);
 
 /// What there is.
@@ -57,7 +57,8 @@ pub(crate) async fn survey<B: Objects>(
         }
         let whole = kind == Kind::DatabaseBase || !retention.tiers.is_empty();
         let until = Some(before(kind)).filter(|_| !whole);
-        let seen = kind_survey(backups, app, kind, until, now).await?;
+        let minimum = usize::try_from(retention.minimum).unwrap_or(usize::MAX);
+        let seen = kind_survey(backups, app, kind, until, minimum, now).await?;
         survey.catalogue.complete &= seen.complete;
         survey.catalogue.points.extend(seen.points);
     }
@@ -65,27 +66,37 @@ pub(crate) async fn survey<B: Objects>(
     Ok(survey)
 }
 
+/// The old points of a kind, and of the young ones so many of the newest that the minimum is among
+/// them. Without `until` every point counts as old.
 async fn kind_survey<B: Objects>(
     backups: &Backups<B>,
     app: &AppName,
     kind: Kind,
     until: Option<Timestamp>,
+    minimum: usize,
     now: Timestamp,
 ) -> Result<Catalogue, Fault> {
-    let mut spans = vec![Span { from: None, until }];
-    let from = now.checked_sub(RECENT).ok();
-    spans.extend(until.map(|until| Span { from: from.max(Some(until)), until: None }));
-    let mut manifests: Vec<Listed> = Vec::new();
-    let mut evidence: Vec<Listed> = Vec::new();
-    for (place, span) in spans.iter().enumerate() {
-        manifests.extend(backups.manifests(app, Some(kind), span).await?);
+    let mut seen = backups.catalogue_within(app, Some(kind), &Span { from: None, until }).await?;
+    let Some(old) = until.filter(|_| !seen.points.is_empty()) else {
         // Nothing is old enough: there is nothing to decide, and the rest need not be seen.
-        if place == 0 && until.is_some() && manifests.is_empty() {
+        return Ok(seen);
+    };
+    let (mut until, mut length, mut verified) = (None, RECENT, 0_usize);
+    while verified < minimum {
+        let from = now.checked_sub(length).unwrap_or(old).max(old);
+        let span = Span { from: Some(from), until };
+        let newer = backups.catalogue_within(app, Some(kind), &span).await?;
+        let is_verified =
+            |point: &&RecoveryPoint| matches!(point.checks.standing(), Standing::Verified { .. });
+        verified += newer.points.iter().filter(is_verified).count();
+        seen.complete &= newer.complete;
+        seen.points.extend(newer.points);
+        if from == old {
             break;
         }
-        evidence.extend(backups.evidence(app, Some(kind), span).await?);
+        (until, length) = (Some(from), length.saturating_mul(2));
     }
-    Ok(Catalogue::from_listing(backups.region(), &manifests, &evidence, true))
+    Ok(seen)
 }
 
 /// WAL, and what the bases need of it.

@@ -146,7 +146,8 @@ async fn what_has_expired_goes_with_every_version_and_the_rest_stays() {
 
     let swept = world.sweep().await.unwrap();
     assert_eq!(swept.deleted, shown.deleted);
-    assert_eq!((swept.deleted_total, swept.kept, swept.executed), (2, 2, true));
+    // The one of 29 days was not looked at: a newer one is verified.
+    assert_eq!((swept.deleted_total, swept.kept, swept.executed), (2, 1, true));
     assert!(swept.deleted[0].reason.contains("30 days"), "{:?}", swept.deleted);
     assert_eq!(world.points(Kind::Config), [days_ago(29), days_ago(1)]);
     let left = world.bucket.keys_with_versions();
@@ -219,8 +220,7 @@ async fn cut_off_at_any_call_what_is_listed_is_whole_and_the_next_sweep_ends_it(
 async fn a_lock_keeps_a_point_whole_with_all_that_it_stands_on_and_is_reported() {
     let world = World::new();
     let base = days_ago(20);
-    let child =
-        PointId::incremental(base.time().unwrap() + SignedDuration::from_hours(4), &base);
+    let child = PointId::incremental(base.time().unwrap() + SignedDuration::from_hours(4), &base);
     let other = days_ago(15);
     for id in [&base, &child, &other, &days_ago(1)] {
         world.backup(Kind::DatabaseBase, id);
@@ -254,8 +254,11 @@ async fn what_only_keeps_its_objects_is_no_backup_any_more_and_is_reported() {
 #[tokio::test]
 async fn nothing_goes_while_a_hold_a_recovery_or_doubt_stands() {
     let incident: IncidentId = "queue-2".parse().unwrap();
-    let stops: [(&str, fn(&World, &IncidentId)); 4] = [
-        ("an investigation", |world, _| world.bucket.force(&keys::hold(&app()), "an investigation")),
+    type Stop = fn(&World, &IncidentId);
+    let stops: [(&str, Stop); 4] = [
+        ("an investigation", |world, _| {
+            world.bucket.force(&keys::hold(&app()), "an investigation")
+        }),
         ("recovery queue-2 is open", |world, incident| {
             *world.recovery.lock().unwrap() = Seen::Present(incident.clone());
         }),
@@ -312,7 +315,8 @@ async fn snapshots_go_after_their_manifests_and_leftovers_with_them() {
     let kind = Kind::DatabaseSnapshot;
     for days in [40, 1] {
         world.manifest(kind, &days_ago(days), None);
-        let present = keys::evidence(&app(), kind, &days_ago(days), Depth::Restored, Outcome::Sound);
+        let present =
+            keys::evidence(&app(), kind, &days_ago(days), Depth::Restored, Outcome::Sound);
         world.bucket.force(&present, "{}");
     }
     // Of one that is 50 days old an earlier sweep took the manifest.
@@ -328,7 +332,8 @@ fn segment(number: u32) -> PointId {
 #[tokio::test]
 async fn wal_goes_when_no_base_needs_it() {
     let world = World::new();
-    let wal = |first, last| WalSpan { system: "7421".into(), first: segment(first), last: segment(last) };
+    let wal =
+        |first, last| WalSpan { system: "7421".into(), first: segment(first), last: segment(last) };
     for number in 1..=30_u32 {
         let at = now() - SignedDuration::from_hours(24 * i64::from(31 - number) / 2);
         world.bucket.at(at);
@@ -371,10 +376,11 @@ async fn wal_goes_when_no_base_needs_it() {
 async fn a_sweep_from_a_part_deletes_nothing_that_one_from_everything_keeps() {
     let mut state = 7_u64;
     let mut random = move |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    let (mut planned, mut exact) = (0, 0);
+    let mut planned = 0;
     for round in 0..150 {
         let mut world = World::new();
         let tiers = match round % 3 {
@@ -405,18 +411,20 @@ async fn a_sweep_from_a_part_deletes_nothing_that_one_from_everything_keeps() {
             }
         }
         let retention = (&world).plan(&app()).await.unwrap().backup.unwrap().retention;
-        let circumstances = Circumstances { now: now(), recovery: Seen::Absent, hold: Seen::Absent };
+        let circumstances =
+            Circumstances { now: now(), recovery: Seen::Absent, hold: Seen::Absent };
         let whole = world.backups().catalogue(&app(), None).await.unwrap();
         let whole = retention::plan(&whole, &retention, &circumstances);
         let whole: BTreeSet<_> = whole.deletions.iter().map(|p| delete::name(p)).collect();
         let part = survey::survey(&world.backups(), &app(), &retention, now()).await.unwrap();
         let part = retention::plan(&part.catalogue, &retention, &circumstances);
         let part: BTreeSet<_> = part.deletions.iter().map(|p| delete::name(p)).collect();
+        // Less would be safe, more would not; that it is neither keeps the store from growing.
         assert!(part.is_subset(&whole), "round {round}");
+        assert_eq!(part, whole, "round {round}");
         planned += whole.len();
-        exact += part.len();
     }
-    assert!(exact * 10 >= planned * 8, "{exact} of {planned}");
+    assert!(planned > 1_000, "{planned}");
 }
 
 #[tokio::test]

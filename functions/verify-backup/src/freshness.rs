@@ -9,18 +9,22 @@ use lifeboat_core::{
 
 use crate::{Metrics, Plans, Ports};
 
-/// Says it of every kind that the plan schedules, as metrics and as the answer. A kind that has no
+/// Says it of every kind that the plan schedules, and of WAL, as metrics and as the answer. A kind that has no
 /// verified point has no age: its metric stays missing, which its alarm takes for a breach.
 pub(crate) async fn freshness<P: Plans, B: Objects, S, M: Metrics>(
     app: &AppName,
     ports: &Ports<P, B, S, M>,
 ) -> Result<Response, Fault> {
     let plan = ports.plans.plan(app).await?;
-    let kinds: Vec<Kind> =
+    let mut kinds: Vec<Kind> =
         plan.backup.map(|backup| backup.schedule.into_keys().collect()).unwrap_or_default();
     let mut catalogue = ports.backups.catalogue(app, None).await?;
-    if kinds.contains(&Kind::DatabaseWal) {
-        catalogue.points.extend(ports.backups.wal_end(app).await?);
+    // WAL is archived continuously, by no schedule: it is watched where base backups are taken, and
+    // wherever there is some.
+    let wal = ports.backups.wal_end(app).await?;
+    if kinds.contains(&Kind::DatabaseBase) || !wal.is_empty() {
+        kinds.push(Kind::DatabaseWal);
+        catalogue.points.extend(wal);
     }
     let now = (ports.clock)();
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);

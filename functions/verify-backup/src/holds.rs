@@ -9,17 +9,22 @@
 //! 3. The old ones that are not among the new are released.
 //! 4. The list becomes the new keys.
 //!
-//! While nothing counts, nothing is released.
+//! While nothing counts, nothing is released. The list is written on the condition that it is the
+//! one that was read, because checks of one kind may end at the same time; who finds that another
+//! was faster begins again, with what it has touched in the list.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use lifeboat_catalogue::{Backups, LegalHolds, Objects};
+use lifeboat_catalogue::{Backups, LegalHolds, Objects, Shared};
 use lifeboat_core::{
     AppName, Fault,
     backup::{Kind, PointId, keys, verification},
 };
 use serde::{Deserialize, Serialize};
+
+/// How often a check begins again; as many as the state machine runs at the same time.
+const ATTEMPTS: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +36,7 @@ struct Held {
 ///
 /// # Errors
 /// What the bucket reports. Doing it again goes on where it stopped.
-pub async fn move_to_newest<B: Objects + LegalHolds>(
+pub async fn move_to_newest<B: Objects + LegalHolds + Shared>(
     backups: &Backups<B>,
     app: &AppName,
     kind: Kind,
@@ -41,35 +46,58 @@ pub async fn move_to_newest<B: Objects + LegalHolds>(
         return Ok(());
     }
     let Some(newest) = backups.newest_verified(app, kind, now).await? else { return Ok(()) };
-    let bucket = backups.bucket();
-    let list = keys::held(app, kind);
-    let before = match bucket.get(&list).await? {
-        None => Held::default(),
-        Some(body) => serde_json::from_slice(&body).map_err(|error| {
-            Fault::needs_human(format!(
-                "{list} cannot be read ({error}); restore an earlier version of the object"
-            ))
-        })?,
-    };
     let wanted = Held { keys: objects_of(backups, app, kind, &newest.id).await? };
-    if before == wanted {
-        return Ok(());
+    let list = keys::held(app, kind);
+    let bucket = backups.bucket();
+    // What this call has held or released: in the list again, if somebody else's write lost it.
+    let mut touched = BTreeSet::new();
+    for _ in 0..ATTEMPTS {
+        let (before, etag) = read(backups, &list).await?;
+        if before == wanted && touched.is_subset(&wanted.keys) {
+            return Ok(());
+        }
+        let mut both = before.keys;
+        both.extend(wanted.keys.iter().chain(&touched).cloned());
+        let both = Held { keys: both };
+        let Some(etag) = write(backups, &list, etag.as_deref(), &both).await? else { continue };
+        touched.extend(both.keys.iter().cloned());
+        for key in &wanted.keys {
+            bucket.hold(key, true).await?;
+        }
+        for key in both.keys.difference(&wanted.keys) {
+            bucket.hold(key, false).await?;
+        }
+        if write(backups, &list, Some(&etag), &wanted).await?.is_some() {
+            return Ok(());
+        }
     }
-    let both = Held { keys: before.keys.union(&wanted.keys).cloned().collect() };
-    write(backups, &list, &both).await?;
-    for key in &wanted.keys {
-        bucket.hold(key, true).await?;
-    }
-    for key in before.keys.difference(&wanted.keys) {
-        bucket.hold(key, false).await?;
-    }
-    write(backups, &list, &wanted).await
+    Err(Fault::transient(format!("{list} changes all the time; check again")))
 }
 
-async fn write<B: Objects>(backups: &Backups<B>, list: &str, held: &Held) -> Result<(), Fault> {
+async fn read<B: Shared>(
+    backups: &Backups<B>,
+    list: &str,
+) -> Result<(Held, Option<String>), Fault> {
+    let Some((body, etag)) = backups.bucket().look(list).await? else {
+        return Ok((Held::default(), None));
+    };
+    let held = serde_json::from_slice(&body).map_err(|error| {
+        Fault::needs_human(format!(
+            "{list} cannot be read ({error}); restore an earlier version of the object"
+        ))
+    })?;
+    Ok((held, Some(etag)))
+}
+
+async fn write<B: Shared>(
+    backups: &Backups<B>,
+    list: &str,
+    etag: Option<&str>,
+    held: &Held,
+) -> Result<Option<String>, Fault> {
     let body = serde_json::to_vec(held)
         .map_err(|error| Fault::needs_human(format!("{list} is not JSON: {error}")))?;
-    backups.bucket().put(list, body).await
+    backups.bucket().replace(list, etag, body).await
 }
 
 /// The objects of a point, of what it is restored on top of, and the WAL that they need.

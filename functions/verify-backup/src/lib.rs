@@ -24,7 +24,7 @@ mod tests;
 use std::future::Future;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalogue::{Backups, Content, LegalHolds, Objects};
+use lifeboat_catalogue::{Backups, Content, LegalHolds, Objects, Shared};
 use lifeboat_core::{
     AppName, Fault,
     backup::{Depth, Evidence, EvidenceFinding, Kind, Manifest, Outcome, PointId, verification},
@@ -86,9 +86,9 @@ pub struct Ports<P, B, S, M> {
 }
 
 /// A bucket as this function uses it.
-pub trait Bucket: Objects + Content + LegalHolds {}
+pub trait Bucket: Objects + Content + LegalHolds + Shared {}
 
-impl<B: Objects + Content + LegalHolds> Bucket for B {}
+impl<B: Objects + Content + LegalHolds + Shared> Bucket for B {}
 
 /// How long before the end of its time a check gives up, so that the caller is told why: recording
 /// evidence and moving a hold takes a few calls.
@@ -130,7 +130,7 @@ where
             evidence.started_at = result.started_at;
             evidence.ended_at = result.ended_at;
             evidence.facts = result.facts;
-            evidence.findings = result.findings;
+            evidence.findings.extend(result.findings);
             // A finding outweighs the word beside it.
             evidence.outcome =
                 if evidence.findings.is_empty() { result.outcome } else { Outcome::Damaged };

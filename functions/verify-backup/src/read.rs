@@ -75,6 +75,7 @@ async fn read<B: Content>(
     source: ObjectSource<B>,
     options: Options,
 ) -> Result<Report, Fault> {
+    let _stopper = source.stopper();
     let reading = tokio::task::spawn_blocking(move || lifeboat_archive::read(&source, &options));
     match reading.await {
         Ok(Ok(report)) => Ok(report),

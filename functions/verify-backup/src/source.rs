@@ -7,7 +7,14 @@
 //! Memory: [`AHEAD`] ranges on their way, one waiting to be taken and one being read, of [`RANGE`]
 //! bytes each: 24 MiB, and as much again for a moment while a range is put together.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::{Buf, Bytes};
 use lifeboat_archive::Source;
@@ -28,12 +35,28 @@ pub(crate) struct ObjectSource<B> {
     key: String,
     head: Head,
     runtime: Handle,
+    stopped: Arc<AtomicBool>,
 }
 
 impl<B> ObjectSource<B> {
     /// The object; its ranges are fetched on the current runtime.
     pub(crate) fn new(bucket: Arc<B>, key: String, head: Head) -> Self {
-        Self { bucket, key, head, runtime: Handle::current() }
+        Self { bucket, key, head, runtime: Handle::current(), stopped: Arc::default() }
+    }
+
+    /// Ends every reader of it when it is dropped. A thread that blocks cannot be dropped itself.
+    pub(crate) fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.stopped))
+    }
+}
+
+/// See [`ObjectSource::stopper`].
+#[derive(Debug)]
+pub(crate) struct Stopper(Arc<AtomicBool>);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -45,8 +68,10 @@ impl<B: Content> Source for ObjectSource<B> {
     fn open(&self, offset: u64) -> io::Result<Box<dyn io::Read + Send>> {
         let (give, blocks) = mpsc::channel(1);
         let (bucket, key, head) = (Arc::clone(&self.bucket), self.key.clone(), self.head.clone());
+        let left = head.size_bytes.saturating_sub(offset);
         let fetching = self.runtime.spawn(fetch(bucket, key, head, offset, give));
-        Ok(Box::new(Blocks { blocks, block: Bytes::new(), fetching }))
+        let stopped = Arc::clone(&self.stopped);
+        Ok(Box::new(Blocks { blocks, block: Bytes::new(), left, stopped, fetching }))
     }
 
     fn is_cheap_to_reopen(&self) -> bool {
@@ -95,17 +120,27 @@ impl Drop for Range {
 struct Blocks {
     blocks: mpsc::Receiver<Result<Bytes, Fault>>,
     block: Bytes,
+    /// Bytes that were not received yet. The end of the blocks before them is not the object's.
+    left: u64,
+    stopped: Arc<AtomicBool>,
     fetching: JoinHandle<()>,
 }
 
 impl io::Read for Blocks {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("nobody waits for it any more"));
+        }
         if self.block.is_empty() {
             match self.blocks.blocking_recv() {
-                Some(Ok(block)) => self.block = block,
+                Some(Ok(block)) => {
+                    self.left = self.left.saturating_sub(block.len() as u64);
+                    self.block = block;
+                }
                 // Not a kind that a format's damage could have.
                 Some(Err(fault)) => return Err(io::Error::other(fault)),
-                None => return Ok(0),
+                None if self.left == 0 => return Ok(0),
+                None => return Err(io::Error::other("the function stopped to fetch it")),
             }
         }
         let len = into.len().min(self.block.len());

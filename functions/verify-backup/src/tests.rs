@@ -34,7 +34,9 @@ async fn due(world: &World) -> Vec<String> {
         Response::Due { due } => {
             due.into_iter().map(|d| format!("{} {} {}", d.depth, d.kind, d.id)).collect()
         }
-        other => panic!("not due: {other:?}"),
+        other @ (Response::Checked { .. } | Response::Fresh { .. }) => {
+            panic!("not due: {other:?}")
+        }
     }
 }
 

@@ -166,6 +166,7 @@ impl<B: Objects + Content> Run<'_, B> {
         let key = segment.object.key.clone();
         let Some(head) = self.backups.bucket().head(&key).await? else { return Ok(None) };
         let source = ObjectSource::new(self.backups.bucket().clone(), key.clone(), head);
+        let _stopper = source.stopper();
         let reading = tokio::task::spawn_blocking(move || {
             let bytes = source
                 .open(0)

@@ -27,8 +27,8 @@ use lifeboat_core::{
 pub use list::Span;
 pub use s3::S3Bucket;
 pub use store::{
-    Content, DELETE_BATCH, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Undeleted,
-    Version, VersionPage, Versions,
+    Content, DELETE_BATCH, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Shared,
+    Undeleted, Version, VersionPage, Versions,
 };
 pub use wal::{Progress, Segment, Watermark};
 

@@ -18,7 +18,7 @@ use lifeboat_core::{Fault, Region};
 use lifeboat_runtime::aws;
 
 use crate::store::{
-    Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Undeleted, Version,
+    Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Shared, Undeleted, Version,
     VersionPage, Versions,
 };
 
@@ -84,20 +84,7 @@ impl Objects for S3Bucket {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Fault> {
-        let doing = || self.doing("read", key);
-        let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(aws::fault(&doing(), error)),
-        };
-        let body = tokio::time::timeout(BODY_DEADLINE, answer.body.collect())
-            .await
-            .map_err(|_| Fault::transient(format!("{} failed: no content in time", doing())))?
-            .map_err(|error| Fault::transient(format!("{} failed: {error}", doing())))?;
-        Ok(Some(body.to_vec()))
+        Ok(self.look(key).await?.map(|(body, _)| body))
     }
 
     async fn put(&self, key: &str, body: Vec<u8>) -> Result<(), Fault> {
@@ -111,6 +98,50 @@ impl Objects for S3Bucket {
             .await
             .map(|_| ())
             .map_err(|error| aws::fault(&self.doing("write", key), error))
+    }
+}
+
+impl Shared for S3Bucket {
+    async fn look(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, Fault> {
+        let doing = || self.doing("read", key);
+        let answer = self.client.get_object().bucket(&self.name).key(key).send().await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(aws::fault(&doing(), error)),
+        };
+        let etag = answer.e_tag.unwrap_or_default();
+        let body = tokio::time::timeout(BODY_DEADLINE, answer.body.collect())
+            .await
+            .map_err(|_| Fault::transient(format!("{} failed: no content in time", doing())))?
+            .map_err(|error| Fault::transient(format!("{} failed: {error}", doing())))?;
+        Ok(Some((body.to_vec(), etag)))
+    }
+
+    async fn replace(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Option<String>, Fault> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .content_type("application/json")
+            .body(ByteStream::from(body));
+        let request = match etag {
+            Some(etag) => request.if_match(etag),
+            None => request.if_none_match("*"),
+        };
+        match request.send().await {
+            Ok(answer) => Ok(Some(answer.e_tag.unwrap_or_default())),
+            Err(error) if changed(&error) => Ok(None),
+            Err(error) => Err(aws::fault(&self.doing("write", key), error)),
+        }
     }
 }
 

@@ -50,6 +50,25 @@ pub trait Objects: Send + Sync + 'static {
     fn put(&self, key: &str, body: Vec<u8>) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
+/// Small objects that several may write at the same time.
+pub trait Shared: Send + Sync + 'static {
+    /// The content, and what identifies it; none when there is no such object.
+    fn look(
+        &self,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<(Vec<u8>, String)>, Fault>> + Send;
+
+    /// Writes the object while its content is still that of `etag` (none: while there is no such
+    /// object), and gives what identifies the new content; none when somebody else was faster.
+    /// After a lost answer it may be the own attempt that was.
+    fn replace(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        body: Vec<u8>,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
+}
+
 /// What is known of an object without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {

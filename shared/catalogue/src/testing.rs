@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use lifeboat_core::Fault;
 
 use crate::store::{
-    Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Undeleted, Version,
+    Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Shared, Undeleted, Version,
     VersionPage, Versions,
 };
 
@@ -154,7 +154,8 @@ impl MemoryBucket {
 impl Objects for MemoryBucket {
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Fault> {
         self.call("list", |state| {
-            let keys = state.keys.range(prefix.to_owned()..).map(|(key, _)| key);
+            let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
+            let keys = state.keys.range(from.to_owned()..).map(|(key, _)| key);
             let keys = keys.take_while(|key| key.starts_with(prefix));
             let keys = keys.filter(|key| after.is_none_or(|after| key.as_str() > after));
             let mut objects = keys.filter_map(|key| {
@@ -173,6 +174,29 @@ impl Objects for MemoryBucket {
 
     async fn put(&self, key: &str, body: Vec<u8>) -> Result<(), Fault> {
         self.call("put", |state| state.put(key, Some(body.into())))
+    }
+}
+
+impl Shared for MemoryBucket {
+    async fn look(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, Fault> {
+        self.call("get", |state| {
+            state.current(key).map(|(stored, body)| (body.to_vec(), stored.id.clone()))
+        })
+    }
+
+    async fn replace(
+        &self,
+        key: &str,
+        etag: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Option<String>, Fault> {
+        self.call("put", |state| {
+            if state.current(key).map(|(stored, _)| stored.id.as_str()) != etag {
+                return None;
+            }
+            state.put(key, Some(body.into()));
+            state.current(key).map(|(stored, _)| stored.id.clone())
+        })
     }
 }
 
@@ -199,7 +223,8 @@ impl Content for MemoryBucket {
 impl Versions for MemoryBucket {
     async fn versions(&self, prefix: &str, after: Option<&Marker>) -> Result<VersionPage, Fault> {
         self.call("versions", |state| {
-            let all = state.keys.range(prefix.to_owned()..);
+            let from = after.map(|marker| marker.key.as_str()).filter(|key| *key > prefix);
+            let all = state.keys.range(from.unwrap_or(prefix).to_owned()..);
             let all = all.take_while(|(key, _)| key.starts_with(prefix));
             let all = all.flat_map(|(key, versions)| {
                 versions.iter().rev().map(move |stored| Version {

@@ -88,3 +88,23 @@ async fn what_the_newest_is_restored_on_top_of_is_held_with_it() {
     holds::move_to_newest(&world.backups(), &app, Kind::DatabaseBase, clock()).await.unwrap();
     assert_eq!(world.bucket.held().len(), 4);
 }
+
+#[tokio::test]
+async fn two_that_move_it_at_once_leave_no_object_held_that_is_not_the_newests() {
+    // One of them is cut off at each of its calls, the other one goes through, and the first goes
+    // on: as much as two state machines can do to each other.
+    let calls = {
+        let world = between().await;
+        move_hold(&world).await.unwrap();
+        world.bucket.calls().len()
+    };
+    for call in 0..calls {
+        let world = between().await;
+        world.bucket.fail(call, Failure::AnswerLost);
+        move_hold(&world).await.unwrap_err();
+        world.backup(Kind::Config, &id(3), b"configuration", Act::None);
+        world.ask(check(Kind::Config, &id(3), Depth::Read)).await.unwrap();
+        move_hold(&world).await.unwrap();
+        assert_eq!(world.bucket.held(), objects(&id(3)), "{call}");
+    }
+}

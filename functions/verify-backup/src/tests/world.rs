@@ -148,7 +148,7 @@ impl World {
 impl Plans for &World {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         let text = include_str!("../../../../events/plan/queue.toml");
-        let backup = "\n[backup.schedule.config]\nevery = \"1d\"\n\n[backup.schedule.database-wal]\nevery = \"1h\"\n";
+        let backup = "\n[backup.schedule.config]\nevery = \"1d\"\n";
         Ok(plan_file::read(&format!("{text}{backup}")).unwrap())
     }
 }

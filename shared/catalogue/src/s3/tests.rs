@@ -175,3 +175,19 @@ async fn lifting_the_hold_of_what_is_gone_is_done_already() {
     bucket.hold("a", false).await.unwrap();
     assert_eq!(bucket.hold("a", true).await.unwrap_err().name, ErrorName::InvalidInput);
 }
+
+#[tokio::test]
+async fn a_shared_object_is_written_while_it_is_the_one_that_was_read() {
+    let refused = "<Error><Code>PreconditionFailed</Code></Error>";
+    let (bucket, requests) = serve(vec![
+        (200, "etag: \"1\"\r\n", "{}"),
+        (200, "etag: \"2\"\r\n", ""),
+        (412, "", refused),
+    ]);
+    assert_eq!(bucket.look("a").await, Ok(Some((b"{}".to_vec(), "\"1\"".into()))));
+    drop(requests.recv().unwrap());
+    assert_eq!(bucket.replace("a", Some("\"1\""), vec![]).await, Ok(Some("\"2\"".into())));
+    assert!(requests.recv().unwrap().contains("\nif-match: \"1\"\r"));
+    assert_eq!(bucket.replace("a", None, vec![]).await, Ok(None));
+    assert!(requests.recv().unwrap().contains("\nif-none-match: *\r"));
+}

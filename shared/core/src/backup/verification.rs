@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Catalogue, Depth, Kind, Outcome, PointId, RecoveryPoint, Standing};
 
+/// How long after its backup a point that is there and was not read is restored nevertheless: some
+/// runs of the schedule have tried to read it by then.
+const UNREAD_FOR: SignedDuration = SignedDuration::from_hours(6);
+
 /// How often points are checked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cadence {
@@ -99,7 +103,9 @@ pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owe
         if has_artifacts(*kind) {
             let old = |check: super::Check| now.duration_since(check.at) >= cadence.read_every;
             for (place, point) in reliable.iter().enumerate() {
-                if point.checks.read.is_none_or(|check| place == 0 && old(check)) {
+                // A restore reads every byte as well.
+                let read = point.checks.read.or(point.checks.restored);
+                if read.is_none_or(|check| place == 0 && old(check)) {
                     add(point, Depth::Read);
                 }
             }
@@ -111,8 +117,10 @@ pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owe
             .max()
             .is_some_and(|at| now.duration_since(at) < cadence.restore_every);
         let ready = |point: &&&RecoveryPoint| {
-            let gate = if has_artifacts(*kind) { Depth::Read } else { Depth::Present };
-            point.checks.at_depth(gate).is_some()
+            // What could not be read for so long is too large for it, and a host has the time.
+            let waited = now.duration_since(point.taken_at) >= UNREAD_FOR;
+            let looked_at = point.checks.present.is_some();
+            point.checks.read.is_some() || looked_at && (!has_artifacts(*kind) || waited)
         };
         if let Some(point) = reliable.iter().find(ready).filter(|_| !recent) {
             add(point, Depth::Restored);
@@ -231,6 +239,19 @@ mod tests {
             ]),
             ["read 20261122T000000Z-full"]
         );
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_read_is_restored_instead() {
+        let old = "2026-11-24T05:00:00Z";
+        let looked_at = [(Present, old, Sound)];
+        let name = "20261124T050000Z-full";
+        assert_eq!(
+            of(vec![dump(old, &looked_at)]),
+            [format!("read {name}"), format!("restored {name}")]
+        );
+        let restored = [(Present, old, Sound), (Restored, "2026-11-24T11:00:00Z", Sound)];
+        assert!(of(vec![dump(old, &restored)]).is_empty());
     }
 
     #[test]
