@@ -61,8 +61,8 @@ pub(crate) enum RetentionCommand {
     /// Example: lifeboat retention plan --catalog events/retention/newest-corrupt.json --policy
     /// events/retention/keep-one.toml --now 2026-11-24T12:00:00Z
     Plan(crate::retention::PlanArgs),
-    /// Print the format of the catalogue and of the policy, as a JSON schema.
-    Schema,
+    /// Print the format of the catalogue, or of the policy, as a JSON schema.
+    Schema(crate::retention::SchemaArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -34,8 +34,8 @@ async fn main() -> ExitCode {
         Command::Guard(options) => guard::run(options).await,
         Command::Backups(request) => backups::list(request, args.json).await,
         Command::Retention(RetentionCommand::Plan(from)) => retention::explain(from, args.json),
-        Command::Retention(RetentionCommand::Schema) => {
-            retention::schema();
+        Command::Retention(RetentionCommand::Schema(of)) => {
+            retention::schema(&of);
             Ok(())
         }
     };

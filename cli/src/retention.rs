@@ -18,7 +18,7 @@ use lifeboat_core::{
     },
     plan_file,
 };
-use schemars::JsonSchema;
+use schemars::schema_for;
 use serde::{Serialize, Serializer};
 
 use crate::output::{Failure, Lines, say_json, say_large_json};
@@ -26,7 +26,7 @@ use crate::output::{Failure, Lines, say_json, say_large_json};
 /// What is planned from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// The catalogue: JSON in the format that `lifeboat retention schema` prints.
+    /// The catalogue: JSON in the format that `lifeboat retention schema` prints (docs/catalogue.schema.json).
     #[arg(long)]
     catalog: PathBuf,
     /// The policy: TOML, as in the section `[backup.retention]` of a plan file, or JSON when the
@@ -44,19 +44,17 @@ pub(crate) struct PlanArgs {
     hold: Option<String>,
 }
 
-/// The two files of `lifeboat retention plan`.
-#[derive(Debug, JsonSchema)]
-#[expect(dead_code, reason = "it is there for its schema")]
-struct Files {
-    /// The file that `--catalog` names.
-    catalogue: Catalogue,
-    /// The file that `--policy` names.
-    policy: Retention,
+/// Whose format is printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaArgs {
+    /// That of the policy instead of that of the catalogue.
+    #[arg(long)]
+    policy: bool,
 }
 
 /// `lifeboat retention schema`.
-pub(crate) fn schema() {
-    say_json(&schemars::schema_for!(Files));
+pub(crate) fn schema(of: &SchemaArgs) {
+    say_json(&if of.policy { schema_for!(Retention) } else { schema_for!(Catalogue) });
 }
 
 /// `lifeboat retention plan`.
@@ -285,14 +283,18 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_in_the_documents_is_the_one_of_the_code() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/catalogue.schema.json");
-        let written: serde_json::Value =
-            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-        let code = serde_json::to_value(schemars::schema_for!(Files)).unwrap();
-        assert_eq!(
-            written, code,
-            "write it anew: lifeboat retention schema > docs/catalogue.schema.json"
-        );
+    fn the_schemas_in_the_documents_are_those_of_the_code() {
+        for (name, code) in
+            [("catalogue", schema_for!(Catalogue)), ("retention", schema_for!(Retention))]
+        {
+            let file = format!("{}/../docs/{name}.schema.json", env!("CARGO_MANIFEST_DIR"));
+            let written: serde_json::Value =
+                serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+            let code = serde_json::to_value(code).unwrap();
+            assert_eq!(
+                written, code,
+                "write it anew: lifeboat retention schema [--policy] > docs/{name}.schema.json"
+            );
+        }
     }
 }

@@ -61,3 +61,66 @@ fn without_aws_the_command_fails_in_one_line_that_says_what_it_was_doing() {
     assert_eq!(code, 1);
     assert!(err.lines().count() == 1 && err.contains("list machines in us-east-1"), "{err}");
 }
+
+#[test]
+fn a_sweep_is_explained_for_people_and_for_machines() {
+    let files = |policy: &'static str| {
+        let catalogue = "events/retention/newest-corrupt.json";
+        let now = "2026-11-24T12:00:00Z";
+        vec!["retention", "plan", "--catalog", catalogue, "--policy", policy, "--now", now]
+    };
+    let (code, out, err) = lifeboat(&files("events/retention/newest-corrupt.toml"));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("20261122T000000Z-full  newest verified\n"), "{out}");
+    assert!(out.contains("20261123T000000Z-full  damaged, and older than its 1 day\n"), "{out}");
+    assert!(out.contains("the newest verified one, 20261122T000000Z-full, is kept\n"), "{out}");
+
+    let mut arguments = files("events/retention/newest-corrupt.toml");
+    arguments.push("--json");
+    let (code, out, _) = lifeboat(&arguments);
+    assert_eq!(code, 0);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["deletions"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["summary"]["notes"][0]["code"], "newest-unusable");
+    let kept = answer["decisions"].as_array().unwrap().iter().find(|of| of["action"] == "keep");
+    assert_eq!(kept.unwrap()["reason"]["code"], "newest-verified");
+}
+
+#[test]
+fn wrong_files_of_a_sweep_are_refused_where_they_are_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let good = std::fs::read_to_string(root().join("events/retention/hold.json")).unwrap();
+    let policy = write("policy.toml", "");
+    let plan = |catalogue: &str, policy: &str| {
+        let now = "2026-11-24T12:00:00Z";
+        lifeboat(&["retention", "plan", "--catalog", catalogue, "--policy", policy, "--now", now])
+    };
+    let catalogue = write("good.json", &good);
+    assert_eq!(plan(&catalogue, &policy).0, 0);
+    for (name, text, says) in [
+        ("kind.json", good.replace("database-dump", "tapes"), "kind.json:4:"),
+        ("field.json", good.replace("\"region\"", "\"place\""), "points[0]"),
+        ("cut.json", good[..good.len() / 2].to_owned(), "cut.json:"),
+        ("twice.json", format!("{good}{good}"), "something follows the catalogue"),
+    ] {
+        let (code, out, err) = plan(&write(name, &text), &policy);
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        assert!(err.contains(says) && err.ends_with("nothing was planned\n"), "{err}");
+    }
+    for (name, text, says) in [
+        ("p.toml", "minimum = 3\n[limit]\ndeletions = 0", "p.toml:3:1: limit.deletions: "),
+        ("p.toml", "minimun = 3", "p.toml:1:1: unknown field `minimun`"),
+        ("p.json", "{\"minimum\": 0}", "p.json:minimum: use 1 to"),
+        ("p.json", "{\n\"minimum\": true}", "p.json:2:"),
+    ] {
+        let (code, out, err) = plan(&catalogue, &write(name, text));
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+    assert_eq!(plan("nowhere.json", &policy).0, 2);
+}

@@ -2,8 +2,9 @@
 //!
 //! `cargo run --release -p lifeboat-core --example plan_a_million [POINTS]`
 //!
-//! One line of JSON a shape: the seconds of the planning alone, and the most memory that the whole
-//! process has held so far (the catalogue included). Exits with 1 beyond 2 s or 1 GiB.
+//! One line of JSON a shape: the seconds of the planning alone, by the clock and on a processor,
+//! and the most memory that the whole process has held so far (the catalogue included). Exits with
+//! 1 beyond 2 s by the clock, or 1 GiB.
 
 use std::{error::Error, io::Write, process::ExitCode, time::Instant};
 
@@ -44,15 +45,17 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         };
         let circumstances =
             Circumstances { now: now()?, recovery: Seen::Absent, hold: Seen::Absent };
+        let busy = processor_seconds()?;
         let begun = Instant::now();
         let plan = plan(&catalogue, &retention, &circumstances);
         let seconds = begun.elapsed().as_secs_f64();
+        let busy = processor_seconds()? - busy;
         let kib = peak_kib()?;
         kept_promise &= seconds <= SECONDS && kib <= KIB;
         writeln!(
             out,
             "{{\"shape\":\"{name}\",\"points\":{},\"deleted\":{},\"seconds\":{seconds:.3},\
-             \"peak_mib\":{}}}",
+             \"processor_seconds\":{busy:.3},\"peak_mib\":{}}}",
             plan.decisions.len(),
             plan.deletions.len(),
             kib / 1024
@@ -63,6 +66,13 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 fn now() -> Result<Timestamp, jiff::Error> {
     "2026-11-24T12:00:00Z".parse()
+}
+
+/// The time that this process has had a processor, which other work on the machine cannot stretch.
+fn processor_seconds() -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/schedstat")?;
+    let nanos: f64 = status.split_whitespace().next().ok_or("no schedstat")?.parse()?;
+    Ok(nanos / 1e9)
 }
 
 /// The most memory that this process has held so far.
@@ -103,7 +113,7 @@ fn point(
         app: AppName::new(format!("app-{app}"))?,
         kind,
         id,
-        region: Region::new(if app % 2 == 0 { "us-east-1" } else { "us-west-2" })?,
+        region: Region::new(if app.is_multiple_of(2) { "us-east-1" } else { "us-west-2" })?,
         taken_at,
         depends_on: Vec::new(),
         wal: None,
@@ -149,7 +159,7 @@ fn bases(app: u64, minutes: u64) -> Result<Vec<RecoveryPoint>, Box<dyn Error>> {
     let mut parent: Option<PointId> = None;
     for (turn, minutes_ago) in (0..=minutes).rev().step_by(240).enumerate() {
         let (id, depends_on) = match &parent {
-            Some(parent) if turn % 6 != 0 => {
+            Some(parent) if !turn.is_multiple_of(6) => {
                 (PointId::incremental(moment(minutes_ago)?, parent), vec![parent.clone()])
             }
             _ => (full(minutes_ago)?, Vec::new()),

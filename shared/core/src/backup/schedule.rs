@@ -75,8 +75,8 @@ impl fmt::Display for Every {
         let (count, unit) = match self.seconds {
             // A day is written as it usually is: every 24h.
             DAY_SECONDS => (24, 'h'),
-            seconds if seconds % DAY_SECONDS == 0 => (seconds / DAY_SECONDS, 'd'),
-            seconds if seconds % 3600 == 0 => (seconds / 3600, 'h'),
+            seconds if seconds.is_multiple_of(DAY_SECONDS) => (seconds / DAY_SECONDS, 'd'),
+            seconds if seconds.is_multiple_of(3600) => (seconds / 3600, 'h'),
             seconds => (seconds / 60, 'm'),
         };
         f.pad(&format!("{count}{unit}"))
@@ -251,7 +251,7 @@ pub fn check(schedule: &BackupSchedule, retention: &Retention) -> Vec<Problem> {
             problems.push(Problem { path, message });
         };
         let every = slots.every.seconds;
-        if DAY_SECONDS % every != 0 && every % DAY_SECONDS != 0 {
+        if !DAY_SECONDS.is_multiple_of(every) && !every.is_multiple_of(DAY_SECONDS) {
             add(
                 "every",
                 format!(

@@ -44,6 +44,10 @@ pub(super) struct Facts {
     pub(super) held: bool,
     /// Whether object lock keeps it, or has kept it.
     pub(super) locked: bool,
+    /// Whether it is restored on top of nothing.
+    pub(super) stands_alone: bool,
+    /// Whether it names a cluster.
+    pub(super) has_wal: bool,
 }
 
 impl Facts {
@@ -57,6 +61,8 @@ impl Facts {
             restored: restored.is_some_and(|check| check.outcome == Outcome::Sound),
             held: point.held,
             locked: point.locked_until.is_some(),
+            stands_alone: point.depends_on.is_empty() && point.id.parent_name().is_none(),
+            has_wal: point.wal.is_some(),
         }
     }
 }
@@ -159,9 +165,9 @@ impl<'a> Index<'a> {
     pub(super) fn new(catalogue: &'a Catalogue) -> Self {
         let mut pairs = HashMap::new();
         let mut systems = HashMap::new();
-        let mut seen = Vec::with_capacity(catalogue.points.len());
+        let mut sorting = Vec::with_capacity(catalogue.points.len());
         let mut facts = Vec::with_capacity(catalogue.points.len());
-        for point in &catalogue.points {
+        for (place, point) in catalogue.points.iter().enumerate() {
             let pair = intern(&mut pairs, (point.app.as_str(), point.region.as_str()));
             let system = match &point.wal {
                 Some(wal) if point.kind == Kind::DatabaseWal => {
@@ -169,26 +175,21 @@ impl<'a> Index<'a> {
                 }
                 _ => NO_SYSTEM,
             };
-            seen.push((pair, system));
+            let prefix = prefix(pair, point.kind, system);
+            sorting.push(Sorting { prefix, key: key(point.id.as_str()), place });
             facts.push(Facts::of(point));
         }
+        // So far numbers are in the order of first sight; from here on in the order of the texts.
         let (pairs, pair_ranks) = number(pairs);
         let (systems, system_ranks) = number(systems);
-        let rank = |ranks: &[u32], seen: u32| {
-            usize::try_from(seen).ok().and_then(|seen| ranks.get(seen)).copied().unwrap_or(seen)
+        let rank = |ranks: &[u32], seen: u64| {
+            usize::try_from(seen).ok().and_then(|seen| ranks.get(seen)).copied()
         };
-        let mut sorting: Vec<Sorting> = catalogue
-            .points
-            .iter()
-            .zip(&seen)
-            .zip(0..)
-            .map(|((point, (pair, system)), place)| Sorting {
-                prefix: prefix(rank(&pair_ranks, *pair), point.kind, rank(&system_ranks, *system)),
-                key: key(point.id.as_str()),
-                place,
-            })
-            .collect();
-        drop(seen);
+        for (entry, facts) in sorting.iter_mut().zip(&facts) {
+            let pair = rank(&pair_ranks, entry.prefix >> 36).unwrap_or(u32::MAX);
+            let system = rank(&system_ranks, entry.prefix & u64::from(NO_SYSTEM));
+            entry.prefix = prefix(pair, facts.kind, system.unwrap_or(NO_SYSTEM));
+        }
         let id = |entry: &Sorting| catalogue.points.get(entry.place).map(|point| &point.id);
         sorting.sort_unstable_by(|a, b| {
             (a.prefix, a.key)
@@ -266,6 +267,12 @@ impl<'a> Index<'a> {
     /// When a point was taken; the beginning of time for a slot that is none.
     pub(super) fn taken_at(&self, slot: usize) -> Timestamp {
         self.facts(slot).map_or(Timestamp::MIN, |facts| facts.taken_at)
+    }
+
+    /// Whether the name of a point is that of a segment. The key of any other name begins with a
+    /// digit's byte, and is larger than that of any segment.
+    pub(super) fn is_segment(&self, slot: usize) -> bool {
+        self.sorting.get(slot).is_some_and(|entry| entry.key >> 96 == 0)
     }
 
     /// The segment that a slot of a cluster holds.

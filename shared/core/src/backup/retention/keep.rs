@@ -137,7 +137,8 @@ impl<'a> Rules<'_, 'a> {
         let verified = matches!(facts.standing, Standing::Verified { .. });
         if verified && seen.newest_verified.is_none() {
             seen.newest_verified = Some(slot);
-            kept.add(slot, KeepReason::NewestVerified);
+            let reason = if counts { KeepReason::NewestVerified } else { KeepReason::NewestAlone };
+            kept.add(slot, reason);
         }
         if counts && seen.newest_counted.is_none() {
             seen.newest_counted = Some(slot);

@@ -119,7 +119,13 @@ fn catalogue_of(seeds: &[Seed], complete: bool) -> Catalogue {
                 let (first, last) = (segment(seed.hours_ago), segment(last));
                 Some(WalSpan { system: "7".into(), first, last })
             }
-            _ => None,
+            Kind::DatabaseSnapshot
+            | Kind::DatabaseDump
+            | Kind::Config
+            | Kind::Code
+            | Kind::Logs
+            | Kind::Images
+            | Kind::Cache => None,
         };
         // Names are there twice only where that is what is tested.
         if !names.insert((app.clone(), region.clone(), seed.kind, id.clone())) {

@@ -88,6 +88,8 @@ pub enum KeepReason<'a> {
     Cycle,
     /// It is the newest of its app, kind and region that was verified.
     NewestVerified,
+    /// Its own checks say so of it, but not all that it is restored with is verified.
+    NewestAlone,
     /// It is not old enough.
     WithinDays {
         /// The policy's days.
@@ -161,6 +163,7 @@ impl KeepReason<'_> {
             Self::Ambiguous => "ambiguous",
             Self::Cycle => "cycle",
             Self::NewestVerified => "newest-verified",
+            Self::NewestAlone => "newest-alone",
             Self::WithinDays { .. } => "within-days",
             Self::Minimum { .. } => "minimum",
             Self::Tier { .. } => "tier",
@@ -193,6 +196,7 @@ impl KeepReason<'_> {
             | Self::Ambiguous
             | Self::Cycle
             | Self::NewestVerified
+            | Self::NewestAlone
             | Self::WithinDays { .. }
             | Self::Minimum { .. }
             | Self::Tier { .. }
@@ -215,7 +219,8 @@ impl fmt::Display for KeepReason<'_> {
             Self::Ambiguous => f.write_str("the catalogue has two points of this name"),
             Self::Cycle => f.write_str("it and others need each other"),
             Self::NewestVerified => f.write_str("newest verified"),
-            Self::WithinDays { days } => write!(f, "within its {days} days"),
+            Self::NewestAlone => f.write_str("newest verified, but not all that it needs is"),
+            Self::WithinDays { days } => write!(f, "within its {}", Days(*days)),
             Self::Minimum { minimum } => write!(f, "one of the {minimum} newest verified"),
             Self::Tier { tier, period } => write!(f, "{} {period}", tier.as_str()),
             Self::WindowStart { from } => {
@@ -279,14 +284,27 @@ impl DeleteReason {
 impl fmt::Display for DeleteReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired { days } => write!(f, "older than its {days} days"),
-            Self::Damaged { days } => write!(f, "damaged, and older than its {days} days"),
+            Self::Expired { days } => write!(f, "older than its {}", Days(*days)),
+            Self::Damaged { days } => write!(f, "damaged, and older than its {}", Days(*days)),
             Self::Broken { days } => {
-                write!(f, "cannot be restored without what is missing; older than its {days} days")
+                let days = Days(*days);
+                write!(f, "what it needs is damaged or gone, and it is older than its {days}")
             }
             Self::UnneededWal { days } => {
-                write!(f, "older than its {days} days, and no base backup needs it")
+                write!(f, "older than its {}, and no base backup needs it", Days(*days))
             }
+        }
+    }
+}
+
+/// A number of days, in words.
+struct Days(u32);
+
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 day"),
+            days => write!(f, "{days} days"),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     column::Column,
     index::{Facts, Group, Index, Segment},
 };
-use crate::backup::{Kind, PointId, RecoveryPoint, Standing};
+use crate::backup::{Kind, PointId, Standing};
 
 /// Whether a point can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,11 +94,6 @@ pub(super) struct Worths<'a> {
     pub(super) needs_unknown: Column<Option<&'a PointId>>,
 }
 
-/// Whether this point needs WAL, as far as its kind says.
-fn is_physical(point: &RecoveryPoint) -> bool {
-    point.kind == Kind::DatabaseBase
-}
-
 impl<'a> Worths<'a> {
     pub(super) fn new(index: &Index<'a>, now: Timestamp) -> Self {
         let len = index.len();
@@ -109,16 +104,17 @@ impl<'a> Worths<'a> {
         for group in &index.groups {
             mark_odd(index, group, now, &mut odd);
             for slot in group.slots.clone() {
-                let Some(point) = index.point(slot) else { continue };
+                let Some(facts) = index.facts(slot) else { continue };
                 if group.kind == Kind::DatabaseWal {
-                    let placed = point.wal.is_some()
-                        && point.depends_on.is_empty()
-                        && Segment::read(point.id.as_str()).is_some();
-                    if !placed {
-                        needs_unknown.set(group.pair, Some(&point.id));
+                    if !(facts.has_wal && facts.stands_alone && index.is_segment(slot)) {
+                        needs_unknown.set(group.pair, index.point(slot).map(|point| &point.id));
                     }
                     continue;
                 }
+                if facts.stands_alone {
+                    continue;
+                }
+                let Some(point) = index.point(slot) else { continue };
                 // The name says it too: a catalogue that forgets a parent costs no chain.
                 let unsaid = point
                     .id
@@ -158,11 +154,13 @@ impl<'a> Worths<'a> {
     fn find_spans(&mut self, index: &Index<'a>) {
         for group in index.groups.iter().filter(|group| group.kind != Kind::DatabaseWal) {
             for slot in group.slots.clone() {
+                let has_wal = index.facts(slot).is_some_and(|facts| facts.has_wal);
+                if !has_wal && group.kind != Kind::DatabaseBase {
+                    continue;
+                }
                 let Some(point) = index.point(slot) else { continue };
                 let Some(wal) = &point.wal else {
-                    if is_physical(point) {
-                        self.needs_unknown.set(group.pair, Some(&point.id));
-                    }
+                    self.needs_unknown.set(group.pair, Some(&point.id));
                     continue;
                 };
                 let first = Segment::read(wal.first.as_str());
