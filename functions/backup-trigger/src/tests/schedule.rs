@@ -28,7 +28,7 @@ async fn due(ports: &Ports<Fake>) -> Vec<(Kind, String)> {
         Response::Due { due, .. } => {
             due.into_iter().map(|Due { kind, id, .. }| (kind, id.to_string())).collect()
         }
-        other => panic!("{other:?}"),
+        other @ (Response::Started { .. } | Response::Complete { .. }) => panic!("{other:?}"),
     }
 }
 

@@ -100,9 +100,10 @@ async fn a_failed_snapshot_is_no_backup_and_a_failed_copy_is_told_of() {
     world.world.become_all(SnapshotStatus::Available);
     asked(&world, now()).await.unwrap_err();
     let far = SnapshotStatus::Failed("failed".into());
-    let mut rds = world.world.rds.lock().unwrap();
-    rds.get_mut("us-west-2").unwrap().get_mut(NAME).unwrap().status = far;
-    drop(rds);
+    {
+        let mut rds = world.world.rds.lock().unwrap();
+        rds.get_mut("us-west-2").unwrap().get_mut(NAME).unwrap().status = far;
+    }
     let Ok(Response::Complete { not_elsewhere, .. }) = asked(&world, now()).await else {
         panic!("the snapshot that is here counts")
     };
