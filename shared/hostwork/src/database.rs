@@ -193,6 +193,11 @@ pub(crate) struct PasswordFile {
 impl PasswordFile {
     /// Writes the file, in a folder of its own that only this user can enter.
     pub(crate) fn new(password: &str) -> Result<Self, Fault> {
+        if password.contains(['\n', '\r']) {
+            return Err(Fault::invalid(
+                "the database's password has a line break: libpq reads none",
+            ));
+        }
         let failed = |error| Fault::needs_human(format!("write a password file: {error}"));
         let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir().map_err(failed)?;
         let file = Self { path: folder.path().join("pgpass"), _folder: folder };

@@ -19,6 +19,7 @@ use lifeboat_archive::SegmentName;
 use lifeboat_core::{Fault, backup::keys};
 use lifeboat_runtime::clock;
 use rustix::process::Signal;
+use sha2::{Digest, Sha256};
 
 use self::folder::{Waiting, waiting};
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     download::blocking,
     program::{self, Running},
     store::{ObjectStore, Put},
+    upload::hex,
 };
 
 /// Between two looks at the folder.
@@ -216,8 +218,9 @@ impl<S: ObjectStore> Archive<'_, S> {
         .await?
         .map_err(failed)?;
         let key = keys::wal(self.host.app(), &self.cluster.system, file);
-        // The run is the host's and the file's: a repeated put after a lost answer is recognised.
-        let run = format!("wal-{}-{}", self.host.site, std::process::id());
+        // Named by its content: a put that is made again after a lost answer finds the same bytes, and
+        // another server's segment of this name is never taken for ours.
+        let run = format!("wal-{}", hex(&Sha256::digest(&plain)));
         match self.host.store.put(&key, Bytes::from(packed), &run).await? {
             Put::Written => Ok(()),
             Put::Exists => {

@@ -1,5 +1,5 @@
 //! Backups of real servers and files into a bucket in memory, and back.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test's helpers fail their test")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail their test")]
 
 mod base;
 mod cache;
