@@ -49,7 +49,7 @@ const KINDS: [(&str, Kind); 8] = [
 /// Until every kind is taken: a scheduled tick comes within 5 min, and the backups take seconds.
 const TAKEN_WITHIN: Duration = Duration::from_secs(180);
 /// Until every kind is read and restored in both regions.
-const PROVEN_WITHIN: Duration = Duration::from_secs(240);
+const PROVEN_WITHIN: Duration = Duration::from_secs(150);
 
 /// The drill's own steps, told as they end.
 struct Steps {

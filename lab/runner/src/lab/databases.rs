@@ -26,6 +26,16 @@ impl Lab {
         self.aws.query(ACTIVE.region, "rds", "2014-10-31", "CreateDBInstance", &primary).await?;
         self.wait_available(&ACTIVE).await?;
         self.create_app_role().await?;
+        // What a dump needs; the master of a real instance grants it to itself.
+        self.rds
+            .administer(
+                ACTIVE.region,
+                ACTIVE.instance,
+                APP,
+                &format!("GRANT pg_read_all_data TO {MASTER}"),
+            )
+            .await
+            .map_err(|error| LabError::from_error("grant reading", &error))?;
         let source = format!("arn:aws:rds:{}:000000000000:db:{}", ACTIVE.region, ACTIVE.instance);
         let replica = [
             ("DBInstanceIdentifier", STANDBY.instance),

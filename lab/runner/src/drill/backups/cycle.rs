@@ -26,14 +26,16 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
     let client = serving_client(Duration::from_secs(4)).await?;
     let epoch = lab.epoch(&STANDBY).await?;
     let mut steps = Steps::begin();
+    let absence = lab.absence_is_alarmed().await?;
     take(lab, &mut steps).await?;
     prove(lab, &mut steps).await?;
     let backups = lab.proven(&KINDS).await?;
     let mut invariants = vec![
+        absence,
         everything_elsewhere(lab).await?,
         lab.wal_is_proven().await?,
         lab.stored_safely().await?,
-        lab.freshness_alarms("OK").await?,
+        lab.ages_are_reported().await?,
     ];
     invariants.extend(sweep(lab, &mut steps).await?);
     let one = PointId::new(backups.first().map_or("", |backup| backup.point.as_str()))
@@ -106,11 +108,19 @@ pub(super) async fn prove(lab: &Lab, steps: &mut Steps) -> Result<(), LabError> 
         backups.iter().all(|backup| backup.complete).then_some(backups.len())
     })
     .await;
-    let outcome = match proven {
-        Some(count) => format!("{count} backups read and restored, in both regions"),
-        None => format!("failed: not proven within {} s", PROVEN_WITHIN.as_secs()),
+    let count = match proven {
+        Some(count) => count,
+        None => {
+            let why = unproven(&lab.proven(&KINDS).await?).unwrap_or_default();
+            let seconds = PROVEN_WITHIN.as_secs();
+            return Err(LabError::new(format!("not proven within {seconds} s: {why}")));
+        }
     };
-    steps.done("ProveBackups", began, outcome);
+    steps.done(
+        "ProveBackups",
+        began,
+        format!("{count} backups read and restored, in both regions"),
+    );
     Ok(())
 }
 

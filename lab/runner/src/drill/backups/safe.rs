@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lifeboat_core::backup::{Kind, PointId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{super::evidence::invariant, KINDS};
 use crate::{
@@ -12,8 +12,10 @@ use crate::{
     report::InvariantResult,
 };
 
-/// Until an alarm has taken note of a metric: its evaluation runs every few seconds.
-const ALARM_WITHIN: Duration = Duration::from_secs(60);
+/// Until an alarm has taken note of silence: alarms of an hour are evaluated each minute.
+const ALARM_WITHIN: Duration = Duration::from_secs(90);
+/// How far back an age is looked for: a drill takes minutes.
+const REPORTED_WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 impl Lab {
     /// The first object of a recovery point.
@@ -83,30 +85,90 @@ impl Lab {
         ))
     }
 
-    /// The alarms on the age of the newest verified backup, of every kind, in the other region.
-    pub(super) async fn freshness_alarms(&self, wanted: &str) -> Result<InvariantResult, LabError> {
-        let mut states = Vec::new();
-        for (app, kind) in KINDS {
-            let name = format!("lifeboat-backup-age-{app}-{kind}");
-            let reached = clock::find(ALARM_WITHIN, || async {
-                let state = self.alarm_state(STANDBY.region, &name).await.ok()?;
-                (state == wanted).then_some(())
-            })
-            .await;
-            if reached.is_none() {
-                let state = self.alarm_state(STANDBY.region, &name).await?;
-                states.push(format!("{name} is {state}"));
+    /// Before anything is proven, every alarm on the age of the newest verified backup is off the
+    /// hook, in the other region: absence is the worst news.
+    pub(super) async fn absence_is_alarmed(&self) -> Result<InvariantResult, LabError> {
+        let name = |kind: Kind| format!("lifeboat-backup-age-{APP}-{kind}");
+        let kinds: Vec<Kind> =
+            KINDS.into_iter().filter(|(app, _)| *app == APP).map(|(_, kind)| kind).collect();
+        let silent = std::sync::Mutex::new(Vec::new());
+        clock::find(ALARM_WITHIN, || async {
+            let mut quiet = Vec::new();
+            for kind in &kinds {
+                let state = self.alarm_state(STANDBY.region, &name(*kind)).await.ok()?;
+                if state != "ALARM" {
+                    quiet.push(format!("{} is {state}", name(*kind)));
+                }
+            }
+            let none = quiet.is_empty();
+            if let Ok(mut silent) = silent.lock() {
+                *silent = quiet;
+            }
+            none.then_some(())
+        })
+        .await;
+        let silent = silent.lock().map(|silent| silent.clone()).unwrap_or_default();
+        Ok(invariant(
+            "6-absence-is-alarmed",
+            silent.is_empty(),
+            if silent.is_empty() {
+                format!(
+                    "without a verified backup, {} alarms in {} went off",
+                    kinds.len(),
+                    STANDBY.region
+                )
+            } else {
+                silent.join(", ")
+            },
+        ))
+    }
+
+    /// The age of the newest verified backup of every kind is a metric in both regions.
+    pub(super) async fn ages_are_reported(&self) -> Result<InvariantResult, LabError> {
+        let mut missing = Vec::new();
+        let mut oldest = 0.0_f64;
+        for site in SITES {
+            for (app, kind) in KINDS {
+                match self.age_reported(site.region, app, kind).await? {
+                    Some(age) => oldest = oldest.max(age),
+                    None => missing.push(format!("{kind} of {app} in {}", site.region)),
+                }
             }
         }
         Ok(invariant(
-            "6-alarm-on-the-newest-verified",
-            states.is_empty(),
-            if states.is_empty() {
-                format!("{} alarms in {} are {wanted}", KINDS.len(), STANDBY.region)
+            "6-age-of-the-newest-verified",
+            missing.is_empty(),
+            if missing.is_empty() {
+                let hours = oldest / 3600.0;
+                format!(
+                    "reported for {} kinds in both regions; the oldest has {hours:.1} h",
+                    KINDS.len()
+                )
             } else {
-                states.join(", ")
+                format!("not reported: {}", missing.join(", "))
             },
         ))
+    }
+
+    async fn age_reported(
+        &self,
+        region: &str,
+        app: &str,
+        kind: Kind,
+    ) -> Result<Option<f64>, LabError> {
+        let now = clock::now();
+        let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
+        let body = json!({
+            "Namespace": "Lifeboat", "MetricName": "VerifiedBackupAgeSeconds",
+            "Dimensions": [dimension("app", app), dimension("kind", kind.as_str())],
+            "StartTime": (now - REPORTED_WITHIN).as_second(), "EndTime": now.as_second() + 60,
+            "Period": 60, "Statistics": ["Minimum"],
+        });
+        let target = "GraniteServiceVersion20100801.GetMetricStatistics";
+        let answer = self.aws.json(region, "monitoring", target, &body).await?;
+        let points = answer.get("Datapoints").and_then(Value::as_array);
+        let ages = points.into_iter().flatten().filter_map(|p| p.get("Minimum")?.as_f64());
+        Ok(ages.reduce(f64::min))
     }
 
     /// No secret in what the functions and hosts wrote, nor in the configuration of Redis as it was
