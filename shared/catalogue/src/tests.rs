@@ -111,6 +111,8 @@ async fn an_increment_counts_only_with_what_it_stands_on() {
     point(&bucket, Kind::DatabaseBase, &two, &[SOUND]);
     assert_eq!(newest().await, None, "its parents are not there");
     point(&bucket, Kind::DatabaseBase, &one, &[SOUND]);
+    point(&bucket, Kind::DatabaseBase, &base, &[]);
+    assert_eq!(newest().await, None, "its base is not verified");
     point(&bucket, Kind::DatabaseBase, &base, &[SOUND]);
     assert_eq!(newest().await, Some(two.clone()));
     point(&bucket, Kind::DatabaseBase, &one, &[DAMAGED]);

@@ -161,6 +161,25 @@ impl Catalogue {
         manifests: &[Listed],
         evidence: &[Listed],
         whole: bool,
+/// Whether a point counts: it is verified, and so is everything that it is restored on top of.
+/// `parent` finds a point of the same app, kind and region by its name; one that is not there
+/// proves nothing.
+pub(super) fn counts<'a>(
+    point: &RecoveryPoint,
+    parent: impl Fn(&PointId) -> Option<&'a RecoveryPoint>,
+) -> bool {
+    let verified =
+        |point: &RecoveryPoint| matches!(point.checks.standing(), Standing::Verified { .. });
+    let mut next = point.id.parent();
+    while let Some(id) = next {
+        if !parent(&id).is_some_and(verified) {
+            return false;
+        }
+        next = id.parent();
+    }
+    verified(point)
+}
+
     ) -> Self {
         let mut complete = whole;
         let mut checks: BTreeMap<(AppName, Kind, PointId), Checks> = BTreeMap::new();
