@@ -165,3 +165,22 @@ async fn a_manifest_that_cannot_be_read_is_not_a_missing_one() {
     let fault = backups.manifest(&app(), Kind::Config, &id).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
 }
+
+#[tokio::test]
+async fn what_was_read_of_another_cluster_proves_no_segment_of_this_one() {
+    let (bucket, backups) = world();
+    let id = PointId::new("000000010000000000000007").unwrap();
+    let read = keys::evidence(&app(), Kind::DatabaseWal, &id, Depth::Read, Outcome::Sound);
+    let standing = async || {
+        let end = backups.wal_end(&app()).await.unwrap();
+        end.last().unwrap().checks.standing()
+    };
+    bucket.at(at("2026-11-24T00:00:00Z"));
+    bucket.force(&read, "{}");
+    // A database that was restored begins its log anew.
+    bucket.at(at("2026-11-24T12:00:00Z"));
+    bucket.force(&keys::wal(&app(), "7421", id.as_str()), "segment");
+    assert_eq!(standing().await, Standing::Unverified);
+    bucket.force(&read, "{}");
+    assert!(matches!(standing().await, Standing::Verified { .. }));
+}
