@@ -213,21 +213,26 @@ fn read_alone(name: SegmentName, bytes: &[u8]) -> WalReport {
 fn checks_wal() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path());
+    // What the server wrote before depends on its version; from here on the first segment begins
+    // with a record.
+    let before: SegmentName = server.switch_wal().parse().unwrap();
     server.sql("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
-    // A record of several pages, and one that spans segments.
+    // A record of several pages, and one that spans segments: from the beginning of one on, it ends
+    // behind three quarters of the fifth.
     server.sql("CREATE TABLE big (content text)");
     server.sql("INSERT INTO big SELECT repeat('0123456789', 90000)");
+    server.switch_wal();
     server.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 5000000))");
-    server.sql("SELECT pg_switch_wal()");
+    server.switch_wal();
     server.sql("INSERT INTO t SELECT 1, 'after'");
-    server.sql("SELECT pg_switch_wal()");
-    server.await_archive();
-    let segments = segments(&server.archive);
+    server.await_archive(&server.switch_wal());
+    let mut segments = segments(&server.archive);
+    segments.retain(|(name, _)| *name > before);
     drop(server);
-    assert!(segments.len() >= 5, "{}", segments.len());
+    assert!(segments.len() >= 7, "{}", segments.len());
 
     let mut reader = WalReader::new();
-    for (number, (name, bytes)) in segments.iter().enumerate() {
+    for (name, bytes) in &segments {
         // The state survives being stored between two runs.
         let stored = serde_json::to_string(&reader).unwrap();
         assert!(stored.len() < 600, "{stored}");
@@ -236,7 +241,7 @@ fn checks_wal() {
         assert_eq!(report.findings, [], "{name}");
         assert_eq!(report.start, name.start(report.segment_bytes));
         assert_eq!(report.segment_bytes, 1 << 20);
-        assert!(number == 0 || !report.begins_within_record, "{number}");
+        assert!(!report.begins_within_record, "{name}");
     }
     let names: Vec<String> = segments.iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(gaps(names.iter().map(String::as_str), 1 << 20), []);
@@ -244,10 +249,10 @@ fn checks_wal() {
     assert!(matches!(gaps(holed, 1 << 20)[..], [Gap::Segments { missing: 1, .. }]));
 
     // In order, a flip in what one segment has of the next one's record is found too.
-    // The second segment begins with enough of that record, and holds its end.
+    // The second segment holds the end of the long one.
     let seam = segments.windows(2).find(|pair| {
         let remaining = u32::from_le_bytes(pair[1].1[16..20].try_into().unwrap());
-        (2_000..900_000).contains(&remaining)
+        (500_000..1_000_000).contains(&remaining)
     });
     let [(first, before), (second, after)] = seam.unwrap() else { unreachable!() };
     assert!(read_alone(*second, after).begins_within_record);
