@@ -60,10 +60,11 @@ bench: build ## RUNS=5 drills in a row with MODE=kill, then as many with MODE=ha
 test: setup ## Everything that is tested: Rust, the emulator's mends, the templates, the drills
 	@bash .ci/tests
 
-.PHONY: lint
+.PHONY: fuzz
 fuzz: ## Fuzz the readers of backup artifacts: FUZZ_SECONDS=60 for each of four targets
 	@bash shared/archive/fuzz/run.sh $(or $(FUZZ_SECONDS),60)
 
+.PHONY: lint
 lint: ## Formatting, clippy, documentation, licences and bans of dependencies, templates
 	@bash lab/setup.sh deny
 	cargo fmt --all --check

@@ -18,7 +18,6 @@ mod files;
 mod harm;
 mod input;
 mod layers;
-mod peel;
 mod pg_dump;
 mod rdb;
 mod read;

@@ -100,8 +100,7 @@ struct Artifact {
 }
 
 fn artifact(source: &dyn Source, options: &Options, failure: &Failure, stored: Stored) -> Artifact {
-    let Peeled { mut input, compression, notes } =
-        layers::peel(Input::new(stored.clone(), 0, false), source.len(), failure);
+    let Peeled { mut input, compression, notes } = layers::peel(stored.clone(), failure);
     let mut findings = Findings::default();
     let mut details = Details::default();
     // What stopped the look at the first bytes stops the reader as well.

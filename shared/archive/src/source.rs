@@ -75,38 +75,3 @@ impl Source for FileSource {
         true
     }
 }
-
-/// Keeps the error of a source, and where it was.
-pub(crate) struct Watched<R> {
-    inner: R,
-    offset: u64,
-    error: Option<(u64, io::Error)>,
-}
-
-impl<R> Watched<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, offset: 0, error: None }
-    }
-
-    /// The error, if there was one.
-    pub(crate) fn into_error(self) -> Option<SourceError> {
-        self.error.map(|(offset, cause)| SourceError { offset, cause })
-    }
-}
-
-impl<R: Read> Read for Watched<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.inner.read(into) {
-            Ok(len) => {
-                self.offset += len as u64;
-                Ok(len)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => {
-                let kind = error.kind();
-                self.error = Some((self.offset, error));
-                Err(kind.into())
-            }
-        }
-    }
-}

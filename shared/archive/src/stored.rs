@@ -55,10 +55,11 @@ impl Failure {
 }
 
 /// A source's reader that notes every failure, a source that is shorter or longer than it said too.
-pub(crate) struct Guarded {
-    inner: Box<dyn Read + Send>,
+pub(crate) struct Guarded<R = Box<dyn Read + Send>> {
+    inner: R,
     offset: u64,
-    len: u64,
+    /// The length that the source said; a stream says none.
+    len: Option<u64>,
     failure: Failure,
 }
 
@@ -66,13 +67,22 @@ impl Guarded {
     /// Opens the source; a failure is noted and returned.
     pub(crate) fn open(source: &dyn Source, offset: u64, failure: &Failure) -> io::Result<Self> {
         match source.open(offset) {
-            Ok(inner) => Ok(Self { inner, offset, len: source.len(), failure: failure.clone() }),
+            Ok(inner) => {
+                Ok(Self { inner, offset, len: Some(source.len()), failure: failure.clone() })
+            }
             Err(error) => Err(failure.set(offset, error)),
         }
     }
 }
 
-impl Read for Guarded {
+impl<R> Guarded<R> {
+    /// A stream, from its beginning.
+    pub(crate) fn new(inner: R, failure: &Failure) -> Self {
+        Self { inner, offset: 0, len: None, failure: failure.clone() }
+    }
+}
+
+impl<R: Read> Read for Guarded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = loop {
             match self.inner.read(into) {
@@ -82,16 +92,17 @@ impl Read for Guarded {
             }
         };
         self.offset += read as u64;
-        if read == 0 && !into.is_empty() && self.offset < self.len {
+        let Some(len) = self.len else { return Ok(read) };
+        if read == 0 && !into.is_empty() && self.offset < len {
             let cause = io::Error::new(
                 io::ErrorKind::UnexpectedEof,
-                format!("the source ends there, and said that it has {} bytes", self.len),
+                format!("the source ends there, and said that it has {len} bytes"),
             );
             return Err(self.failure.set(self.offset, cause));
         }
-        if self.offset > self.len {
-            let cause = io::Error::other(format!("the source said that it has {} bytes", self.len));
-            return Err(self.failure.set(self.len, cause));
+        if self.offset > len {
+            let cause = io::Error::other(format!("the source said that it has {len} bytes"));
+            return Err(self.failure.set(len, cause));
         }
         Ok(read)
     }

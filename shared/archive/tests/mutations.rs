@@ -19,7 +19,7 @@ use lifeboat_archive::{
 };
 
 /// Mutations of each seed.
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 60;
 /// The longest that one small artifact may take. It takes about a millisecond; a machine under load
 /// may stall a thread.
 const SLOWEST: Duration = Duration::from_secs(5);

@@ -33,8 +33,8 @@ fn messages(report: &BaseReport) -> Vec<String> {
         .collect()
 }
 
-fn check(manifest: &[u8], tars: &[(&str, &[u8])]) -> BaseReport {
-    let mut check = BaseCheck::new(BaseManifest::read(manifest).unwrap());
+fn check(manifest: &BaseManifest, tars: &[(&str, &[u8])]) -> BaseReport {
+    let mut check = BaseCheck::new(manifest.clone());
     for (name, bytes) in tars {
         check.tar(name, *bytes).unwrap();
     }
@@ -136,6 +136,8 @@ fn plain(root: &Path) {
 fn tars(root: &Path) {
     let read = |name: &str| fs::read(root.join(name)).unwrap();
     let (manifest, base, wal) = (read("backup_manifest"), read("base.tar"), read("pg_wal.tar"));
+    // Read once: reading it is most of what a check of small tars takes.
+    let named = BaseManifest::read(&manifest[..]).unwrap();
     let spaces = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
     let space = spaces
         .map(|name| name.into_string().unwrap())
@@ -143,25 +145,25 @@ fn tars(root: &Path) {
         .unwrap();
     let elsewhere = read(&space);
     let all = [("base.tar", &base[..]), ("pg_wal.tar", &wal), (&space, &elsewhere)];
-    assert_eq!(messages(&check(&manifest, &all)), [""; 0]);
-    let missing = messages(&check(&manifest, &all[..2]));
+    assert_eq!(messages(&check(&named, &all)), [""; 0]);
+    let missing = messages(&check(&named, &all[..2]));
     assert!(missing.len() > 2 && missing.iter().all(|one| one.starts_with("pg_tblspc/")));
-    let twice = messages(&check(&manifest, &[all[0], all[0], all[2]]));
+    let twice = messages(&check(&named, &[all[0], all[0], all[2]]));
     assert!(twice[0].ends_with("the backup holds the file twice"), "{twice:?}");
 
     // Each part by itself, and of the largest its beginning: what is damaged adds to what is missing
     // without the others.
-    let beginning = beginning(&base, 3_000_000);
+    let beginning = beginning(&base, 1_000_000);
     for (name, bytes, at_least) in [
         ("base.tar", &beginning, 198),
         ("pg_wal.tar", &wal, 198),
         (space.as_str(), &elsewhere, 200),
     ] {
-        let alone = check(&manifest, &[(name, bytes)]).findings_total;
-        let finds = |bytes: &[u8]| check(&manifest, &[(name, bytes)]).findings_total != alone;
+        let alone = check(&named, &[(name, bytes)]).findings_total;
+        let finds = |bytes: &[u8]| check(&named, &[(name, bytes)]).findings_total != alone;
         let (flipped, missed) = harm::flips(bytes, 200, finds);
         let (cut, uncut) = harm::cuts(bytes, 50, |cut| {
-            let report = check(&manifest, &[(name, cut)]);
+            let report = check(&named, &[(name, cut)]);
             report
                 .findings
                 .iter()
@@ -178,9 +180,9 @@ fn tars(root: &Path) {
     harm::tell("backup_manifest", flipped, cut, &missed);
     assert_eq!((missed, uncut), (vec![], vec![]));
     let small = &elsewhere[..elsewhere.len().min(40_000)];
-    harm::mutations(small, 1000, |bytes| drop(check(&manifest[..], &[(&space, bytes)])));
+    harm::mutations(small, 200, |bytes| drop(check(&named, &[(&space, bytes)])));
     let head: Vec<u8> = manifest.iter().copied().take(2000).collect();
-    harm::mutations(&head, 3000, |bytes| drop(BaseManifest::read(bytes)));
+    harm::mutations(&head, 1000, |bytes| drop(BaseManifest::read(bytes)));
 }
 
 /// The first members of an archive, as an archive.
@@ -213,21 +215,26 @@ fn read_alone(name: SegmentName, bytes: &[u8]) -> WalReport {
 fn checks_wal() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path());
+    // What the server wrote before depends on its version; from here on the first segment begins
+    // with a record.
+    let before: SegmentName = server.switch_wal().parse().unwrap();
     server.sql("CREATE TABLE t AS SELECT g, md5(g::text) FROM generate_series(1, 20000) g");
-    // A record of several pages, and one that spans segments.
+    // A record of several pages, and one that spans segments: from the beginning of one on, it ends
+    // behind three quarters of the fifth.
     server.sql("CREATE TABLE big (content text)");
     server.sql("INSERT INTO big SELECT repeat('0123456789', 90000)");
+    server.switch_wal();
     server.sql("SELECT pg_logical_emit_message(false, 'test', repeat('x', 5000000))");
-    server.sql("SELECT pg_switch_wal()");
+    server.switch_wal();
     server.sql("INSERT INTO t SELECT 1, 'after'");
-    server.sql("SELECT pg_switch_wal()");
-    server.await_archive();
-    let segments = segments(&server.archive);
+    server.await_archive(&server.switch_wal());
+    let mut segments = segments(&server.archive);
+    segments.retain(|(name, _)| *name > before);
     drop(server);
-    assert!(segments.len() >= 5, "{}", segments.len());
+    assert!(segments.len() >= 7, "{}", segments.len());
 
     let mut reader = WalReader::new();
-    for (number, (name, bytes)) in segments.iter().enumerate() {
+    for (name, bytes) in &segments {
         // The state survives being stored between two runs.
         let stored = serde_json::to_string(&reader).unwrap();
         assert!(stored.len() < 600, "{stored}");
@@ -236,7 +243,7 @@ fn checks_wal() {
         assert_eq!(report.findings, [], "{name}");
         assert_eq!(report.start, name.start(report.segment_bytes));
         assert_eq!(report.segment_bytes, 1 << 20);
-        assert!(number == 0 || !report.begins_within_record, "{number}");
+        assert!(!report.begins_within_record, "{name}");
     }
     let names: Vec<String> = segments.iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(gaps(names.iter().map(String::as_str), 1 << 20), []);
@@ -244,10 +251,10 @@ fn checks_wal() {
     assert!(matches!(gaps(holed, 1 << 20)[..], [Gap::Segments { missing: 1, .. }]));
 
     // In order, a flip in what one segment has of the next one's record is found too.
-    // The second segment begins with enough of that record, and holds its end.
+    // The second segment holds the end of the long one.
     let seam = segments.windows(2).find(|pair| {
         let remaining = u32::from_le_bytes(pair[1].1[16..20].try_into().unwrap());
-        (2_000..900_000).contains(&remaining)
+        (500_000..1_000_000).contains(&remaining)
     });
     let [(first, before), (second, after)] = seam.unwrap() else { unreachable!() };
     assert!(read_alone(*second, after).begins_within_record);
@@ -279,5 +286,5 @@ fn checks_wal() {
         assert_eq!(uncut, [0; 0], "{what}");
     }
     harm::mutations(&full[..100_000], 2000, |bytes| drop(read_alone(*name, bytes)));
-    harm::mutations(full, 300, |bytes| drop(read_alone(*name, bytes)));
+    harm::mutations(full, 60, |bytes| drop(read_alone(*name, bytes)));
 }

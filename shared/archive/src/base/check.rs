@@ -15,9 +15,9 @@ use super::{
 use crate::{
     digest::Summed,
     input::{Input, Stop},
-    peel::peel,
+    layers::{Streamed, streamed},
     report::{Finding, Findings, Place},
-    source::{SourceError, Watched},
+    source::SourceError,
     tar::{
         self, paths,
         paths::Planted,
@@ -114,32 +114,23 @@ impl BaseCheck {
             self.findings.add(place(name), "it is no part of a base backup");
             return Ok(());
         };
-        let mut watched = Watched::new(reader);
-        let read = peel(&mut watched).map_err(Stop::from).and_then(|(compression, plain)| {
-            let mut input = Input::new(plain, 0, compression.is_some());
-            let read = self.members(&part, &mut input);
-            let stopped = input.place(Some(name));
-            read.map_err(|stop| (stop, stopped.clone()))
-                .or_else(|(stop, place)| self.stopped(name, stop, place))
+        let Streamed { result, place, notes, failure } = streamed(reader, Some(name), |input| {
+            self.members(&part, input)?;
+            input.skip_all()
         });
-        match (watched.into_error(), read) {
-            (Some(error), _) => Err(error),
-            (None, Ok(())) => Ok(()),
-            (None, Err(stop)) => {
-                let _ = self.stopped(name, stop, place(name));
-                Ok(())
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        if let Err(stop) = result {
+            self.broken = Some(name.to_owned());
+            match stop {
+                Stop::Cut if notes.total == 0 => self.findings.add(place, "it ends too early"),
+                Stop::Damaged(why) if notes.total == 0 => self.findings.add(place, why),
+                // The layers say why.
+                Stop::Cut | Stop::Damaged(_) | Stop::Source => {}
             }
         }
-    }
-
-    fn stopped(&mut self, name: &str, stop: Stop, place: Place) -> Result<(), Stop> {
-        self.broken = Some(name.to_owned());
-        let message = match stop {
-            Stop::Cut => "it ends too early".to_owned(),
-            Stop::Damaged(why) => why,
-            Stop::Source => return Err(Stop::Source),
-        };
-        self.findings.add(place, message);
+        self.findings.append(notes);
         Ok(())
     }
 
@@ -316,8 +307,19 @@ pub fn read_base_backup(root: &Path) -> Result<BaseReport, SourceError> {
         .find(|path| path.exists())
         .unwrap_or_else(|| named(NAME));
     let file = File::open(&manifest).map_err(|error| at(&manifest, error))?;
-    let (_, plain) = peel(file).map_err(|error| at(&manifest, error))?;
-    let manifest = match BaseManifest::read(plain) {
+    let Streamed { result, notes, failure, .. } = streamed(file, Some(NAME), |input| {
+        let read = BaseManifest::read(&mut *input);
+        // Damage of the layers, which they note.
+        let _ = input.skip_all();
+        read
+    });
+    if let Some(error) = failure {
+        return Err(at(&manifest, error.cause));
+    }
+    if let Some(finding) = notes.kept.into_iter().next() {
+        return Ok(only(finding));
+    }
+    let manifest = match result {
         Ok(manifest) => manifest,
         Err(ManifestError::Damaged(finding)) => return Ok(only(finding)),
         Err(ManifestError::Source(error)) => return Err(at(&manifest, error)),

@@ -63,7 +63,7 @@ pub(crate) struct About {
 }
 
 /// A manifest whose own checksum is right.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BaseManifest {
     pub(crate) about: About,
     pub(crate) table: Table,

@@ -30,7 +30,7 @@ pub(crate) struct File<'t> {
 }
 
 /// Files, found by path once they are sorted.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     rows: Vec<Row>,
     bytes: Vec<u8>,

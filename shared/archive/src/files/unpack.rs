@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     input::{Input, Stop},
-    peel::peel,
+    layers::{Streamed, streamed},
     report::{Finding, Findings, Place},
-    source::{SourceError, Watched},
+    source::SourceError,
     tar::{
         paths,
         walk::{Entry, Kind, Walker},
@@ -107,36 +107,40 @@ pub fn unpack(
     let root = rustix::fs::open(into, flags, Mode::empty()).map_err(|error| {
         UnpackError::Write { path: into.display().to_string(), cause: error.into() }
     })?;
-    let mut watched = Watched::new(input);
-    let result = peel(&mut watched).map_err(|error| Ended::Stop(Stop::from(error))).and_then(
-        |(compression, plain)| {
-            let mut input = Input::new(plain, 0, compression.is_some());
-            let mut target = Target {
-                root: Arc::new(root),
-                options,
-                parent: None,
-                directories: Vec::new(),
-                done: Unpacked::default(),
-            };
-            let result = target.members(&mut input);
-            // Directories get their modes whatever happened: what stays is readable.
-            let finished = target.finish_directories();
-            let place = input.place(None);
-            result.and(finished).map(|()| target.done).map_err(|ended| ended.located(place))
-        },
-    );
-    match (watched.into_error(), result) {
-        (_, Ok(done)) => Ok(done),
-        (_, Err(Ended::Error(error))) => Err(*error),
-        (Some(error), Err(Ended::Stop(_))) => Err(UnpackError::Source(error)),
-        (None, Err(ended @ Ended::Stop(_))) => match ended.located(Place::default()) {
-            Ended::Error(error) => Err(*error),
-            Ended::Stop(_) => {
-                let cause = io::Error::other("reading failed");
-                Err(UnpackError::Source(SourceError { offset: 0, cause }))
-            }
-        },
+    let mut target = Target {
+        root: Arc::new(root),
+        options,
+        parent: None,
+        directories: Vec::new(),
+        done: Unpacked::default(),
+    };
+    let Streamed { result, place, notes, failure } = streamed(input, None, |input| {
+        target.members(input)?;
+        input.skip_all()?;
+        Ok(())
+    });
+    // Directories get their modes whatever happened: what stays is readable.
+    let finished = target.finish_directories();
+    match (result.and(finished), failure, notes.kept.into_iter().next()) {
+        (Err(Ended::Error(error)), _, _) => Err(*error),
+        (Ok(()) | Err(Ended::Stop(_)), Some(error), _) => Err(UnpackError::Source(error)),
+        (Ok(()) | Err(Ended::Stop(_)), None, Some(damage)) => Err(UnpackError::Damaged(damage)),
+        (Err(Ended::Stop(stop)), None, None) => Err(stopped(stop, place)),
+        (Ok(()), None, None) => Ok(target.done),
     }
+}
+
+fn stopped(stop: Stop, place: Place) -> UnpackError {
+    let message = match stop {
+        Stop::Cut => "it ends too early".to_owned(),
+        Stop::Damaged(why) => why,
+        // Not reached: every failure of the source is noted before it is passed on.
+        Stop::Source => {
+            let cause = io::Error::other("reading failed");
+            return UnpackError::Source(SourceError { offset: 0, cause });
+        }
+    };
+    UnpackError::Damaged(Finding { place, message })
 }
 
 /// Why unpacking ended.
@@ -148,17 +152,6 @@ enum Ended {
 impl From<Stop> for Ended {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
-    }
-}
-
-impl Ended {
-    fn located(self, place: Place) -> Self {
-        let message = match self {
-            Self::Stop(Stop::Cut) => "it ends too early".to_owned(),
-            Self::Stop(Stop::Damaged(why)) => why,
-            Self::Stop(Stop::Source) | Self::Error(_) => return self,
-        };
-        Self::Error(Box::new(UnpackError::Damaged(Finding { place, message })))
     }
 }
 

@@ -6,15 +6,20 @@
 //! another layer's checksum may be there.
 
 mod frame;
+mod streamed;
 
 use std::{
     io::{self, BufRead, Read},
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use frame::Frame;
 pub(crate) use frame::Single;
+pub(crate) use streamed::{Streamed, streamed};
 
 use crate::{
     input::{Input, Stop},
@@ -32,7 +37,7 @@ pub(crate) const HEAD: usize = 512;
 /// Bytes of the widest magic.
 const MAGIC: usize = 4;
 
-/// Bytes that the layers together may make of each stored byte. One layer of zstd makes at most
+/// Bytes that the layers together may make of each stored byte that they have read. One layer of zstd makes at most
 /// 32,768 (a block of 128 KiB from 4 bytes, RFC 8878); only layers in layers make more. At 2 GB/s
 /// a hostile megabyte then costs half a minute.
 const EXPANSION_MAX: u64 = 50_000;
@@ -95,29 +100,59 @@ pub(crate) struct Peeled<'a> {
     pub(crate) notes: Notes,
 }
 
-/// Takes the outer compressions off, of an artifact of this size in bytes.
-pub(crate) fn peel<'a>(stored: Input<'a>, size: u64, failure: &Failure) -> Peeled<'a> {
+/// Takes the outer compressions off. `stored` notes its failures in `failure`.
+pub(crate) fn peel<'a>(stored: impl Read + Send + 'a, failure: &Failure) -> Peeled<'a> {
+    let mut peeled = peel_up_to(LAYERS_MAX, stored, failure);
+    if let Some(kind) = kind_of(&mut peeled.input) {
+        let message = format!("{} inside {LAYERS_MAX} other compressions", kind.name());
+        peeled.notes.add(peeled.input.place(None), message);
+    }
+    peeled
+}
+
+/// Takes at most `most` outer compressions off.
+pub(crate) fn peel_up_to<'a>(
+    most: usize,
+    stored: impl Read + Send + 'a,
+    failure: &Failure,
+) -> Peeled<'a> {
     let notes = Notes::default();
-    let mut input = stored;
+    let read = Arc::new(AtomicU64::new(0));
+    let mut input = Input::new(Counted { inner: stored, read: Arc::clone(&read) }, 0, false);
     let mut compression = Vec::new();
-    while let Some(kind) = input.peek(MAGIC).ok().and_then(Kind::of) {
-        if compression.len() == LAYERS_MAX {
-            let message = format!("{} inside {LAYERS_MAX} other compressions", kind.name());
-            notes.add(input.place(None), message);
-            break;
-        }
+    while compression.len() < most
+        && let Some(kind) = kind_of(&mut input)
+    {
         compression.push(kind.name().to_owned());
         let layer = Layer {
             kind,
             state: State::Between(input),
             given: 0,
-            most: size.saturating_mul(EXPANSION_MAX),
+            stored: Arc::clone(&read),
             notes: notes.clone(),
             failure: failure.clone(),
         };
         input = Input::new(layer, 0, true);
     }
     Peeled { input, compression, notes }
+}
+
+fn kind_of(input: &mut Input<'_>) -> Option<Kind> {
+    input.peek(MAGIC).ok().and_then(Kind::of)
+}
+
+/// Counts the stored bytes, for the layers to know what they may make of them.
+struct Counted<R> {
+    inner: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
 }
 
 enum State<'a> {
@@ -131,9 +166,9 @@ enum State<'a> {
 struct Layer<'a> {
     kind: Kind,
     state: State<'a>,
-    /// Bytes that it has given, and at most gives.
+    /// Bytes that it has given, and that were read of the stored ones.
     given: u64,
-    most: u64,
+    stored: Arc<AtomicU64>,
     notes: Notes,
     failure: Failure,
 }
@@ -251,7 +286,8 @@ impl Read for Layer<'_> {
                     Ok(0) => State::Between(frame.into_inner().0),
                     Ok(read) => {
                         self.given += read as u64;
-                        if self.given > self.most {
+                        let stored = self.stored.load(Ordering::Relaxed);
+                        if self.given > stored.saturating_mul(EXPANSION_MAX) {
                             let message =
                                 format!("more than {EXPANSION_MAX} bytes for each stored");
                             let error = io::Error::new(io::ErrorKind::InvalidData, message);

@@ -16,8 +16,9 @@ use super::{
 use crate::{
     digest::{Algorithm, Summed, hex, unhex},
     input::Stop,
-    peel::peel,
+    layers::peel_up_to,
     report::{Details, Findings, Format},
+    stored::{Failure, Guarded},
 };
 
 /// Bytes of one JSON document that is kept. Registries take manifests of at most 4 MiB; indexes and
@@ -241,15 +242,27 @@ impl Blobs {
     }
 }
 
-/// The digest of what is behind a compression; none when there is none.
+/// The digest of what is behind one compression; none when there is none.
 fn peel_sum(reader: impl Read + Send) -> Result<Option<[u8; 32]>, String> {
-    let (compression, plain) = peel(reader).map_err(|error| error.to_string())?;
-    if compression.is_none() {
-        return Ok(None);
+    // A failure is the archive's, not the member's.
+    let failure = Failure::default();
+    let peeled = peel_up_to(1, Guarded::new(reader, &failure), &failure);
+    if peeled.compression.is_empty() {
+        return match failure.take() {
+            None => Ok(None),
+            Some(error) => Err(error.cause.to_string()),
+        };
     }
-    let mut plain = Summed::new(plain, Algorithm::Sha256);
-    plain.drain(LAYER_LIMIT).map_err(|error| error.to_string())?;
-    Ok(plain.sum.finish().try_into().ok())
+    let mut plain = Summed::new(peeled.input, Algorithm::Sha256);
+    let drained = plain.drain(LAYER_LIMIT);
+    match (failure.take(), peeled.notes.take().kept.into_iter().next()) {
+        (Some(error), _) => Err(error.cause.to_string()),
+        (None, Some(finding)) => Err(finding.message),
+        (None, None) => {
+            drained.map_err(|error| error.to_string())?;
+            Ok(plain.sum.finish().try_into().ok())
+        }
+    }
 }
 
 struct Judge<'j, 'i, 'a> {

@@ -19,9 +19,9 @@ use record::Record;
 
 use crate::{
     input::{Input, Stop},
-    peel::peel,
-    report::{Details, Finding, Findings, Format, Place},
-    source::{SourceError, Watched},
+    layers::{Streamed, streamed},
+    report::{Details, Finding, Findings, Format},
+    source::SourceError,
 };
 
 /// Reads segments, and remembers where the last one ended.
@@ -86,32 +86,26 @@ impl WalReader {
         name: SegmentName,
         reader: impl Read + Send,
     ) -> Result<WalReport, SourceError> {
-        let mut watched = Watched::new(reader);
         let mut findings = Findings::default();
         let item = name.to_string();
         let mut walked = walk::Walked::default();
-        let read = peel(&mut watched).map_err(Stop::from).and_then(|(compression, plain)| {
-            let mut input = Input::new(plain, 0, compression.is_some());
-            let name = Some((name, item.as_str()));
-            let read = self.walk(&mut input, name, None, &mut walked, &mut findings);
-            let place = input.place(Some(&item));
-            match read {
-                Err(Stop::Cut) => findings.add(place, "the segment ends too early"),
-                Err(Stop::Damaged(why)) => findings.add(place, why),
-                Err(Stop::Source) => return Err(Stop::Source),
-                Ok(()) => {}
-            }
-            Ok(())
+        let Streamed { result, place, notes, failure } = streamed(reader, Some(&item), |input| {
+            self.walk(input, Some((name, &item)), None, &mut walked, &mut findings)?;
+            input.skip_all()
         });
-        if let Some(error) = watched.into_error() {
+        if let Some(error) = failure {
             self.end = None;
             return Err(error);
         }
-        if read.is_err() {
-            self.end = None;
-            let place = Place { item: Some(item), ..Place::default() };
-            findings.add(place, "the segment's first bytes cannot be decompressed");
+        match result {
+            Err(Stop::Cut) if notes.total == 0 => {
+                findings.add(place, "the segment ends too early");
+            }
+            Err(Stop::Damaged(why)) if notes.total == 0 => findings.add(place, why),
+            // The layers say why.
+            Err(Stop::Cut | Stop::Damaged(_) | Stop::Source) | Ok(_) => {}
         }
+        findings.append(notes);
         Ok(WalReport {
             start: walked.start,
             segment_bytes: walked.segment_bytes,

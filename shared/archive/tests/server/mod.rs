@@ -63,14 +63,21 @@ impl Server {
             .arg(&data)
             .args(["-c", &format!("listen_addresses={HOST}"), "-c", &format!("port={port}")])
             .args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=8MB"])
+            // What writes WAL by the clock would make each run's another one.
+            .args(["-c", "autovacuum=off", "-c", "checkpoint_timeout=1d"])
             .args(["-c", "archive_mode=on", "-c"])
             .arg(format!("archive_command=cp %p {}/%f", archive.display()))
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let server = Self { process, port, archive };
+        // It is this server, and not another test's that was given the same port.
+        let is_this = format!(
+            "DO $$ BEGIN ASSERT current_setting('data_directory') = '{}'; END $$",
+            data.display()
+        );
         let begun = Instant::now();
-        while !server.psql("SELECT 1").output().unwrap().status.success() {
+        while !server.psql(&is_this).output().unwrap().status.success() {
             assert!(begun.elapsed() < LIMIT, "the server does not start");
         }
         server
@@ -101,13 +108,25 @@ impl Server {
             .args(arguments));
     }
 
-    /// Waits until the newest whole segment is in the archive.
-    pub(crate) fn await_archive(&self) {
+    /// Ends the current segment, and returns its name. The next one begins with a record.
+    pub(crate) fn switch_wal(&self) -> String {
+        let output = self
+            .psql("SELECT pg_walfile_name(pg_switch_wal())")
+            .args(["--tuples-only", "--no-align"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Waits until this segment and those before it are in the archive, whole.
+    pub(crate) fn await_archive(&self, segment: &str) {
         let begun = Instant::now();
-        let wanted = "DO $$ BEGIN ASSERT (SELECT last_archived_wal >= pg_walfile_name(\
-                      pg_current_wal_lsn() - pg_size_bytes(current_setting('wal_segment_size')) - 1)\
-                      FROM pg_stat_archiver); END $$";
-        while !self.psql(wanted).output().unwrap().status.success() {
+        let wanted = format!(
+            "DO $$ BEGIN ASSERT (SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver); \
+             END $$"
+        );
+        while !self.psql(&wanted).output().unwrap().status.success() {
             assert!(begun.elapsed() < LIMIT, "the WAL is not archived");
         }
     }
