@@ -135,5 +135,7 @@ async fn reading_a_large_object_takes_no_more_memory_than_a_small_one() {
     let large = peak() - before;
     let limit = 64 << 20;
     assert!(large <= limit, "{} MiB", large >> 20);
-    assert!(large - small <= 8 << 20, "{} MiB more", (large - small) >> 20);
+    // How many ranges wait at one moment is the scheduler's choice, so a peak varies by them (24 MiB at
+    // most: see `source`). One that grew with the object would be 96 MiB higher.
+    assert!(large - small <= 24 << 20, "{} MiB more", (large - small) >> 20);
 }
