@@ -45,7 +45,7 @@ build: setup ## Build the programs that drills run
 	@cargo build --workspace --bins
 
 .PHONY: drill
-drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|double-start|approval MODE=kill|hang SYNC=1 RECORD=1 STALL=ms
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|double-start|approval|backup-cycle|corrupt-backup MODE=kill|hang SYNC=1 RECORD=1 STALL=ms
 	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
 
 .PHONY: lab

@@ -155,3 +155,47 @@ fn a_site_that_answers_is_left_only_with_approval_and_is_fenced_first() {
     held(&report, "2-approved-by-a-person");
     held(&report, "1-reachable-site-is-fenced");
 }
+
+#[test]
+fn every_kind_of_backup_is_taken_proven_in_both_regions_and_swept() {
+    let report = drill(&["backup-cycle"]);
+    let backups = report["backups"].as_array().unwrap();
+    let kinds: std::collections::BTreeSet<&str> =
+        backups.iter().map(|backup| backup["kind"].as_str().unwrap()).collect();
+    let wanted = [
+        "cache",
+        "code",
+        "config",
+        "database-base",
+        "database-dump",
+        "database-snapshot",
+        "images",
+        "logs",
+    ];
+    assert_eq!(kinds, wanted.into_iter().collect());
+    assert!(backups.iter().all(|backup| backup["complete"] == true), "{backups:?}");
+    for invariant in [
+        "5-expired-is-deleted",
+        "5-kept-is-kept",
+        "5-nobody-deletes",
+        "6-absence-is-alarmed",
+        "6-age-of-the-newest-verified",
+        "6-proven-in-the-other-region",
+        "6-wal-is-proven",
+        "9-encrypted-and-locked",
+        "9-no-secret-shown",
+        "restores-leave-nothing",
+        "users-undisturbed",
+    ] {
+        held(&report, invariant);
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_the_newest_backup_is_found_paged_and_not_restored() {
+    let report = drill(&["corrupt-backup"]);
+    held(&report, "6-damage-is-found-and-located");
+    held(&report, "6-damage-is-paged");
+    held(&report, "6-restore-takes-the-older-verified");
+    held(&report, "restores-leave-nothing");
+}

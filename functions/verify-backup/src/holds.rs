@@ -9,6 +9,10 @@
 //! 3. The old ones that are not among the new are released.
 //! 4. The list becomes the new keys.
 //!
+//! Keys that are in the list already are held again: S3 carries changes of a hold from an object to
+//! its copies (user guide, "Replicating metadata changes"), so a region that goes on to a newer
+//! point lifts the hold of the older one's copy in the other region, where it may be the newest.
+//!
 //! While nothing counts, nothing is released. The list is written on the condition that it is the
 //! one that was read, because checks of one kind may end at the same time; who finds that another
 //! was faster begins again, with what it has touched in the list.
@@ -54,6 +58,9 @@ pub async fn move_to_newest<B: Objects + LegalHolds + Shared>(
     for _ in 0..ATTEMPTS {
         let (before, etag) = read(backups, &list).await?;
         if before == wanted && touched.is_subset(&wanted.keys) {
+            for key in &wanted.keys {
+                bucket.hold(key, true).await?;
+            }
             return Ok(());
         }
         let mut both = before.keys;

@@ -4,7 +4,8 @@
 //! What a check finds wrong with a backup is its answer, written down as evidence. That the backup
 //! could not be obtained (the bucket did not answer, the time of the invocation ran out) is an
 //! error and leaves no evidence, because *could not tell* must never read as *damaged*, nor as
-//! *sound*. That an object which a manifest names is not there is damage.
+//! *sound*. That an object which a manifest names is not there is damage, unless the manifest was
+//! copied from another region a short while ago: copies arrive in any order.
 //!
 //! After a check, the objects of the newest point that counts get a legal hold, and only then those
 //! of the one before lose theirs ([`holds`]): whoever may delete backups still cannot delete that
@@ -26,7 +27,7 @@ use std::future::Future;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalogue::{Backups, Content, LegalHolds, Objects, Shared};
 use lifeboat_core::{
-    AppName, Fault,
+    AppName, Fault, Region,
     backup::{Depth, Evidence, EvidenceFinding, Kind, Manifest, Outcome, PointId, verification},
     contract::verify_backup::{KindFreshness, Request, Response},
     plan_file::AppPlan,
@@ -94,12 +95,19 @@ impl<B: Objects + Content + LegalHolds + Shared> Bucket for B {}
 /// evidence and moving a hold takes a few calls.
 const RESERVE: SignedDuration = SignedDuration::from_secs(5);
 
+/// How long after a backup its objects may be under way into another region, its manifest before
+/// them. S3 copies most objects within minutes and promises no time for the rest (user guide,
+/// "Replicating objects within and across Regions"); the alarm on the age of the newest verified
+/// backup does not wait for this.
+const COPIED_WITHIN: SignedDuration = SignedDuration::from_hours(6);
+
 /// Carries out a request; `deadline` is when the function will be stopped.
 ///
 /// # Errors
 /// [`lifeboat_core::ErrorName::Refused`] when there is no such recovery point any more, or when it
-/// is too large to be read in the time of an invocation; `InvalidInput` when the request asks for a
-/// depth that is not this function's; otherwise what the ports report.
+/// is too large to be read in the time of an invocation; `NotReady` while a part of it may be on its
+/// way into this region; `InvalidInput` when the request asks for a depth that is not this
+/// function's; otherwise what the ports report.
 pub async fn handle<P, B, S, M>(
     request: Request,
     ports: &Ports<P, B, S, M>,
@@ -201,6 +209,22 @@ pub(crate) fn in_file(file: &str, message: String) -> EvidenceFinding {
     EvidenceFinding { file: file.to_owned(), place: String::new(), message }
 }
 
+/// What it means that an object of a manifest is not there: damage, or that it is waited for.
+pub(crate) fn absent(
+    point: &Point,
+    manifest: &Manifest,
+    (name, region): (&str, &Region),
+    now: Timestamp,
+) -> Result<EvidenceFinding, Fault> {
+    if manifest.region != *region && now.duration_since(manifest.ended_at) < COPIED_WITHIN {
+        return Err(Fault::not_ready(format!(
+            "{name} of {} {} of {} is not in {region} yet; copies from {} may be under way",
+            point.kind, point.id, point.app, manifest.region
+        )));
+    }
+    Ok(in_file(name, "the object is not there".into()))
+}
+
 async fn check<P, B, S, M>(
     point: &Point,
     depth: Depth,
@@ -217,7 +241,7 @@ where
     let mut evidence = point.evidence(depth, &manifest, ports);
     match depth {
         Depth::Present if verification::has_artifacts(point.kind) => {
-            present::objects(point, &manifest, &ports.backups, &mut evidence).await?;
+            present::objects(point, &manifest, &ports.backups, ports.clock, &mut evidence).await?;
         }
         Depth::Present => present::snapshot(point, &ports.snapshots, &mut evidence).await?,
         Depth::Read if verification::has_artifacts(point.kind) => {

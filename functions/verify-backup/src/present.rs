@@ -1,17 +1,19 @@
 //! Depth `present`: what the manifest names is there, as large as it says.
 
+use jiff::Timestamp;
 use lifeboat_catalogue::{Backups, Content};
 use lifeboat_core::{
     Fault,
     backup::{Artifact, Evidence, Manifest, keys},
 };
 
-use crate::{Point, Snapshot, Snapshots, in_file, whole};
+use crate::{Point, Snapshot, Snapshots, absent, in_file, whole};
 
 pub(crate) async fn objects<B: Content>(
     point: &Point,
     manifest: &Manifest,
     backups: &Backups<B>,
+    clock: fn() -> Timestamp,
     evidence: &mut Evidence,
 ) -> Result<(), Fault> {
     if manifest.artifacts.is_empty() {
@@ -21,7 +23,8 @@ pub(crate) async fn objects<B: Content>(
     for Artifact { name, size_bytes, sha256 } in &manifest.artifacts {
         let key = keys::artifact(&point.app, point.kind, &point.id, name);
         let Some(head) = backups.bucket().head(&key).await? else {
-            evidence.findings.push(in_file(name, "the object is not there".into()));
+            let at = (name.as_str(), backups.region());
+            evidence.findings.push(absent(point, manifest, at, clock())?);
             continue;
         };
         if head.size_bytes != *size_bytes {

@@ -11,7 +11,7 @@ use lifeboat_core::{
 };
 
 use crate::{
-    Point, in_file,
+    Point, absent, in_file,
     source::{self, ObjectSource},
     whole,
 };
@@ -37,7 +37,8 @@ pub(crate) async fn artifacts<B: Content>(
     for artifact in &manifest.artifacts {
         let key = keys::artifact(&point.app, point.kind, &point.id, &artifact.name);
         let Some(head) = backups.bucket().head(&key).await? else {
-            evidence.findings.push(in_file(&artifact.name, "the object is not there".into()));
+            let at = (artifact.name.as_str(), backups.region());
+            evidence.findings.push(absent(point, manifest, at, (until.clock)())?);
             continue;
         };
         let source = ObjectSource::new(backups.bucket().clone(), key.clone(), head);

@@ -80,6 +80,26 @@ async fn a_missing_or_short_object_is_damage_that_says_which() {
 }
 
 #[tokio::test]
+async fn a_copy_whose_manifest_came_first_is_waited_for_and_not_found_damaged() {
+    let world = World::new();
+    world.backup(Kind::Config, &id(11), b"configuration", Act::Missing);
+    for depth in [Depth::Present, Depth::Read] {
+        let fault = world.ask(check(Kind::Config, &id(11), depth)).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::NotReady, "{depth}");
+        assert!(fault.message.contains("copies from us-east-1 may be under way"), "{fault}");
+    }
+    assert!(!world.bucket.keys().iter().any(|key| key.starts_with("evidence/")));
+    // Where the backup was taken the manifest is last, so nothing is under way.
+    let mut own = World::manifest(Kind::Code, &id(11), "files.tar.zst", b"code");
+    own.region = "us-west-2".parse().unwrap();
+    world.put(&own, b"code", Act::Missing);
+    for depth in [Depth::Present, Depth::Read] {
+        let found = evidence(world.ask(check(Kind::Code, &id(11), depth)).await.unwrap());
+        assert_eq!(found.outcome, Outcome::Damaged, "{depth}");
+    }
+}
+
+#[tokio::test]
 async fn a_check_fails_at_every_call_without_evidence_of_damage_and_succeeds_later() {
     for depth in [Depth::Present, Depth::Read] {
         let world = World::new();

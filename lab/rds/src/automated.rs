@@ -103,7 +103,11 @@ fn keep(service: &Arc<Service>, instance: &Instance, now: Timestamp) -> Result<(
                     backup.busy = false;
                 }
             });
-            taken
+            // An instance that is deleted meanwhile leaves nothing to back up, and nothing went wrong.
+            let there = worker.store.read(|state| {
+                state.instances.get(&of).is_some_and(|found| found.status != Status::Deleting)
+            });
+            if there { taken } else { Ok(()) }
         });
     }
     Ok(())

@@ -19,8 +19,8 @@ const FIRST_WINDOW: SignedDuration = SignedDuration::from_hours(36);
 const WINDOWS: u32 = 6;
 
 impl<B: Objects> Backups<B> {
-    /// The newest point of a kind that counts: verified, and everything that it is restored on top
-    /// of is there and not known to be damaged. None is the worst news.
+    /// The newest point of a kind that counts: verified, and so is everything that it is restored on
+    /// top of. None is the worst news.
     ///
     /// # Errors
     /// What the store reports.
@@ -94,12 +94,12 @@ impl<B: Objects> Backups<B> {
         Ok(seen.points.into_iter().find(|point| point.id == *id))
     }
 
-    /// Whether what a point is restored on top of is there and not known to be damaged.
+    /// Whether what a point is restored on top of is there and verified.
     async fn stands(&self, app: &AppName, kind: Kind, id: &PointId) -> Result<bool, Fault> {
         let mut next = id.parent();
         while let Some(id) = next {
             match self.point(app, kind, &id).await? {
-                Some(point) if !matches!(point.checks.standing(), Standing::Damaged { .. }) => {}
+                Some(point) if matches!(point.checks.standing(), Standing::Verified { .. }) => {}
                 Some(_) | None => return Ok(false),
             }
             next = id.parent();

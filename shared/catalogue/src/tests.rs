@@ -111,6 +111,8 @@ async fn an_increment_counts_only_with_what_it_stands_on() {
     point(&bucket, Kind::DatabaseBase, &two, &[SOUND]);
     assert_eq!(newest().await, None, "its parents are not there");
     point(&bucket, Kind::DatabaseBase, &one, &[SOUND]);
+    point(&bucket, Kind::DatabaseBase, &base, &[]);
+    assert_eq!(newest().await, None, "its base is not verified");
     point(&bucket, Kind::DatabaseBase, &base, &[SOUND]);
     assert_eq!(newest().await, Some(two.clone()));
     point(&bucket, Kind::DatabaseBase, &one, &[DAMAGED]);
@@ -162,4 +164,23 @@ async fn a_manifest_that_cannot_be_read_is_not_a_missing_one() {
     point(&bucket, Kind::Config, &id, &[]);
     let fault = backups.manifest(&app(), Kind::Config, &id).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
+}
+
+#[tokio::test]
+async fn what_was_read_of_another_cluster_proves_no_segment_of_this_one() {
+    let (bucket, backups) = world();
+    let id = PointId::new("000000010000000000000007").unwrap();
+    let read = keys::evidence(&app(), Kind::DatabaseWal, &id, Depth::Read, Outcome::Sound);
+    let standing = async || {
+        let end = backups.wal_end(&app()).await.unwrap();
+        end.last().unwrap().checks.standing()
+    };
+    bucket.at(at("2026-11-24T00:00:00Z"));
+    bucket.force(&read, "{}");
+    // A database that was restored begins its log anew.
+    bucket.at(at("2026-11-24T12:00:00Z"));
+    bucket.force(&keys::wal(&app(), "7421", id.as_str()), "segment");
+    assert_eq!(standing().await, Standing::Unverified);
+    bucket.force(&read, "{}");
+    assert!(matches!(standing().await, Standing::Verified { .. }));
 }

@@ -93,6 +93,8 @@ impl Segment {
             checks.note(Depth::Read, Check { at, outcome: Outcome::Sound });
         }
         let Self { system, id, object } = self;
+        // Clusters of an app may have segments of the same name, and evidence does not tell them apart.
+        checks.forget_sound_before(object.modified);
         RecoveryPoint {
             app: app.clone(),
             kind: Kind::DatabaseWal,

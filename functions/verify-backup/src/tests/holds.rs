@@ -1,6 +1,6 @@
 //! The legal hold, after every prefix of the calls that move it.
 
-use lifeboat_catalogue::testing::Failure;
+use lifeboat_catalogue::{LegalHolds, testing::Failure};
 use lifeboat_core::backup::{Depth, Kind, Outcome, PointId, keys};
 
 use super::{
@@ -49,6 +49,18 @@ async fn the_hold_follows_the_newest_that_counts() {
     let flip = world.restored(Kind::Config, &id(1), Outcome::Damaged);
     world.ask(flip).await.unwrap();
     assert_eq!(world.bucket.held(), objects(&id(1)));
+}
+
+#[tokio::test]
+async fn a_hold_that_the_other_region_has_lifted_is_set_again() {
+    let world = between().await;
+    move_hold(&world).await.unwrap();
+    for key in objects(&id(2)) {
+        world.bucket.hold(&key, false).await.unwrap();
+    }
+    assert!(world.bucket.held().is_empty());
+    move_hold(&world).await.unwrap();
+    assert_eq!(world.bucket.held(), objects(&id(2)));
 }
 
 #[tokio::test]

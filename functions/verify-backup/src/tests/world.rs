@@ -147,9 +147,8 @@ impl World {
 
 impl Plans for &World {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
-        let text = include_str!("../../../../events/plan/queue.toml");
-        let backup = "\n[backup.schedule.config]\nevery = \"1d\"\n";
-        Ok(plan_file::read(&format!("{text}{backup}")).unwrap())
+        // Its schedule names what is watched here.
+        Ok(plan_file::read(include_str!("../../../../events/plan/queue.toml")).unwrap())
     }
 }
 

@@ -154,6 +154,17 @@ impl Lab {
         Ok(answer.get("execution").and_then(Value::as_str).map(str::to_owned))
     }
 
+    /// Starts a machine of the stack without an input, as an operator may at any time.
+    ///
+    /// # Errors
+    /// Step Functions refused.
+    pub(crate) async fn start_machine(&self, region: &str, name: &str) -> Result<(), LabError> {
+        let arn = format!("arn:aws:states:{region}:000000000000:stateMachine:{name}");
+        let body = json!({ "stateMachineArn": arn, "input": "{}" });
+        let target = "AWSStepFunctions.StartExecution";
+        self.aws.json(region, "states", target, &body).await.map(|_| ())
+    }
+
     /// How an execution ended, when it does so within a few seconds: one that stands down does.
     ///
     /// # Errors

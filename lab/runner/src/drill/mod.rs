@@ -59,6 +59,10 @@ impl Scenario {
             Self::CorruptBackup => "corrupt-backup",
         }
     }
+
+    const fn is_about_backups(self) -> bool {
+        matches!(self, Self::BackupCycle | Self::CorruptBackup)
+    }
 }
 
 /// What to rehearse.
@@ -100,7 +104,10 @@ struct Finding {
 /// # Errors
 /// The lab did not start, or the drill could not be carried through. That a target was missed is
 /// the exit code.
-pub async fn run(root: &Path, request: Request) -> Result<ExitCode, LabError> {
+pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError> {
+    // A database that one runs oneself has every kind of backup; only then is the standby
+    // synchronous in the lab.
+    request.options.synchronous |= request.scenario.is_about_backups();
     say::line(&format!("drill {}", request.scenario.as_str()));
     let lab = Lab::start(root, request.options).await?;
     let outcome = match request.scenario {
@@ -152,7 +159,7 @@ fn command(request: Request) -> String {
     if request.mode == Mode::Hang {
         words.push("MODE=hang".to_owned());
     }
-    if request.options.synchronous {
+    if request.options.synchronous && !request.scenario.is_about_backups() {
         words.push("SYNC=1".to_owned());
     }
     if request.options.switch_by_record {

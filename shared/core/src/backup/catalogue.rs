@@ -64,6 +64,17 @@ impl Checks {
         }
     }
 
+    /// Forgets that it was found sound before this moment: whoever wrote it anew then wrote
+    /// something that nobody has checked. That it was found damaged stays until a check says
+    /// otherwise.
+    pub fn forget_sound_before(&mut self, written: Timestamp) {
+        for slot in [&mut self.present, &mut self.read, &mut self.restored] {
+            if slot.is_some_and(|check| check.outcome == Outcome::Sound && check.at < written) {
+                *slot = None;
+            }
+        }
+    }
+
     /// Takes note of a check, unless a newer one of its depth is known.
     pub fn note(&mut self, depth: Depth, check: Check) {
         let slot = match depth {
@@ -150,11 +161,30 @@ pub struct Listed {
     pub modified: Timestamp,
 }
 
+/// Whether a point counts: it is verified, and so is everything that it is restored on top of.
+/// `parent` finds a point of the same app, kind and region by its name; one that is not there
+/// proves nothing.
+pub(super) fn counts<'a>(
+    point: &RecoveryPoint,
+    parent: impl Fn(&PointId) -> Option<&'a RecoveryPoint>,
+) -> bool {
+    let verified =
+        |point: &RecoveryPoint| matches!(point.checks.standing(), Standing::Verified { .. });
+    let mut next = point.id.parent();
+    while let Some(id) = next {
+        if !parent(&id).is_some_and(verified) {
+            return false;
+        }
+        next = id.parent();
+    }
+    verified(point)
+}
+
 impl Catalogue {
     /// The catalogue that listings of manifests and of evidence show.
     ///
     /// An object whose name this version does not understand makes it incomplete: somebody newer
-    /// may count on it.
+    /// may count on it. A manifest that was written after a check is not the one that was checked.
     #[must_use]
     pub fn from_listing(
         region: &Region,
@@ -179,7 +209,8 @@ impl Catalogue {
                 continue;
             };
             let at = (app, kind, id);
-            let checks = checks.remove(&at).unwrap_or_default();
+            let mut checks = checks.remove(&at).unwrap_or_default();
+            checks.forget_sound_before(object.modified);
             let (app, kind, id) = at;
             points.push(RecoveryPoint {
                 taken_at: id.time().unwrap_or(object.modified),
@@ -197,14 +228,31 @@ impl Catalogue {
         }
         Self { complete, points }
     }
+}
 
-    /// The newest point of a kind that counts.
-    #[must_use]
-    pub fn newest_verified(&self, app: &AppName, kind: Kind) -> Option<&RecoveryPoint> {
-        self.points
-            .iter()
-            .filter(|point| point.app == *app && point.kind == kind)
-            .filter(|point| matches!(point.checks.standing(), Standing::Verified { .. }))
-            .max_by_key(|point| point.taken_at)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_was_written_after_its_check_was_not_checked() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (app, region) = ("queue".parse().unwrap(), "us-west-2".parse().unwrap());
+        let id = PointId::full(at("2026-11-24T00:00:00Z"));
+        let seen = |written: &str, outcome| {
+            let manifest =
+                Listed { key: keys::manifest(&app, Kind::Config, &id), modified: at(written) };
+            let key = keys::evidence(&app, Kind::Config, &id, Depth::Read, outcome);
+            let read = Listed { key, modified: at("2026-11-24T02:00:00Z") };
+            let seen = Catalogue::from_listing(&region, &[manifest], &[read], true);
+            seen.points[0].checks.standing()
+        };
+        let checked = at("2026-11-24T02:00:00Z");
+        let sound = |written| seen(written, Outcome::Sound);
+        assert_eq!(sound("2026-11-24T02:00:00Z"), Standing::Verified { at: checked });
+        assert_eq!(sound("2026-11-24T02:00:01Z"), Standing::Unverified);
+        // What was found wrong is not mended by a new manifest.
+        let damaged = seen("2026-11-24T02:00:01Z", Outcome::Damaged);
+        assert_eq!(damaged, Standing::Damaged { at: checked });
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Catalogue, Kind, PointId, RecoveryPoint, Standing};
+use super::{Catalogue, Kind, PointId, RecoveryPoint, Standing, catalogue::counts};
 use crate::ids::{AppName, Region};
 
 /// What there is of one kind of backup of one app, in one region.
@@ -20,7 +20,8 @@ pub struct Freshness {
     pub kind: Kind,
     /// The region.
     pub region: Region,
-    /// The newest point that was verified; none when none is.
+    /// The newest point that was verified, with all that it is restored on top of; none when none
+    /// is.
     pub newest_verified: Option<PointId>,
     /// The moment that it restores to.
     pub taken_at: Option<Timestamp>,
@@ -47,11 +48,14 @@ pub fn freshness(
     kinds: &[Kind],
     now: Timestamp,
 ) -> Vec<Freshness> {
+    let here =
+        || catalogue.points.iter().filter(|point| point.app == *app && point.region == *region);
+    let by_name: BTreeMap<(Kind, &str), &RecoveryPoint> =
+        here().map(|point| ((point.kind, point.id.as_str()), point)).collect();
     let mut seen: BTreeMap<Kind, Counts<'_>> = BTreeMap::new();
-    for point in &catalogue.points {
-        if point.app == *app && point.region == *region && point.taken_at <= now {
-            seen.entry(point.kind).or_default().add(point);
-        }
+    for point in here().filter(|point| point.taken_at <= now) {
+        let parent = |id: &PointId| by_name.get(&(point.kind, id.as_str())).copied();
+        seen.entry(point.kind).or_default().add(point, counts(point, parent));
     }
     kinds
         .iter()
@@ -84,7 +88,7 @@ struct Counts<'a> {
 }
 
 impl<'a> Counts<'a> {
-    fn add(&mut self, point: &'a RecoveryPoint) {
+    fn add(&mut self, point: &'a RecoveryPoint, counts: bool) {
         let newer = |known: Option<&'a RecoveryPoint>| {
             known.is_none_or(|known| (known.taken_at, &known.id) < (point.taken_at, &point.id))
         };
@@ -93,7 +97,7 @@ impl<'a> Counts<'a> {
         }
         match point.checks.standing() {
             Standing::Verified { .. } => {
-                if newer(self.verified) {
+                if counts && newer(self.verified) {
                     self.verified = Some(point);
                 }
             }
@@ -170,5 +174,31 @@ mod tests {
             ]
         );
         assert_eq!(found[0].newest_taken, Some(PointId::full(at("2026-11-24T00:00:00Z"))));
+    }
+
+    #[test]
+    fn an_increment_counts_only_when_its_base_does() {
+        let id = |text: &str| PointId::new(text).unwrap();
+        let base = id("20261124T000000Z-full");
+        let child = id("20261124T040000Z-incr-20261124T000000Z-full");
+        let of = |id: &PointId, read| RecoveryPoint {
+            id: id.clone(),
+            ..point(Kind::DatabaseBase, &id.time().unwrap().to_string(), read)
+        };
+        let app = AppName::new("queue").unwrap();
+        let region = Region::new("us-west-2").unwrap();
+        let newest = |points: Vec<RecoveryPoint>| {
+            let catalogue = Catalogue { complete: true, points };
+            let now = at("2026-11-24T12:00:00Z");
+            freshness(&catalogue, &app, &region, &[Kind::DatabaseBase], now)
+                .remove(0)
+                .newest_verified
+        };
+        let (sound, damaged) = (Some(Outcome::Sound), Some(Outcome::Damaged));
+        assert_eq!(newest(vec![of(&base, sound), of(&child, sound)]), Some(child.clone()));
+        assert_eq!(newest(vec![of(&base, sound), of(&child, None)]), Some(base.clone()));
+        assert_eq!(newest(vec![of(&base, damaged), of(&child, sound)]), None);
+        assert_eq!(newest(vec![of(&base, None), of(&child, sound)]), None);
+        assert_eq!(newest(vec![of(&child, sound)]), None);
     }
 }

@@ -82,8 +82,10 @@ pub struct Owed {
 /// The checks that are owed at `now` to the points of one app in one region, the newest points
 /// first, at most [`Cadence::limit`].
 ///
-/// A point that was found damaged is owed nothing: whoever mends it asks for the check. WAL is not
-/// in here, because it is read in order and not by points.
+/// A point that was found damaged is owed that look or that reading again after
+/// [`Cadence::read_every`]: a copy may have come late, or somebody has put a sound version of an
+/// object over the damaged one. Of a restore that failed, and of what stands on a damaged point,
+/// nothing is owed. WAL is not in here, because it is read in order and not by points.
 #[must_use]
 pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owed> {
     let mut kinds: BTreeMap<Kind, Vec<&RecoveryPoint>> = BTreeMap::new();
@@ -96,12 +98,23 @@ pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owe
         let mut add = |point: &RecoveryPoint, depth| {
             owed.push((point.taken_at, Owed { kind: *kind, id: point.id.clone(), depth }));
         };
+        let old = |check: super::Check| now.duration_since(check.at) >= cadence.read_every;
+        for point in points.iter() {
+            for depth in [Depth::Present, Depth::Read] {
+                let damaged = point
+                    .checks
+                    .at_depth(depth)
+                    .filter(|check| check.outcome == Outcome::Damaged && old(*check));
+                if damaged.is_some() {
+                    add(point, depth);
+                }
+            }
+        }
         let reliable = reliable(points);
         for point in reliable.iter().filter(|point| point.checks.present.is_none()) {
             add(point, Depth::Present);
         }
         if has_artifacts(*kind) {
-            let old = |check: super::Check| now.duration_since(check.at) >= cadence.read_every;
             for (place, point) in reliable.iter().enumerate() {
                 // A restore reads every byte as well.
                 let read = point.checks.read.or(point.checks.restored);
@@ -263,6 +276,22 @@ mod tests {
             of(vec![dump("2026-11-23T00:00:00Z", &sound), dump("2026-11-24T00:00:00Z", &damaged)]),
             ["restored 20261123T000000Z-full"]
         );
+    }
+
+    #[test]
+    fn what_was_damaged_is_looked_at_again_the_next_day() {
+        let then = "2026-11-23T11:00:00Z";
+        let found = [(Present, then, Damaged), (Read, then, Damaged)];
+        let name = "20261123T100000Z-full";
+        assert_eq!(
+            of(vec![dump("2026-11-23T10:00:00Z", &found)]),
+            [format!("present {name}"), format!("read {name}")]
+        );
+        let again = "2026-11-24T11:00:00Z";
+        let mended = [(Present, then, Damaged), (Present, again, Sound), (Read, then, Damaged)];
+        assert_eq!(of(vec![dump("2026-11-23T10:00:00Z", &mended)]), [format!("read {name}")]);
+        let still = [(Present, again, Damaged), (Read, again, Damaged)];
+        assert!(of(vec![dump("2026-11-23T10:00:00Z", &still)]).is_empty());
     }
 
     #[test]
