@@ -3,18 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aws_sdk_s3::{error::ProvideErrorMetadata, primitives::ByteStream};
 use backup_trigger::{
-    Database, HostWork, Manifests, Meter, Plans, Ports, Sites, Snapshot, Snapshots, Window,
+    Database, Manifests, Meter, Plans, Ports, Sites, Snapshot, Snapshots, Window,
 };
 use jiff::Timestamp;
-use lifeboat_catalogue::{Backups, Span};
+use lifeboat_catalogue::{Backups, Shared, Span};
 use lifeboat_core::{
     AppName, Fault, Region, SiteName,
     backup::{Catalogue, Kind, Manifest, PointId, keys},
     plan_file::{AppPlan, HostTag},
 };
-use lifeboat_hosts::{FarLimits, Found, Order, Progress, RunCommand, To};
+use lifeboat_hosts::{FarLimits, Found, HostWork, Order, Progress, RunCommand, To};
 use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{
@@ -39,7 +38,6 @@ pub(crate) async fn ports() -> Result<Ports<Outside>, Fault> {
         ledger: Arc::new(S3Store::new(&config, region.clone())),
         ledger_prefix: env::required("LEDGER_BUCKET_PREFIX")?,
         backups: Backups::new(&config, bucket.clone(), region.clone()),
-        s3: aws_sdk_s3::Client::new(&config),
         bucket,
         hosts: RunCommand::new(config.clone(), region.clone(), FAR),
         rds: Rds::new(config, region.clone()),
@@ -55,7 +53,6 @@ pub(crate) struct Outside {
     ledger: Arc<S3Store>,
     ledger_prefix: String,
     backups: Backups,
-    s3: aws_sdk_s3::Client,
     bucket: String,
     hosts: RunCommand,
     rds: Rds,
@@ -113,22 +110,8 @@ impl Manifests for Outside {
         let key = keys::manifest(&manifest.app, manifest.kind, &manifest.id);
         let body = serde_json::to_vec(manifest)
             .map_err(|error| Fault::needs_human(format!("the manifest is not JSON: {error}")))?;
-        let sent = self
-            .s3
-            .put_object()
-            .bucket(&self.bucket)
-            .key(&key)
-            .content_type("application/json")
-            .if_none_match("*")
-            .body(ByteStream::from(body))
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
-            // Someone else has written it: the backup is there.
-            Err(error) if error.code() == Some("PreconditionFailed") => Ok(()),
-            Err(error) => Err(aws::fault(&format!("write s3://{}/{key}", self.bucket), error)),
-        }
+        // None when someone else has written it: the backup is there.
+        self.backups.bucket().replace(&key, None, body).await.map(|_| ())
     }
 }
 

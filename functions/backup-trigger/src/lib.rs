@@ -24,8 +24,8 @@ use lifeboat_core::{
 
 pub use hosts::DOCUMENT;
 pub use ports::{
-    Database, HostWork, Manifests, Meter, Plans, Ports, Sites, Snapshot, SnapshotStatus, Snapshots,
-    Window, World,
+    Database, Manifests, Meter, Plans, Ports, Sites, Snapshot, SnapshotStatus, Snapshots, Window,
+    World,
 };
 pub use snapshot::ALONE_TAG;
 

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region, SiteName,
     backup::{Catalogue, Kind, Manifest, PointId},
-    plan_file::{AppPlan, HostTag},
+    plan_file::AppPlan,
 };
-use lifeboat_hosts::{Found, Order, Progress};
+use lifeboat_hosts::HostWork;
 
 /// The plans of this region.
 pub trait Plans {
@@ -45,26 +45,6 @@ pub trait Manifests {
 
     /// Writes a manifest, unless there is one.
     fn put(&self, manifest: &Manifest) -> impl Future<Output = Result<(), Fault>> + Send;
-}
-
-/// The hosts of this region's site, through Run Command.
-pub trait HostWork {
-    /// The commands of a document that were sent since then, the newest first.
-    fn recent(
-        &self,
-        document: &'static str,
-        since: Timestamp,
-    ) -> impl Future<Output = Result<Vec<Found>, Fault>> + Send;
-
-    /// The online host with this tag that does work for all; none when none is online.
-    fn pick(&self, tag: &HostTag) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
-
-    /// Sends a command to one host and gives its id.
-    fn send(&self, host: &str, order: &Order)
-    -> impl Future<Output = Result<String, Fault>> + Send;
-
-    /// How far a command is.
-    fn progress(&self, command: &str) -> impl Future<Output = Result<Progress, Fault>> + Send;
 }
 
 /// How far a snapshot is.

@@ -4,8 +4,6 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_rds::{
     Client,
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
     primitives::DateTime,
     types::{DbSnapshot, Tag},
 };
@@ -53,7 +51,7 @@ impl Rds {
             .await;
         match answer {
             Ok(answer) => Ok(answer.db_snapshots().first().map(snapshot)),
-            Err(error) if is(&error, "DBSnapshotNotFound") => Ok(None),
+            Err(error) if aws::is_rds(&error, "DBSnapshotNotFound") => Ok(None),
             Err(error) => Err(aws::fault(&format!("look for snapshot {name} in {region}"), error)),
         }
     }
@@ -74,14 +72,16 @@ impl Rds {
             .await;
         match asked {
             Ok(_) => Ok(()),
-            Err(error) if is(&error, "DBSnapshotAlreadyExists") => Ok(()),
-            Err(error) if is(&error, "InvalidDBInstanceState") => {
+            Err(error) if aws::is_rds(&error, "DBSnapshotAlreadyExists") => Ok(()),
+            Err(error) if aws::is_rds(&error, "InvalidDBInstanceState") => {
                 Err(Fault::not_ready(format!("snapshot {instance}: RDS says that it is busy")))
             }
-            Err(error) if is(&error, "DBInstanceNotFound") => Err(Fault::needs_human(format!(
-                "there is no RDS instance {instance} in this region; correct \
+            Err(error) if aws::is_rds(&error, "DBInstanceNotFound") => {
+                Err(Fault::needs_human(format!(
+                    "there is no RDS instance {instance} in this region; correct \
                  sites.*.database.identifier of the plan"
-            ))),
+                )))
+            }
             Err(error) => Err(aws::fault(&format!("take snapshot {name} of {instance}"), error)),
         }
     }
@@ -113,7 +113,7 @@ impl Rds {
             .await;
         match asked {
             Ok(_) => Ok(()),
-            Err(error) if is(&error, "DBSnapshotAlreadyExists") => Ok(()),
+            Err(error) if aws::is_rds(&error, "DBSnapshotAlreadyExists") => Ok(()),
             Err(error) => Err(aws::fault(&format!("copy snapshot {name} into {to}"), error)),
         }
     }
@@ -156,7 +156,7 @@ impl Rds {
             .await;
         let backups = match answer {
             Ok(answer) => answer.db_instance_automated_backups.unwrap_or_default(),
-            Err(error) if is(&error, "DBInstanceAutomatedBackupNotFound") => Vec::new(),
+            Err(error) if aws::is_rds(&error, "DBInstanceAutomatedBackupNotFound") => Vec::new(),
             Err(error) => return Err(aws::fault(&doing(), error)),
         };
         let mut window = Window::default();
@@ -210,11 +210,6 @@ fn tags(with: &[(&'static str, String)]) -> Vec<Tag> {
 
 fn moment(at: &DateTime) -> Option<Timestamp> {
     Timestamp::from_millisecond(at.to_millis().ok()?).ok()
-}
-
-fn is<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, code: &str) -> bool {
-    // The query protocol sends the code without the suffix that the API reference gives the error.
-    error.code().is_some_and(|found| found == code || found.strip_suffix("Fault") == Some(code))
 }
 
 #[cfg(test)]

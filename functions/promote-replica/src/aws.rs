@@ -63,7 +63,7 @@ impl Rds {
             Ok(_) => Ok(()),
             // An earlier call started it, or something else keeps the instance busy: the next look
             // at its state tells.
-            Err(error) if is(&error, "InvalidDBInstanceState") => Ok(()),
+            Err(error) if aws::is_rds(&error, "InvalidDBInstanceState") => Ok(()),
             Err(error) => Err(failed("promote", database, error)),
         }
     }
@@ -103,11 +103,6 @@ fn promoted_by(instance: &DbInstance) -> Option<IncidentId> {
     IncidentId::new(tag.value()?).ok()
 }
 
-fn is<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
-    // The query protocol sends the code without the suffix that the API reference gives the error.
-    error.code().is_some_and(|found| found == code || found.strip_suffix("Fault") == Some(code))
-}
-
 fn failed<E>(
     verb: &str,
     database: &Database,
@@ -116,9 +111,9 @@ fn failed<E>(
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    if is(&error, "DBInstanceNotFound") {
+    if aws::is_rds(&error, "DBInstanceNotFound") {
         missing(database)
-    } else if is(&error, "InvalidDBInstanceState") {
+    } else if aws::is_rds(&error, "InvalidDBInstanceState") {
         Fault::not_ready(format!("{verb} {}: RDS says that it is busy", database.identifier))
     } else {
         aws::fault(&format!("{verb} RDS instance {}", database.identifier), error)

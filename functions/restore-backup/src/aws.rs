@@ -9,10 +9,10 @@ use lifeboat_core::{
     backup::{Catalogue, Kind, Manifest, PointId},
     plan_file::{AppPlan, HostTag},
 };
-use lifeboat_hosts::{FarLimits, Found, Order, Progress, RunCommand, To};
+use lifeboat_hosts::{FarLimits, Found, HostWork, Order, Progress, RunCommand, To};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
-use restore_backup::{Backups, HostWork, Instance, Plans, Ports, Restoring, Scratch, Seen, Sql};
+use restore_backup::{Backups, Instance, Outputs, Plans, Ports, Restoring, Scratch, Seen, Sql};
 
 use crate::{rds::Rds, sql};
 
@@ -88,7 +88,9 @@ impl HostWork for Outside {
     async fn progress(&self, command: &str) -> Result<Progress, Fault> {
         self.hosts.progress(&self.region, command).await
     }
+}
 
+impl Outputs for Outside {
     async fn output(&self, command: &str) -> Result<String, Fault> {
         let outputs = self.hosts.outputs(&self.region, command).await?;
         Ok(outputs.into_iter().map(|(_, text)| text).next().unwrap_or_default())

@@ -21,7 +21,7 @@ use lifeboat_core::{
 pub use hosts::DOCUMENT;
 pub use judge::{Seen, judge};
 pub use ports::{
-    Backups, HostWork, Instance, InstanceState, Plans, Ports, Restoring, Scratch, Sql, World,
+    Backups, Instance, InstanceState, Outputs, Plans, Ports, Restoring, Scratch, Sql, World,
 };
 
 /// Carries out a request, as far as it goes without waiting.

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region,
     backup::{Catalogue, Kind, Manifest, PointId},
-    plan_file::{AppPlan, HostTag},
+    plan_file::AppPlan,
 };
-use lifeboat_hosts::{Found, Order, Progress};
+use lifeboat_hosts::HostWork;
 
 use crate::Seen;
 
@@ -39,25 +39,8 @@ pub trait Backups {
     ) -> impl Future<Output = Result<Option<Manifest>, Fault>> + Send;
 }
 
-/// The hosts of this region's site, through Run Command.
-pub trait HostWork {
-    /// The commands of a document that were sent since then, the newest first.
-    fn recent(
-        &self,
-        document: &'static str,
-        since: Timestamp,
-    ) -> impl Future<Output = Result<Vec<Found>, Fault>> + Send;
-
-    /// The online host with this tag that does work for all; none when none is online.
-    fn pick(&self, tag: &HostTag) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
-
-    /// Sends a command to one host and gives its id.
-    fn send(&self, host: &str, order: &Order)
-    -> impl Future<Output = Result<String, Fault>> + Send;
-
-    /// How far a command is.
-    fn progress(&self, command: &str) -> impl Future<Output = Result<Progress, Fault>> + Send;
-
+/// What a restore answers.
+pub trait Outputs {
     /// What the host wrote to standard output in a command that has ended.
     fn output(&self, command: &str) -> impl Future<Output = Result<String, Fault>> + Send;
 }
@@ -132,9 +115,9 @@ pub trait Sql {
 }
 
 /// All of it.
-pub trait World: Plans + Backups + HostWork + Scratch + Sql + Send + Sync {}
+pub trait World: Plans + Backups + HostWork + Outputs + Scratch + Sql + Send + Sync {}
 
-impl<T: Plans + Backups + HostWork + Scratch + Sql + Send + Sync> World for T {}
+impl<T: Plans + Backups + HostWork + Outputs + Scratch + Sql + Send + Sync> World for T {}
 
 /// Where the function is, and what it reaches.
 #[derive(Debug)]

@@ -2,8 +2,6 @@
 
 use aws_sdk_rds::{
     Client,
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
     types::{DbInstance, Tag},
 };
 use jiff::Timestamp;
@@ -30,7 +28,7 @@ impl Rds {
         let answer = self.client.describe_db_instances().db_instance_identifier(name).send().await;
         match answer {
             Ok(answer) => Ok(answer.db_instances.unwrap_or_default().into_iter().next()),
-            Err(error) if is(&error, "DBInstanceNotFound") => Ok(None),
+            Err(error) if aws::is_rds(&error, "DBInstanceNotFound") => Ok(None),
             Err(error) => Err(aws::fault(&format!("describe RDS instance {name}"), error)),
         }
     }
@@ -71,9 +69,9 @@ impl Rds {
             .await;
         match asked {
             Ok(_) => Ok(Restoring::Begun),
-            Err(error) if is(&error, "DBInstanceAlreadyExists") => Ok(Restoring::Begun),
-            Err(error) if is(&error, "DBSnapshotNotFound") => Ok(Restoring::NoSnapshot),
-            Err(error) if is(&error, "InvalidDBSnapshotState") => {
+            Err(error) if aws::is_rds(&error, "DBInstanceAlreadyExists") => Ok(Restoring::Begun),
+            Err(error) if aws::is_rds(&error, "DBSnapshotNotFound") => Ok(Restoring::NoSnapshot),
+            Err(error) if aws::is_rds(&error, "InvalidDBSnapshotState") => {
                 Err(Fault::not_ready(format!("snapshot {snapshot} is not available yet")))
             }
             Err(error) => {
@@ -93,9 +91,9 @@ impl Rds {
             .await;
         match asked {
             Ok(_) => Ok(()),
-            Err(error) if is(&error, "DBInstanceNotFound") => Ok(()),
+            Err(error) if aws::is_rds(&error, "DBInstanceNotFound") => Ok(()),
             // It is being deleted, or busy: whoever waits for it to be gone asks again.
-            Err(error) if is(&error, "InvalidDBInstanceState") => Ok(()),
+            Err(error) if aws::is_rds(&error, "InvalidDBInstanceState") => Ok(()),
             Err(error) => Err(aws::fault(&format!("delete scratch instance {name}"), error)),
         }
     }
@@ -136,11 +134,6 @@ fn state(found: &DbInstance) -> InstanceState {
         }
         (word, _) => InstanceState::Busy(word.to_owned()),
     }
-}
-
-fn is<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>, code: &str) -> bool {
-    // The query protocol sends the code without the suffix that the API reference gives the error.
-    error.code().is_some_and(|found| found == code || found.strip_suffix("Fault") == Some(code))
 }
 
 #[cfg(test)]

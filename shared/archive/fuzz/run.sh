@@ -25,9 +25,11 @@ for target in "${targets[@]}"; do
     mkdir -p "corpus/$target" artifacts
     echo "== $target, $seconds s"
     log=$(mktemp)
+    corpora=("corpus/$target" ../tests/cases/seeds ../tests/cases/parts)
+    # There is none before something was found.
+    [ ! -d ../tests/cases/found ] || corpora+=(../tests/cases/found)
     if ! "target/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=512 \
-        -max_len=32768 -artifact_prefix="artifacts/$target-" "corpus/$target" \
-        ../tests/cases/seeds ../tests/cases/parts ../tests/cases/found 2>"$log"; then
+        -max_len=32768 -artifact_prefix="artifacts/$target-" "${corpora[@]}" 2>"$log"; then
         tail -40 "$log" >&2
         exit 1
     fi

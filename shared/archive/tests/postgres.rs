@@ -19,6 +19,7 @@ use lifeboat_archive::{
 
 #[path = "../src/harm.rs"]
 mod harm;
+#[expect(dead_code, reason = "the tests of dumps need other parts of it")]
 mod server;
 
 use server::Server;

@@ -8,8 +8,10 @@
 //! tag, and `ssm:ListCommands`, `ssm:ListCommandInvocations`, `ssm:GetCommandInvocation` and
 //! `ssm:DescribeInstanceInformation`, which cannot be narrowed.
 
+mod port;
 mod progress;
 mod run_command;
 
+pub use port::HostWork;
 pub use progress::{HostFailure, Progress, joined};
 pub use run_command::{FarLimits, Found, Order, RunCommand, To};

@@ -6,7 +6,7 @@ use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
     config::timeout::TimeoutConfig,
-    error::{ProvideErrorMetadata, SdkError},
+    error::ProvideErrorMetadata,
     primitives::ByteStream,
     types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart},
 };
@@ -96,7 +96,7 @@ impl ObjectStore for S3 {
                     return Ok(None);
                 }
                 // The object is shorter than its manifest says: no bytes in this range.
-                Err(error) if code(&error) == Some("InvalidRange") => {
+                Err(error) if error.code() == Some("InvalidRange") => {
                     return Ok(Some(Bytes::new()));
                 }
                 Err(error) => return Err(aws::fault(&self.doing("read", key), error)),
@@ -138,7 +138,7 @@ impl ObjectStore for S3 {
             .config_override(limits(len));
         match request.send().await {
             Ok(_) => Ok(Put::Written),
-            Err(error) if code(&error) == Some("PreconditionFailed") => {
+            Err(error) if error.code() == Some("PreconditionFailed") => {
                 self.existing(key, run).await
             }
             Err(error) => Err(aws::fault(&self.doing("write", key), error)),
@@ -217,10 +217,10 @@ impl ObjectStore for S3 {
             Ok(_) => Ok(Put::Written),
             // The answer to an earlier attempt may have been lost: then the upload is gone and the
             // object is there.
-            Err(error) if code(&error) == Some("PreconditionFailed") => {
+            Err(error) if error.code() == Some("PreconditionFailed") => {
                 self.existing(key, run).await
             }
-            Err(error) if code(&error) == Some("NoSuchUpload") => {
+            Err(error) if error.code() == Some("NoSuchUpload") => {
                 match self.existing(key, run).await? {
                     Put::Written => Ok(Put::Written),
                     Put::Exists => Err(aws::fault(&self.doing("complete", key), error)),
@@ -235,12 +235,8 @@ impl ObjectStore for S3 {
             self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) if code(&error) == Some("NoSuchUpload") => Ok(()),
+            Err(error) if error.code() == Some("NoSuchUpload") => Ok(()),
             Err(error) => Err(aws::fault(&self.doing("give up", key), error)),
         }
     }
-}
-
-fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
-    error.as_service_error().and_then(ProvideErrorMetadata::code)
 }

@@ -176,11 +176,14 @@ impl Session {
     /// be read.
     pub async fn tables(&self, limit: Duration) -> Result<Vec<(String, u64)>, SqlError> {
         let mut tables = Vec::new();
-        for (name, quoted) in self.pairs(TABLES, limit).await? {
+        for row in self.rows(TABLES, limit).await? {
+            let [Some(name), Some(quoted)] = &*row else {
+                return Err(unreadable("a table without a name".to_owned()));
+            };
             let row = self.row(&format!("SELECT count(*) FROM {quoted}"), limit).await?;
             let count = column(&row, 0)?.and_then(|text| text.parse().ok());
             let count = count.ok_or_else(|| unreadable(format!("no count of {name}")))?;
-            tables.push((name, count));
+            tables.push((name.clone(), count));
         }
         Ok(tables)
     }
@@ -197,25 +200,6 @@ impl Session {
         }
     }
 
-    /// The first two columns of every row.
-    async fn pairs(
-        &self,
-        statement: &str,
-        limit: Duration,
-    ) -> Result<Vec<(String, String)>, SqlError> {
-        let messages =
-            within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
-        let mut pairs = Vec::new();
-        for message in messages {
-            if let SimpleQueryMessage::Row(row) = message {
-                let text =
-                    |index| Ok::<_, SqlError>(row.try_get(index)?.unwrap_or_default().to_owned());
-                pairs.push((text(0)?, text(1)?));
-            }
-        }
-        Ok(pairs)
-    }
-
     /// The rows of the answer, as text; a null is none. Several statements give all their rows.
     ///
     /// # Errors
@@ -225,11 +209,7 @@ impl Session {
         statement: &str,
         limit: Duration,
     ) -> Result<Vec<Vec<Option<String>>>, SqlError> {
-        let messages =
-            within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
-        let rows = messages.into_iter().filter_map(|message| {
-            if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
-        });
+        let rows = self.answer(statement, limit).await?;
         rows.map(|row| {
             (0..row.len())
                 .map(|at| Ok(row.try_get(at)?.map(str::to_owned)))
@@ -240,9 +220,17 @@ impl Session {
 
     /// The first row of the answer, or an empty answer's nothing as an error.
     async fn row(&self, statement: &str, limit: Duration) -> Result<Row, SqlError> {
+        Ok(self.answer(statement, limit).await?.next())
+    }
+
+    async fn answer(
+        &self,
+        statement: &str,
+        limit: Duration,
+    ) -> Result<impl Iterator<Item = SimpleQueryRow>, SqlError> {
         let messages =
             within(limit, async { Ok(self.client.simple_query(statement).await?) }).await?;
-        Ok(messages.into_iter().find_map(|message| {
+        Ok(messages.into_iter().filter_map(|message| {
             if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
         }))
     }

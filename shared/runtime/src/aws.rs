@@ -98,6 +98,12 @@ where
     Fault::new(name, one_line(&format!("{doing} failed: {detail}")))
 }
 
+/// Whether RDS answered with this code.
+pub fn is_rds<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
+    // The query protocol sends the code without the suffix that the API reference gives the error.
+    error.code().is_some_and(|found| found == code || found.strip_suffix("Fault") == Some(code))
+}
+
 /// The codes that pass by themselves. The throttles are those of the AWS SDKs' standard retry
 /// mode; the rest are the common and the S3 error codes that AWS documents as retryable.
 const PASSING: [&str; 23] = [

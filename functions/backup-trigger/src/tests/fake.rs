@@ -12,7 +12,7 @@ use lifeboat_core::{
     backup::{Catalogue, Listed, Manifest, keys},
     plan_file::{self, HostTag},
 };
-use lifeboat_hosts::{Found, HostFailure, Order, Progress};
+use lifeboat_hosts::{Found, HostFailure, HostWork, Order, Progress};
 
 use super::super::*;
 

@@ -12,7 +12,7 @@ use lifeboat_core::{
     backup::{Catalogue, Listed, Manifest, Outcome, keys},
     plan_file::{self, HostTag},
 };
-use lifeboat_hosts::{Found, Order, Progress};
+use lifeboat_hosts::{Found, HostWork, Order, Progress};
 
 use super::super::*;
 
@@ -172,7 +172,9 @@ impl HostWork for Fake {
         self.call()?;
         Ok(self.progress.clone().unwrap_or(Progress::Pending))
     }
+}
 
+impl Outputs for Fake {
     async fn output(&self, _: &str) -> Result<String, Fault> {
         self.call()?;
         Ok(self.output.clone())

@@ -10,5 +10,8 @@
 
 mod layers;
 mod pg_dump;
+#[path = "../server/mod.rs"]
+#[expect(dead_code, reason = "the tests of base backups need other parts of it")]
+mod server;
 mod source;
 mod support;

@@ -5,7 +5,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -35,11 +35,16 @@ fn command(name: &str) -> Command {
     }
 }
 
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| {
+fn output(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| {
         panic!("{command:?} does not start ({error}): install PostgreSQL's server programs")
-    });
+    })
+}
+
+fn run(command: &mut Command) -> Vec<u8> {
+    let output = output(command);
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 pub(crate) struct Server {
@@ -77,7 +82,7 @@ impl Server {
             data.display()
         );
         let begun = Instant::now();
-        while !server.psql(&is_this).output().unwrap().status.success() {
+        while !output(&mut server.psql(&is_this)).status.success() {
             assert!(begun.elapsed() < LIMIT, "the server does not start");
         }
         server
@@ -100,6 +105,26 @@ impl Server {
         run(&mut self.psql(statements));
     }
 
+    /// A dump in the custom format; to standard output unless the options name a file.
+    fn pg_dump(&self, options: &[&str]) -> Vec<u8> {
+        run(Command::new(program("pg_dump"))
+            .args(self.address())
+            .args(["--dbname=postgres", "--format=custom"])
+            .args(options))
+    }
+
+    /// The bytes of a dump that is written to a file.
+    pub(crate) fn dump(&self, to: &Path, options: &[&str]) -> Vec<u8> {
+        let file = format!("--file={}", to.display());
+        self.pg_dump(&[&[&*file], options].concat());
+        fs::read(to).unwrap()
+    }
+
+    /// The bytes of a dump that is written to a pipe.
+    pub(crate) fn streamed_dump(&self, options: &[&str]) -> Vec<u8> {
+        self.pg_dump(options)
+    }
+
     /// Takes a base backup.
     pub(crate) fn back_up(&self, arguments: &[&str]) {
         run(command("pg_basebackup")
@@ -110,13 +135,9 @@ impl Server {
 
     /// Ends the current segment, and returns its name. The next one begins with a record.
     pub(crate) fn switch_wal(&self) -> String {
-        let output = self
-            .psql("SELECT pg_walfile_name(pg_switch_wal())")
-            .args(["--tuples-only", "--no-align"])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        let mut psql = self.psql("SELECT pg_walfile_name(pg_switch_wal())");
+        let name = run(psql.args(["--tuples-only", "--no-align"]));
+        String::from_utf8(name).unwrap().trim().to_owned()
     }
 
     /// Waits until this segment and those before it are in the archive, whole.
@@ -126,7 +147,7 @@ impl Server {
             "DO $$ BEGIN ASSERT (SELECT last_archived_wal >= '{segment}' FROM pg_stat_archiver); \
              END $$"
         );
-        while !self.psql(&wanted).output().unwrap().status.success() {
+        while !output(&mut self.psql(&wanted)).status.success() {
             assert!(begun.elapsed() < LIMIT, "the WAL is not archived");
         }
     }

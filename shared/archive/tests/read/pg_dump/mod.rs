@@ -2,6 +2,5 @@
 
 mod hostile;
 mod real;
-mod server;
 mod structure;
 mod writer;

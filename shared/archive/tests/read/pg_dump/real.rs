@@ -3,7 +3,7 @@
 use lifeboat_archive::{Format, Options, TableRows, read};
 use tempfile::tempdir;
 
-use super::server::Server;
+use crate::server::Server;
 use crate::support::{Memory, Random, messages, options, report};
 
 const SCHEMA: &str = r"
