@@ -358,6 +358,7 @@ async fn wal_goes_when_no_base_needs_it() {
             written_at: now(),
             verified_at: now(),
             reader: serde_json::Value::Null,
+            gaps: Vec::new(),
         },
     );
     world.backups().put_watermark(&app(), &mark).await.unwrap();

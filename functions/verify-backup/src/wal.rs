@@ -6,7 +6,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_archive::{SegmentName, Source, WalReader, WalReport};
-use lifeboat_catalogue::{Backups, Content, Objects, Progress, Segment, Watermark};
+use lifeboat_catalogue::{Backups, Content, Gap, Objects, Progress, Segment, Watermark};
 use lifeboat_core::{
     AppName, Fault,
     backup::{Depth, Evidence, EvidenceFinding, Kind, Outcome, PointId},
@@ -25,6 +25,8 @@ const GAP_PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 const BATCH: usize = 64;
 /// Timelines that a watermark remembers; an older one has no more segments to come.
 const TIMELINES: usize = 8;
+/// Gaps that a timeline's progress remembers: more than its WAL is kept for, unless nothing works.
+const GAPS: usize = 100;
 
 /// The newest segment that was not read; none when all were.
 pub(crate) async fn newest_unread<B: Objects>(
@@ -114,6 +116,7 @@ impl<B: Objects + Content> Run<'_, B> {
             }
             let Ok(name) = segment.id.as_str().parse::<SegmentName>() else { continue };
             let known = mark.progress(&segment.id).cloned();
+            let mut gaps = known.as_ref().map(|known| known.gaps.clone()).unwrap_or_default();
             let gap = known.as_ref().and_then(|known| missing(known, name, mark.segment_bytes));
             if let Some(missing) = gap {
                 let age = self.evidence.started_at.duration_since(segment.object.modified);
@@ -123,6 +126,9 @@ impl<B: Objects + Content> Run<'_, B> {
                     continue;
                 }
                 self.damaged(&segment, vec![in_file(segment.id.as_str(), missing)]).await?;
+                let after = known.as_ref().map(|known| known.through.clone());
+                gaps.extend(after.map(|after| Gap { after, before: segment.id.clone() }));
+                gaps.drain(..gaps.len().saturating_sub(GAPS));
             }
             let reader = known.and_then(|known| serde_json::from_value(known.reader).ok());
             let reader = reader.unwrap_or_else(|| WalReader::of_system(identifier));
@@ -138,6 +144,7 @@ impl<B: Objects + Content> Run<'_, B> {
                 written_at: segment.object.modified,
                 verified_at: (self.clock)(),
                 reader,
+                gaps,
             };
             mark.timelines.insert(timeline, progress);
             while mark.timelines.len() > TIMELINES {

@@ -30,7 +30,7 @@ pub use store::{
     Content, DELETE_BATCH, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Shared,
     Undeleted, Version, VersionPage, Versions,
 };
-pub use wal::{Progress, Segment, Watermark};
+pub use wal::{Gap, Progress, Segment, Watermark};
 
 /// The backups in one region's bucket.
 #[derive(Debug)]

@@ -38,6 +38,20 @@ pub struct Progress {
     pub verified_at: Timestamp,
     /// What the reader remembers of the record that goes on in the next segment.
     pub reader: serde_json::Value,
+    /// Where segments were missing when the reading went past, the newest last. What arrives there
+    /// later was not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+}
+
+/// Segments that were not there: all between these two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// The last one before it.
+    pub after: PointId,
+    /// The first one behind it.
+    pub before: PointId,
 }
 
 impl Watermark {
@@ -58,7 +72,8 @@ impl Watermark {
     #[must_use]
     pub fn verified_at(&self, segment: &PointId) -> Option<Timestamp> {
         let progress = self.progress(segment)?;
-        (*segment <= progress.through).then_some(progress.verified_at)
+        let missed = progress.gaps.iter().any(|gap| gap.after < *segment && *segment < gap.before);
+        (*segment <= progress.through && !missed).then_some(progress.verified_at)
     }
 }
 
@@ -147,8 +162,8 @@ impl<B: Objects> Backups<B> {
         let Some(body) = self.bucket().get(&key).await? else { return Ok(Watermark::new(system)) };
         serde_json::from_slice(&body).map_err(|error| {
             Fault::needs_human(format!(
-                "{key} cannot be read by this version ({error}); delete it, and the WAL is read \
-                 again from its beginning"
+                "{key} cannot be read by this version ({error}); copy an earlier version of the \
+                 object over it, and the WAL is read again from there"
             ))
         })
     }

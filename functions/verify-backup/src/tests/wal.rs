@@ -102,6 +102,10 @@ async fn a_gap_is_waited_for_and_then_damage() {
     let found = evidence(world.ask(read(6)).await.unwrap());
     assert_eq!((found.outcome, &found.id), (Outcome::Damaged, &segment(6)));
     assert!(found.findings[0].message.contains("2 segments are missing between"));
+    // Those that come after all were not read, and the others were.
+    let mark = world.backups().watermark(&"queue".parse().unwrap(), SYSTEM).await.unwrap();
+    let read: Vec<bool> = (1..8).map(|n| mark.verified_at(&segment(n)).is_some()).collect();
+    assert_eq!(read, [true, true, true, false, false, true, false]);
 }
 
 #[tokio::test]

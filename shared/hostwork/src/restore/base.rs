@@ -13,7 +13,7 @@ use lifeboat_postgres::Session;
 
 use super::{
     Seen,
-    dump::{questions, server_major},
+    dump::{is_of_the_host, questions, server_major},
     find,
     server::{Folder, Server},
 };
@@ -67,7 +67,11 @@ pub(super) async fn scratch<S: ObjectStore>(
     let session = match server.session_as(user, "postgres", until).await {
         Ok(session) => session,
         // The files are those of the manifest, and this server cannot work with them.
-        Err(fault) if seen.findings.is_empty() && fault.message.contains("server ended") => {
+        Err(fault)
+            if seen.findings.is_empty()
+                && fault.message.contains("server ended")
+                && !is_of_the_host(&fault.message) =>
+        {
             seen.find("", "", fault.message);
             return Ok(seen);
         }

@@ -7,7 +7,7 @@ use lifeboat_core::{
     backup::{Artifact, Manifest, TableCount},
     plan_file::SqlCheck,
 };
-use lifeboat_postgres::Session;
+use lifeboat_postgres::{Session, SqlError};
 
 use super::{Seen, carry, find, server::Server};
 use crate::{
@@ -129,7 +129,7 @@ async fn load<S: ObjectStore>(
 
 /// What the server says of objects that the scratch host lacks and the dump refers to: it says
 /// something of this host and nothing of the dump.
-const LACKING: [&str; 7] = [
+const LACKING: [&str; 8] = [
     "extension \"",
     "could not open extension control file",
     "could not access file",
@@ -137,13 +137,19 @@ const LACKING: [&str; 7] = [
     "tablespace \"",
     "collation \"",
     "out of memory",
+    "Cannot allocate memory",
 ];
+
+/// Whether a server's words are about the host that it runs on.
+pub(super) fn is_of_the_host(words: &str) -> bool {
+    LACKING.iter().any(|lacking| words.contains(lacking))
+}
 
 /// Reads `pg_restore`'s errors about bytes that are known to be whole.
 fn judge(ended: &program::Ended, file: &str, seen: &mut Seen) -> Result<(), Fault> {
     let is_error = |line: &&String| line.contains("error: ") || line.contains("ERROR: ");
     let errors: Vec<&String> = ended.errors.iter().filter(is_error).collect();
-    if errors.is_empty() || errors.iter().any(|e| LACKING.iter().any(|words| e.contains(words))) {
+    if errors.is_empty() || errors.iter().any(|e| is_of_the_host(e)) {
         return Err(ended.fault());
     }
     for error in errors {
@@ -232,8 +238,47 @@ async fn put(session: &Session, check: &SqlCheck, seen: &mut Seen) -> Result<(),
             }
         },
         Err(error) => {
-            seen.find("", format!("check {name}"), format!("cannot be answered: {error}"));
+            let why = answered(error, name)?;
+            seen.find("", format!("check {name}"), format!("cannot be answered: {why}"));
         }
     }
     Ok(())
+}
+
+/// What the server said against a question is about the data; that it took too long, or that it is
+/// gone, is not.
+fn answered(error: SqlError, name: &str) -> Result<String, Fault> {
+    match &error {
+        // statement_timeout (manual, appendix A: query_canceled).
+        SqlError::Failed { code, .. } if code == "57014" => {
+            Err(Fault::needs_human(format!("ask check {name}: {error}")))
+        }
+        SqlError::Failed { message, .. } if is_of_the_host(message) => {
+            Err(Fault::needs_human(format!("ask check {name}: {error}")))
+        }
+        SqlError::Failed { .. } | SqlError::Denied(_) => Ok(error.to_string()),
+        SqlError::Timeout(_) | SqlError::Unreachable(_) | SqlError::NotReady(_) => {
+            Err(error.fault(&format!("ask check {name}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_server_says_of_the_data_is_a_finding() {
+        let failed = |code: &str, message: &str| {
+            answered(SqlError::Failed { code: code.into(), message: message.into() }, "tickets")
+        };
+        assert!(failed("42P01", "relation \"tickets\" does not exist").is_ok());
+        assert!(failed("57014", "canceling statement due to statement timeout").is_err());
+        assert!(failed("53200", "out of memory").is_err());
+        assert!(answered(SqlError::Timeout(CHECK), "tickets").is_err());
+        assert!(is_of_the_host(
+            "FATAL: could not map anonymous shared memory: Cannot allocate memory"
+        ));
+        assert!(!is_of_the_host("PANIC: could not locate a valid checkpoint record"));
+    }
 }
