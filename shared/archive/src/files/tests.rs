@@ -314,10 +314,19 @@ fn tells_damage_from_a_source_that_failed() {
 
     let sound = archive(&[member(b'0', "a", "", &[1; 5000])]);
     let compressed = zstd::encode_all(&sound[..], 1).unwrap();
-    for damaged in [&sound[..3000], &sound[..6000], &compressed[..compressed.len() - 3]] {
+    let followed = [&compressed[..], b"garbage"].concat();
+    let cut = &compressed[..compressed.len() - 3];
+    for damaged in [&sound[..3000], &sound[..6000], cut, &followed] {
         let result = unpack(damaged, &target, UnpackOptions::default());
         assert!(matches!(result, Err(UnpackError::Damaged(_))), "{result:?}");
     }
+    let Err(UnpackError::Damaged(finding)) =
+        unpack(&followed[..], &target, UnpackOptions::default())
+    else {
+        panic!("what follows the end is not found")
+    };
+    assert_eq!(finding.place.offset, Some(compressed.len() as u64));
+    assert!(!finding.place.decompressed);
 }
 
 #[test]
