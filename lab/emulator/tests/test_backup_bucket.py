@@ -579,6 +579,30 @@ class BucketPolicies(unittest.TestCase):
         self.check("ArnNotEquals", sweep)
         self.check("StringNotEquals", sweep)
 
+    def test_deny_to_writes_without_a_condition(self):
+        self.root.create_bucket(Bucket="once")
+        deny = {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::once/kept/*",
+            "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
+        }
+        self.root.put_bucket_policy(Bucket="once", Policy=json.dumps({"Version": "2012-10-17", "Statement": [deny]}))
+        put = {"Bucket": "once", "Key": "kept/one", "Body": b"x"}
+        self.assertEqual(code(self.host.put_object, **put), "AccessDenied")
+        self.assertEqual(code(self.host.put_object, **{**put, "Key": "free/one"}), "ok")
+        self.assertEqual(code(self.host.put_object, **put, IfNoneMatch="*"), "ok")
+        self.assertEqual(code(self.host.put_object, **put), "AccessDenied")
+        self.assertEqual(code(self.host.put_object, **put, IfNoneMatch="*"), "PreconditionFailed")
+        # An upload in parts begins and carries parts without a condition, and ends with one.
+        at = {"Bucket": "once", "Key": "kept/two"}
+        at["UploadId"] = self.host.create_multipart_upload(**at)["UploadId"]
+        tag = self.host.upload_part(**at, PartNumber=1, Body=PART)["ETag"]
+        parts = {"MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": tag}]}}
+        self.assertEqual(code(self.host.complete_multipart_upload, **at, **parts), "AccessDenied")
+        self.assertEqual(code(self.host.complete_multipart_upload, **at, **parts, IfNoneMatch="*"), "ok")
+
     def test_a_batch_deletes_what_it_may_and_says_what_it_may_not(self):
         some = [
             {"Effect": "Allow", "Action": "s3:DeleteObjectVersion", "Resource": "arn:aws:s3:::mixed/mine/*"},

@@ -40,7 +40,7 @@ struct Run<'a, S> {
     id: &'a PointId,
     /// What the run's objects are recognised by.
     name: String,
-    /// Before each artifact's name: nothing, or the run's own folder.
+    /// Before each artifact's name: the site's folder, or the run's own within it.
     folder: String,
     artifacts: Vec<Artifact>,
 }
@@ -84,9 +84,12 @@ pub async fn backup<S: ObjectStore>(
         return Ok(manifest);
     }
     let started_at = (host.clock)();
-    let beside = host.store.any_below(&keys::artifact(host.app(), kind, id, "")).await?;
+    // A slot that a failover falls into is the same one on both sites: what the other site left
+    // half done may still be on its way here.
+    let site = format!("{}/", host.site);
+    let beside = host.store.any_below(&keys::artifact(host.app(), kind, id, &site)).await?;
     let name = format!("{}-{}", started_at.as_nanosecond(), std::process::id());
-    let folder = if beside { format!("run-{name}/") } else { String::new() };
+    let folder = if beside { format!("{site}run-{name}/") } else { site };
     let mut run = Run { host, kind, id, name, folder, artifacts: Vec::new() };
     let taken = match kind {
         Kind::DatabaseDump => dump::take(&mut run).await,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifests/APP/KIND/POINT.json                    the recovery points: what there is
-//! artifacts/APP/KIND/POINT/NAME                    their bytes
+//! artifacts/APP/KIND/POINT/SITE/NAME               their bytes, by the site that wrote them
 //! wal/APP/SYSTEM/SEGMENT.zst                       archived WAL, by the cluster's system identifier
 //! evidence/APP/KIND/POINT/DEPTH-OUTCOME.json       what was checked, one object a depth and outcome
 //! evidence/APP/database-wal/SYSTEM.json            how far the WAL of a cluster was read

@@ -24,7 +24,7 @@ async fn a_base_backup_is_taken_and_recovers_in_scratch() {
     let (host, _stopper) = host(plan, scratch.path());
     let manifest = backup(&host, Kind::DatabaseBase, &noon()).await.unwrap();
     let names: Vec<&str> = manifest.artifacts.iter().map(|a| a.name.as_str()).collect();
-    assert_eq!(names, ["base.tar.zst", "backup_manifest.zst"]);
+    assert_eq!(names, ["a/base.tar.zst", "a/backup_manifest.zst"]);
     let wal = manifest.wal.unwrap();
     assert!(wal.first <= wal.last, "{wal:?}");
     assert_eq!(

@@ -91,7 +91,7 @@ async fn a_snapshot_of_now_is_taken_and_a_server_loads_it() {
         stored(&host),
         ["dump.rdb.zst", "redis-config.json.zst", "20261124T120000Z-full.json"]
     );
-    let key = "artifacts/queue/cache/20261124T120000Z-full/redis-config.json.zst";
+    let key = "artifacts/queue/cache/20261124T120000Z-full/a/redis-config.json.zst";
     let config = zstd::decode_all(&*host.store.object(key).unwrap()).unwrap();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
     assert_eq!(config["appendonly"], "no");

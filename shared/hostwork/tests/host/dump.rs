@@ -38,7 +38,7 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
     assert_eq!(
         host.store.keys(),
         [
-            "artifacts/queue/database-dump/20261124T120000Z-full/database.dump.zst",
+            "artifacts/queue/database-dump/20261124T120000Z-full/a/database.dump.zst",
             "manifests/queue/database-dump/20261124T120000Z-full.json",
         ]
     );

@@ -16,7 +16,7 @@ use lifeboat_hostwork::{
 };
 
 const MANIFEST: &str = "manifests/queue/config/20261124T120000Z-full.json";
-const ARTIFACT: &str = "artifacts/queue/config/20261124T120000Z-full/files.tar.zst";
+const ARTIFACT: &str = "artifacts/queue/config/20261124T120000Z-full/a/files.tar.zst";
 
 /// A host whose plan backs up what is in `root`.
 fn with_files(root: &Path, scratch: &Path) -> (Host<MemoryStore>, Stopper) {
@@ -69,6 +69,29 @@ async fn files_are_taken_and_unpacked_in_scratch_and_in_place() {
 }
 
 #[tokio::test]
+async fn two_sites_in_one_slot_do_not_mix() {
+    let (root, scratch) = (scratch(), scratch());
+    write_files(root.path(), 8);
+    let (mut host, _stopper) = with_files(root.path(), scratch.path());
+    // The other site was lost before its manifest; its object arrives late.
+    let theirs = "artifacts/queue/config/20261124T120000Z-full/b/files.tar.zst";
+    host.store.set(theirs, Bytes::from_static(b"of the other site"));
+    let manifest = backup(&host, Kind::Config, &noon()).await.unwrap();
+    assert_eq!(manifest.artifacts[0].name, "a/files.tar.zst");
+    assert_eq!(host.store.object(theirs).unwrap(), "of the other site");
+    let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    // What the own site left half done is not built upon either.
+    host.store.remove(MANIFEST);
+    host.store.set(ARTIFACT, Bytes::from_static(b"half done"));
+    let again = backup(&host, Kind::Config, &noon()).await.unwrap();
+    assert!(again.artifacts[0].name.starts_with("a/run-"), "{again:?}");
+    // The one backup of the slot is the one whose manifest is there, wherever it is asked for.
+    host.site = "b".parse().unwrap();
+    assert_eq!(backup(&host, Kind::Config, &noon()).await.unwrap(), again);
+}
+
+#[tokio::test]
 async fn an_archive_of_other_paths_is_not_put_into_place() {
     let (root, scratch) = (scratch(), scratch());
     write_files(root.path(), 8);
@@ -95,7 +118,7 @@ async fn damage_is_found_and_a_failing_bucket_is_not_damage() {
         host.store.set(ARTIFACT, Bytes::from(flipped));
         let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
         assert_eq!(result.outcome, Outcome::Damaged, "byte {at}");
-        assert!(result.findings.iter().all(|f| f.file == "files.tar.zst"), "{result:?}");
+        assert!(result.findings.iter().all(|f| f.file == "a/files.tar.zst"), "{result:?}");
     }
     host.store.set(ARTIFACT, whole.slice(..whole.len() / 2));
     let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
@@ -198,7 +221,7 @@ async fn a_program_that_fails_after_its_last_byte_leaves_no_backup() {
 async fn the_name_reaches_the_program_as_one_word() {
     let (host, taken) = image("printf '%s' \"$1\"").await;
     taken.unwrap();
-    let key = "artifacts/queue/images/20261124T120000Z-full/queue-api_1.4.tar.zst";
+    let key = "artifacts/queue/images/20261124T120000Z-full/a/queue-api_1.4.tar.zst";
     let stored = host.store.object(key).unwrap();
     assert_eq!(zstd::decode_all(&*stored).unwrap(), b"queue-api:1.4");
     // What it wrote is no image, and a restore test says so.

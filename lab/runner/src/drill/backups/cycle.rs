@@ -42,6 +42,7 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
         .map_err(|error| LabError::from_error("the first backup", &error))?;
     let dump = lab.first_artifact(ACTIVE.region, APP, Kind::DatabaseDump, &one).await?;
     invariants.push(lab.deletion_refused(ACTIVE.region, &dump).await?);
+    invariants.push(lab.overwriting_refused(ACTIVE.region, &dump).await?);
     invariants.push(lab.no_secret_in_backups().await);
     invariants.push(lab.nothing_left_on_hosts().await?);
     let traffic = client.stop().await;

@@ -1,4 +1,4 @@
-//! What nobody but the sweep may do, tried under every role that there is.
+//! What nobody, or nobody but the sweep, may do, tried under every role that there is.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,49 @@ impl Lab {
                 format!("{} roles were refused: {}", refused.len(), refused.join(", "))
             } else {
                 allowed.join(", ")
+            },
+        ))
+    }
+
+    /// Tries to write over an object of a backup under the same roles; all must be refused, those
+    /// that take backups too. The older version would survive, and no restore would read it.
+    pub(super) async fn overwriting_refused(
+        &self,
+        region: &str,
+        key: &str,
+    ) -> Result<InvariantResult, LabError> {
+        let bucket = backup_bucket(region);
+        let body = self.home.join("instead-of-a-backup");
+        std::fs::write(&body, "not a backup")
+            .map_err(|error| LabError::from_error("write a file", &error))?;
+        let body = body.display().to_string();
+        let put = ["s3api", "put-object", "--bucket", &bucket, "--key", key, "--body", &body];
+        let (mut refused, mut allowed) = (0_usize, Vec::new());
+        for (who, keys) in self.roles(region).await? {
+            match self.aws.cli_as(region, &keys, &put).await {
+                Err(error) if error.to_string().contains("AccessDenied") => refused += 1,
+                Err(error) => return Err(error),
+                Ok(_) => allowed.push(who.clone()),
+            }
+            // The way in which backups are written: whoever may, finds that one is there.
+            let mut once = put.to_vec();
+            once.extend(["--if-none-match", "*"]);
+            match self.aws.cli_as(region, &keys, &once).await {
+                Err(error)
+                    if ["AccessDenied", "PreconditionFailed"]
+                        .iter()
+                        .any(|code| error.to_string().contains(code)) => {}
+                Err(error) => return Err(error),
+                Ok(_) => allowed.push(format!("{who}, conditionally")),
+            }
+        }
+        Ok(invariant(
+            "5-nobody-overwrites",
+            allowed.is_empty() && refused > 5,
+            if allowed.is_empty() {
+                format!("{refused} roles were refused to write over {key}")
+            } else {
+                format!("{key} was written over by {}", allowed.join(", "))
             },
         ))
     }
