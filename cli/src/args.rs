@@ -296,8 +296,12 @@ pub(crate) struct GuardArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// A file, a folder (a base backup, append-only files), or s3://BUCKET/KEY.
+    /// A file, a folder (a base backup, append-only files), or s3://BUCKET/KEY. Of a backup bucket's
+    /// artifact, size and checksum are held against its manifest; of a manifest, every artifact is.
     pub(crate) artifact: String,
+    /// The region of the bucket; without it, the region of the environment.
+    #[arg(long)]
+    pub(crate) region: Option<Region>,
     /// The format that it must have: pg-dump, tar, image, rdb, aof, base-backup or wal. A file of
     /// another format is then damaged, and no longer something that cannot be told.
     #[arg(long)]

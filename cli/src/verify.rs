@@ -1,9 +1,11 @@
 //! `lifeboat verify`: read an artifact to its last byte.
 
+mod bucket;
+
 use std::{num::NonZero, path::Path};
 
 use lifeboat_archive::{FileSource, Finding, Format, Options, Report};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     args::VerifyArgs,
@@ -25,13 +27,22 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> Result<(), Failure> 
         expected_sha256: args.sha256.clone(),
         threads: args.threads.unwrap_or_else(cores),
     };
+    if let Some(url) = args.artifact.strip_prefix("s3://") {
+        return bucket::run(url, args.region.as_ref(), options, as_json).await;
+    }
     let name = args.artifact.clone();
     let path = name.clone();
     // Reading and inflating block; the runtime's thread is for waiting.
     let report = tokio::task::spawn_blocking(move || on_disk(Path::new(&path), &options))
         .await
         .map_err(|error| unknown(&name, &error))??;
-    show(&name, &report, args.format, as_json)
+    let told = tell(&name, &report, args.format);
+    if as_json {
+        say_json(&told.json(&report));
+    } else {
+        told.describe(&report);
+    }
+    told.end()
 }
 
 /// A file, or a folder that is one artifact: a plain base backup, or Redis's append-only files.
@@ -55,42 +66,67 @@ pub(crate) fn unknown(name: &str, error: &dyn std::error::Error) -> Failure {
     Failure { lines: vec![line], code: COULD_NOT_TELL }
 }
 
-fn show(
-    name: &str,
-    report: &Report,
-    expected: Option<Format>,
-    as_json: bool,
-) -> Result<(), Failure> {
-    let told = report.format != Format::Unknown || expected.is_some();
-    let sound = report.is_sound();
-    if as_json {
-        let verdict = match (sound, told) {
-            (false, _) => "damaged",
-            (true, true) => "sound",
-            (true, false) => "could-not-tell",
-        };
-        say_json(&json!({ "artifact": name, "verdict": verdict, "report": report }));
-    } else {
-        describe(name, report);
-    }
-    if !sound {
+/// What a report comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Sound,
+    Damaged,
+    CouldNotTell,
+}
+
+/// What is said of one artifact.
+struct Told {
+    name: String,
+    verdict: Verdict,
+    /// Why it is not sound.
+    why: Option<String>,
+}
+
+fn tell(name: &str, report: &Report, expected: Option<Format>) -> Told {
+    let (verdict, why) = if !report.is_sound() {
         let what = match report.findings_total {
             1 => "1 finding".to_owned(),
             count => format!("{count} findings"),
         };
-        return Err(Failure { lines: vec![format!("{name} is damaged: {what}")], code: DAMAGED });
-    }
-    if !told {
+        (Verdict::Damaged, Some(format!("{name} is damaged: {what}")))
+    } else if report.format == Format::Unknown && expected.is_none() {
         let line = format!(
             "{name}: could not tell: it is none of the formats that can be read; if it should be \
              one, name it with --format"
         );
-        return Err(Failure { lines: vec![line], code: COULD_NOT_TELL });
+        (Verdict::CouldNotTell, Some(line))
+    } else {
+        (Verdict::Sound, None)
+    };
+    Told { name: name.to_owned(), verdict, why }
+}
+
+impl Told {
+    fn json(&self, report: &Report) -> Value {
+        let verdict = match self.verdict {
+            Verdict::Damaged => "damaged",
+            Verdict::Sound => "sound",
+            Verdict::CouldNotTell => "could-not-tell",
+        };
+        json!({ "artifact": self.name, "verdict": verdict, "report": report })
     }
-    if !as_json {
-        say("sound: every byte was read, and nothing is wrong");
+
+    fn describe(&self, report: &Report) {
+        describe(&self.name, report);
+        if self.verdict == Verdict::Sound {
+            say("  sound: every byte was read, and nothing is wrong");
+        }
     }
-    Ok(())
+
+    /// The exit code, and what is said with it.
+    fn end(self) -> Result<(), Failure> {
+        let code = match self.verdict {
+            Verdict::Sound => return Ok(()),
+            Verdict::Damaged => DAMAGED,
+            Verdict::CouldNotTell => COULD_NOT_TELL,
+        };
+        Err(Failure { lines: self.why.into_iter().collect(), code })
+    }
 }
 
 fn describe(name: &str, report: &Report) {

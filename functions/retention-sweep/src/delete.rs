@@ -379,8 +379,6 @@ fn read_key(key: &str) -> Option<(Area, Kind, PointId)> {
     if let Some((_, kind, id, ..)) = keys::read_evidence(key) {
         return Some((Area::Evidence, kind, id));
     }
-    let (_, rest) = key.strip_prefix("artifacts/")?.split_once('/')?;
-    let (kind, rest) = rest.split_once('/')?;
-    let (id, _) = rest.split_once('/')?;
-    Some((Area::Artifact, kind.parse().ok()?, PointId::new(id).ok()?))
+    let (_, kind, id, _) = keys::read_artifact(key)?;
+    Some((Area::Artifact, kind, id))
 }

@@ -16,7 +16,6 @@ mod freshness;
 pub mod holds;
 mod present;
 mod read;
-mod source;
 mod wal;
 
 #[cfg(test)]

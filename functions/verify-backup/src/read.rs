@@ -4,17 +4,16 @@ use std::{collections::BTreeMap, num::NonZero};
 
 use jiff::Timestamp;
 use lifeboat_archive::{Finding, Format, Options, Report};
-use lifeboat_catalogue::{Backups, Content};
+use lifeboat_catalogue::{
+    Backups, Content,
+    source::{ObjectSource, read},
+};
 use lifeboat_core::{
     Fault,
     backup::{Artifact, Evidence, EvidenceFinding, Kind, Manifest, keys},
 };
 
-use crate::{
-    Point, absent, in_file,
-    source::{self, ObjectSource},
-    whole,
-};
+use crate::{Point, absent, in_file, whole};
 
 /// Findings that evidence keeps; a file whose every block is damaged has no end of them.
 const FINDINGS_KEPT: usize = 50;
@@ -67,24 +66,6 @@ fn options(point: &Point, artifact: &Artifact) -> Options {
         expected_sha256: Some(artifact.sha256.clone()),
         // The smallest functions have a part of one core.
         threads: NonZero::<usize>::MIN,
-    }
-}
-
-/// Reads one object on a thread that may block.
-async fn read<B: Content>(
-    key: String,
-    source: ObjectSource<B>,
-    options: Options,
-) -> Result<Report, Fault> {
-    let _stopper = source.stopper();
-    let reading = tokio::task::spawn_blocking(move || lifeboat_archive::read(&source, &options));
-    match reading.await {
-        Ok(Ok(report)) => Ok(report),
-        Ok(Err(error)) => Err(source::fault_of(&key, &error)),
-        Err(_) => Err(Fault::needs_human(format!(
-            "the reader of {key} panicked, which is a defect; the line before this one in the log \
-             says where"
-        ))),
     }
 }
 

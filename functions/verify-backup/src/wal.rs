@@ -5,18 +5,17 @@
 //! another region are copied in any order, until the segment behind it is [`GAP_PATIENCE`] old.
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_archive::{SegmentName, Source, WalReader, WalReport};
-use lifeboat_catalogue::{Backups, Content, Gap, Objects, Progress, Segment, Watermark};
+use lifeboat_archive::{SegmentName, Source, SourceError, WalReader, WalReport};
+use lifeboat_catalogue::{
+    Backups, Content, Gap, Objects, Progress, Segment, Watermark,
+    source::{self, ObjectSource},
+};
 use lifeboat_core::{
     AppName, Fault,
     backup::{Depth, Evidence, EvidenceFinding, Kind, Outcome, PointId},
 };
 
-use crate::{
-    in_file,
-    read::place,
-    source::{self, ObjectSource},
-};
+use crate::{in_file, read::place};
 
 /// How long a segment may be missing while later ones are there: S3 copies nearly all objects within
 /// 15 minutes (S3 user guide, "Replication Time Control"), and twice that is no accident.
@@ -173,22 +172,12 @@ impl<B: Objects + Content> Run<'_, B> {
         let key = segment.object.key.clone();
         let Some(head) = self.backups.bucket().head(&key).await? else { return Ok(None) };
         let source = ObjectSource::new(self.backups.bucket().clone(), key.clone(), head);
-        let _stopper = source.stopper();
-        let reading = tokio::task::spawn_blocking(move || {
-            let bytes = source
-                .open(0)
-                .map_err(|cause| lifeboat_archive::SourceError { offset: 0, cause })?;
+        let read = source::with(key, source, move |source| {
+            let bytes = source.open(0).map_err(|cause| SourceError { offset: 0, cause })?;
             let report = reader.segment(name, bytes)?;
-            Ok::<_, lifeboat_archive::SourceError>((reader, report))
+            Ok((reader, report))
         });
-        match reading.await {
-            Ok(Ok(read)) => Ok(Some(read)),
-            Ok(Err(error)) => Err(source::fault_of(&key, &error)),
-            Err(_) => Err(Fault::needs_human(format!(
-                "the reader of {key} panicked, which is a defect; the line before this one in the \
-                 log says where"
-            ))),
-        }
+        read.await.map(Some)
     }
 
     async fn report(&mut self, segment: &Segment, report: &WalReport) -> Result<(), Fault> {

@@ -11,6 +11,7 @@
 mod find;
 mod list;
 mod s3;
+pub mod source;
 pub mod store;
 #[doc(hidden)]
 pub mod testing;

@@ -2,7 +2,11 @@
 
 use jiff::SignedDuration;
 use lifeboat_archive::Source as _;
-use lifeboat_catalogue::{Content as _, testing::Failure};
+use lifeboat_catalogue::{
+    Content as _,
+    source::{ObjectSource, RANGE},
+    testing::Failure,
+};
 use lifeboat_core::{
     ErrorName,
     backup::{Depth, Kind, Outcome, TableCount},
@@ -12,7 +16,6 @@ use super::{
     check, evidence,
     world::{Act, World, id},
 };
-use crate::source::{ObjectSource, RANGE};
 
 /// Bytes that no two ranges share.
 fn bytes(len: usize) -> Vec<u8> {

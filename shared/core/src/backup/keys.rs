@@ -110,6 +110,14 @@ pub fn read_manifest(key: &str) -> Option<(AppName, Kind, PointId)> {
     Some((app, kind, PointId::new(rest.strip_suffix(".json")?).ok()?))
 }
 
+/// The recovery point that this key holds bytes of, and their name in its manifest.
+#[must_use]
+pub fn read_artifact(key: &str) -> Option<(AppName, Kind, PointId, &str)> {
+    let (app, kind, rest) = parts(key.strip_prefix("artifacts/")?)?;
+    let (id, name) = rest.split_once('/')?;
+    Some((app, kind, PointId::new(id).ok()?, Some(name).filter(|name| !name.is_empty())?))
+}
+
 /// The check that this key names the evidence of.
 #[must_use]
 pub fn read_evidence(key: &str) -> Option<(AppName, Kind, PointId, Depth, Outcome)> {
@@ -136,6 +144,10 @@ mod tests {
         let key = manifest(&app, Kind::DatabaseBase, &id);
         assert!(key.starts_with(&manifests(&app, Kind::DatabaseBase)));
         assert_eq!(read_manifest(&key), Some((app.clone(), Kind::DatabaseBase, id.clone())));
+        let key = artifact(&app, Kind::DatabaseBase, &id, "a/base.tar.zst");
+        let read = Some((app.clone(), Kind::DatabaseBase, id.clone(), "a/base.tar.zst"));
+        assert_eq!(read_artifact(&key), read);
+        assert_eq!(read_artifact(&artifact(&app, Kind::DatabaseBase, &id, "")), None);
         for depth in Depth::ALL {
             for outcome in [Outcome::Sound, Outcome::Damaged] {
                 let key = evidence(&app, Kind::Cache, &id, depth, outcome);

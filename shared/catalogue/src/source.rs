@@ -17,20 +17,21 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use lifeboat_archive::Source;
-use lifeboat_catalogue::{Content, Head};
+use lifeboat_archive::{Options, Report, Source, SourceError};
 use lifeboat_core::Fault;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 
+use crate::store::{Content, Head};
+
 /// Bytes of one range: large enough that the first byte's latency (some 30 ms) is a small part of
 /// its transfer, small enough that the ranges in flight fit the smallest function.
-pub(crate) const RANGE: u64 = 4 << 20;
+pub const RANGE: u64 = 4 << 20;
 /// Ranges that are on their way at once.
-pub(crate) const AHEAD: usize = 4;
+pub const AHEAD: usize = 4;
 
 /// One object, as it was when it was looked at.
 #[derive(Debug)]
-pub(crate) struct ObjectSource<B> {
+pub struct ObjectSource<B> {
     bucket: Arc<B>,
     key: String,
     head: Head,
@@ -40,19 +41,19 @@ pub(crate) struct ObjectSource<B> {
 
 impl<B> ObjectSource<B> {
     /// The object; its ranges are fetched on the current runtime.
-    pub(crate) fn new(bucket: Arc<B>, key: String, head: Head) -> Self {
+    pub fn new(bucket: Arc<B>, key: String, head: Head) -> Self {
         Self { bucket, key, head, runtime: Handle::current(), stopped: Arc::default() }
     }
 
     /// Ends every reader of it when it is dropped. A thread that blocks cannot be dropped itself.
-    pub(crate) fn stopper(&self) -> Stopper {
+    pub fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.stopped))
     }
 }
 
 /// See [`ObjectSource::stopper`].
 #[derive(Debug)]
-pub(crate) struct Stopper(Arc<AtomicBool>);
+pub struct Stopper(Arc<AtomicBool>);
 
 impl Drop for Stopper {
     fn drop(&mut self) {
@@ -140,7 +141,7 @@ impl io::Read for Blocks {
                 // Not a kind that a format's damage could have.
                 Some(Err(fault)) => return Err(io::Error::other(fault)),
                 None if self.left == 0 => return Ok(0),
-                None => return Err(io::Error::other("the function stopped to fetch it")),
+                None => return Err(io::Error::other("nobody fetches it any more")),
             }
         }
         let len = into.len().min(self.block.len());
@@ -157,8 +158,40 @@ impl Drop for Blocks {
     }
 }
 
+/// Reads one object to its end, and says what is in it.
+///
+/// # Errors
+/// As [`with`].
+pub async fn read<B: Content>(
+    key: String,
+    source: ObjectSource<B>,
+    options: Options,
+) -> Result<Report, Fault> {
+    with(key, source, move |source| lifeboat_archive::read(source, &options)).await
+}
+
+/// Does work that blocks on an object, on a thread of its own.
+///
+/// # Errors
+/// What kept the object from being read, which says nothing of the object.
+pub async fn with<B: Content, T: Send + 'static>(
+    key: String,
+    source: ObjectSource<B>,
+    work: impl FnOnce(&ObjectSource<B>) -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, Fault> {
+    let _stopper = source.stopper();
+    match tokio::task::spawn_blocking(move || work(&source)).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(fault_of(&key, &error)),
+        Err(_) => Err(Fault::needs_human(format!(
+            "the reader of {key} panicked, which is a defect; the line before this one in the log \
+             says where"
+        ))),
+    }
+}
+
 /// The fault that kept a source from being read.
-pub(crate) fn fault_of(key: &str, error: &lifeboat_archive::SourceError) -> Fault {
+fn fault_of(key: &str, error: &SourceError) -> Fault {
     let told = error.cause.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
     told.cloned().unwrap_or_else(|| {
         Fault::transient(format!("read {key} at offset {}: {}", error.offset, error.cause))

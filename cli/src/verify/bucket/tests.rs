@@ -1,0 +1,74 @@
+use lifeboat_catalogue::testing::{Failure as Broken, MemoryBucket};
+
+use super::*;
+
+const MANIFEST: &str = "manifests/queue/config/20261124T120000Z-full.json";
+const CONFIG: &str = "artifacts/queue/config/20261124T120000Z-full/a/config.json";
+const GONE: &str = "artifacts/queue/config/20261124T120000Z-full/a/gone.json";
+
+/// `{}` as the only content of a backup, as far as the manifest is right.
+fn backup(names: &[&str]) -> Arc<MemoryBucket> {
+    let bucket = MemoryBucket::default();
+    // SHA-256 of the two bytes `{}`.
+    let sha256 = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let artifact =
+        |name: &&str| json!({ "name": format!("a/{name}"), "size_bytes": 2, "sha256": sha256 });
+    let manifest = json!({
+        "app": "queue", "kind": "config", "id": "20261124T120000Z-full", "site": "a",
+        "region": "us-east-1", "source": "a test", "versions": {},
+        "started_at": "2026-11-24T12:00:00Z", "ended_at": "2026-11-24T12:00:01Z",
+        "artifacts": names.iter().map(artifact).collect::<Vec<_>>(),
+    });
+    bucket.force(MANIFEST, manifest.to_string());
+    bucket.force(CONFIG, "{}");
+    Arc::new(bucket)
+}
+
+async fn verdicts(bucket: &Arc<MemoryBucket>, key: &str) -> Result<Vec<Verdict>, Failure> {
+    let options = Options { expected: Some(Format::Unknown), ..Options::default() };
+    let wanted = wanted(&**bucket, key).await.map_err(|fault| unknown(key, &fault))?;
+    let mut verdicts = Vec::new();
+    for object in wanted {
+        let key = object.key.clone();
+        verdicts.push(read(bucket, &key, object, &options, true).await?.0);
+    }
+    Ok(verdicts)
+}
+
+#[test]
+fn only_one_object_is_a_name() {
+    assert_eq!(read_url("bucket/a/b").ok(), Some(("bucket", "a/b")));
+    for wrong in ["", "bucket", "bucket/", "/key", "bucket/artifacts/"] {
+        let failure = read_url(wrong).unwrap_err();
+        assert_eq!(failure.code, COULD_NOT_TELL, "{wrong}");
+        assert!(failure.lines[0].contains("name one object"), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_stands_for_all_of_its_objects() {
+    let bucket = backup(&["config.json", "gone.json"]);
+    let told = verdicts(&bucket, MANIFEST).await.unwrap();
+    assert_eq!(told, [Verdict::Sound, Verdict::Damaged], "the second one is missing");
+    assert_eq!(verdicts(&bucket, CONFIG).await.unwrap(), [Verdict::Sound]);
+    bucket.force(CONFIG, "{\n");
+    assert_eq!(verdicts(&bucket, CONFIG).await.unwrap(), [Verdict::Damaged]);
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_to_be_had_is_not_damaged() {
+    let bucket = backup(&["config.json"]);
+    for missing in [GONE, "elsewhere", "manifests/queue/code/20261124T120000Z-full.json"] {
+        let failure = verdicts(&bucket, missing).await.unwrap_err();
+        assert_eq!(failure.code, COULD_NOT_TELL);
+        assert!(failure.lines[0].contains("there is no"), "{failure:?}");
+    }
+    for call in 0..4 {
+        bucket.heal();
+        bucket.fail(call, Broken::Before);
+        match verdicts(&bucket, CONFIG).await {
+            Ok(told) => assert_eq!((call, told), (3, vec![Verdict::Sound])),
+            Err(failure) => assert_eq!(failure.code, COULD_NOT_TELL, "call {call}"),
+        }
+    }
+}
