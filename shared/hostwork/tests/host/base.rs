@@ -32,7 +32,7 @@ async fn a_base_backup_is_taken_and_recovers_in_scratch() {
         server.sql("queue", "SELECT system_identifier FROM pg_control_system()")
     );
 
-    let result = restore(&host, Kind::DatabaseBase, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::DatabaseBase, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
     let facts = result.facts.join("\n");
     assert!(facts.contains("database queue") && facts.contains("recovered cluster"), "{facts}");

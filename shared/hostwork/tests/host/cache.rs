@@ -97,19 +97,19 @@ async fn a_snapshot_of_now_is_taken_and_a_server_loads_it() {
     assert_eq!(config["appendonly"], "no");
     assert!(!config.to_string().contains("hunter2"));
 
-    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
 
     // In place: not while it runs, not over a file.
-    let running = restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap_err();
+    let running = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap_err();
     assert_eq!(running.name, ErrorName::Refused);
     redis.ask(&["SHUTDOWN", "NOSAVE"]);
-    let there = restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap_err();
+    let there = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap_err();
     assert_eq!(there.name, ErrorName::Refused);
     let file = redis.folder.path().join("dump.rdb");
     let before = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
-    restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap();
+    restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap();
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -124,7 +124,7 @@ async fn an_append_only_file_is_taken_as_it_stands_and_rewriting_goes_on() {
     let left: Vec<PathBuf> =
         fs::read_dir(redis.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!left.iter().any(|path| path.to_str().unwrap().contains("lifeboat")), "{left:?}");
-    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
     let facts = result.facts.join("\n");
     assert!(facts.contains("loaded the append-only file: 1051 keys"), "{facts}");
