@@ -43,3 +43,17 @@ async fn a_base_backup_is_taken_and_recovers_in_scratch() {
     assert_eq!(refused.name, ErrorName::Refused);
     assert!(refused.message.contains("makes no incremental backups"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_server_with_tablespaces_of_its_own_is_refused_with_what_to_do() {
+    let server = Server::start_of(None, &["allow_in_place_tablespaces=on"]);
+    server.sql("queue", "CREATE TABLESPACE fast LOCATION ''");
+    let mut plan = plan(server.port);
+    plan.database.engine = Engine::Postgres;
+    let scratch = scratch();
+    let (host, _stopper) = host(plan, scratch.path());
+    let refused = backup(&host, Kind::DatabaseBase, &noon()).await.unwrap_err();
+    assert_eq!(refused.name, ErrorName::Refused);
+    assert!(refused.message.contains("move their tables to pg_default"), "{refused}");
+    assert!(host.store.keys().is_empty());
+}
