@@ -307,3 +307,23 @@ pub(crate) fn server_user() -> Option<User> {
     // The kernel's overflow user, where the file has none.
     Some(find("postgres").or_else(|| find("nobody")).unwrap_or(User { uid: 65534, gid: 65534 }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside PostgreSQL 18, which `lab/setup.sh` brings, the system's own is installed.
+    #[tokio::test]
+    async fn a_clusters_files_are_opened_by_its_own_version_and_a_server_is_asked_by_a_newer_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let newest = root.join("target/tools/postgresql-18/bin");
+        let find = |version| postgresql(Some(&newest), "pg_controldata", version);
+        let asked = find(Version::AtLeast(15)).await.unwrap();
+        assert_eq!((asked.major, asked.path), (18, newest.join("pg_controldata")));
+        assert_eq!(find(Version::Exactly(18)).await.unwrap().major, 18);
+        let other = postgresql(None, "pg_controldata", Version::AtLeast(1)).await.unwrap();
+        assert_eq!(find(Version::Exactly(other.major)).await.unwrap(), other);
+        let fault = find(Version::Exactly(9)).await.unwrap_err();
+        assert!(fault.message.contains("for restores postgresql-9"), "{fault}");
+    }
+}

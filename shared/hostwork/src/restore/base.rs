@@ -38,6 +38,7 @@ pub(super) async fn scratch<S: ObjectStore>(
     let mut seen = Seen::default();
     let system = archive::span(manifest)?.system.clone();
     let major = server_major(manifest)?;
+    equipped(host, major).await?;
     let Some(members) = chain::members(host, manifest, &mut seen).await? else { return Ok(seen) };
     if let Some(to) = to {
         archive::judge(host, manifest, major, to).await?;
@@ -131,6 +132,15 @@ const REACHED: &str = "SELECT format('recovered to LSN %s on timeline %s; its la
 async fn first(session: &Session, doing: &str, query: &str) -> Result<Option<String>, Fault> {
     let rows = ask(session, doing, query, QUICK).await?;
     Ok(rows.first().map(|row| text(row, 0).to_owned()))
+}
+
+/// That this host has the programs of a cluster's version: a missing one is told before hours of
+/// unpacking.
+async fn equipped<S>(host: &Host<S>, major: u32) -> Result<(), Fault> {
+    for program in ["postgres", "pg_controldata"] {
+        host.server(program, major).await?;
+    }
+    Ok(())
 }
 
 /// Whether the cluster in `data` is the manifest's; a finding when it is not.

@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     super::{Seen, dump::server_major},
-    archive, chain, is_of,
+    archive, chain, equipped, is_of,
 };
 use crate::{
     Host,
@@ -57,6 +57,7 @@ pub(in super::super) async fn place<S: ObjectStore>(
     let system = archive::span(manifest)?.system.clone();
     let major = server_major(manifest)?;
     look(&data, marker(&data).exists())?;
+    equipped(host, major).await?;
     let mut seen = Seen::default();
     let Some(members) = chain::members(host, manifest, &mut seen).await? else { return Ok(seen) };
     if let Some(to) = to {
