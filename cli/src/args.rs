@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 use lifeboat_core::{
     AppName, IncidentId, Region, SiteName,
     backup::{Kind, PointId},
@@ -110,13 +111,27 @@ pub(crate) enum HostCommand {
     /// Scratch is a server or folder of its own that is removed whatever happens; what is in it is
     /// held against the manifest. The last line printed is the result as JSON; that the backup is
     /// damaged is an answer (exit code 0), that this could not be told is not (1). Place refuses (3)
-    /// what would overwrite: a database with tables, a cache with data.
+    /// what would overwrite: a database with tables, a data directory or a cache with data.
+    ///
+    /// A base backup in place has everything in it that recovers it: start its server, which fetches
+    /// the archived WAL from this region's bucket, replays it up to --to or to its end, and then
+    /// takes writes.
+    ///
+    /// Example: lifeboat host restore --app queue --site b --region us-west-2
+    /// --bucket lifeboat-backups-123456789012-us-west-2 --kind database-base
+    /// --point 20261124T120000Z-full --target place --to 2026-11-24T16:05:00Z
+    #[command(verbatim_doc_comment)]
     Restore {
         #[command(flatten)]
         host: HostArgs,
         /// Where to.
         #[arg(long, value_enum, default_value_t = RestoreTarget::Scratch)]
         target: RestoreTarget,
+        /// Recover to this moment (UTC), with the archived WAL: no later transaction is in what is
+        /// restored. Only for database-base. Without it, scratch recovers with the WAL inside the
+        /// backup alone, and place with all that is archived.
+        #[arg(long, value_name = "TIME")]
+        to: Option<Timestamp>,
     },
     /// Archive WAL, or fetch it back.
     #[command(subcommand)]

@@ -28,6 +28,9 @@ const LONGEST_LINE: usize = 20_000;
 /// The exit code of a fetch that could not be told: above 125 it ends a recovery instead of telling
 /// the server that the WAL ends here (manual, `restore_command`).
 const UNKNOWN: u8 = 200;
+/// The environment variable that names a folder of PostgreSQL's programs, for a host whose own are
+/// neither on the PATH of its agent nor where packages put them.
+const PROGRAMS: &str = "LIFEBOAT_POSTGRESQL";
 /// Tables named in the last line.
 const TABLES: usize = 200;
 
@@ -51,13 +54,14 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
             let manifest = lifeboat_hostwork::backup(&host, args.kind, &args.point).await;
             last_line(manifest.map_err(failure)?)?
         }
-        HostCommand::Restore { host: args, target } => {
+        HostCommand::Restore { host: args, target, to } => {
             let target = match target {
                 RestoreTarget::Scratch => Target::Scratch,
                 RestoreTarget::Place => Target::Place,
             };
             let host = host(&args.place, args.kind, scratch(&args), stop).await?;
-            let result = lifeboat_hostwork::restore(&host, args.kind, &args.point, target).await;
+            let (kind, point) = (args.kind, &args.point);
+            let result = lifeboat_hostwork::restore(&host, kind, point, target, to).await;
             compact(&result.map_err(failure)?)?
         }
         HostCommand::Wal(WalCommand::Receive { place, directory }) => {
@@ -81,6 +85,19 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
     };
     say(&line);
     Ok(())
+}
+
+/// This very program as a recovering server's restore_command, for this region's bucket.
+fn fetch_wal(place: &HostPlace) -> Result<Vec<String>, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::work(format!("find this program's own path: {error}")))?;
+    let program = program.into_os_string().into_string().map_err(|path| {
+        Failure::work(format!("{} is not UTF-8, and PostgreSQL has to start it", path.display()))
+    })?;
+    let HostPlace { app, region, bucket, .. } = place;
+    let words = [&program, "host", "wal", "fetch", "--app", app.as_str(), "--region"];
+    let words = words.into_iter().chain([region.as_str(), "--bucket", bucket]);
+    Ok(words.map(str::to_owned).collect())
 }
 
 fn scratch(args: &HostArgs) -> PathBuf {
@@ -120,6 +137,8 @@ async fn host(
         region: args.region.clone(),
         password,
         scratch,
+        programs: std::env::var_os(PROGRAMS).map(PathBuf::from),
+        fetch_wal: fetch_wal(args)?,
         clock: clock::now,
         stop,
     })

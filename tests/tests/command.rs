@@ -7,13 +7,18 @@ use lifeboat_tests::root;
 
 /// Exit code, standard output, standard error. No AWS can be reached: what needs one must fail.
 fn lifeboat(arguments: &[&str]) -> (i32, String, String) {
+    lifeboat_at("http://127.0.0.1:9", arguments)
+}
+
+/// The same with something at this address that answers as AWS.
+fn lifeboat_at(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
     let here = std::env::current_exe().unwrap();
     let program = here.parent().and_then(Path::parent).unwrap().join("lifeboat");
     let output = Command::new(program)
         .args(arguments)
         .current_dir(root())
         .env_clear()
-        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -123,4 +128,73 @@ fn wrong_files_of_a_sweep_are_refused_where_they_are_wrong() {
         assert!(err.contains(says), "{err}");
     }
     assert_eq!(plan("nowhere.json", &policy).0, 2);
+}
+
+/// A bucket of one file of WAL, another that it does not give, and nothing else. Its address; it ends
+/// with the test.
+fn bucket() -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // A frame of zstd with one raw block (RFC 8878, section 3.1.1).
+    let frame = b"\x28\xb5\x2f\xfd\x20\x07\x39\x00\x00segment".to_vec();
+    let error = |code: &str| format!("<Error><Code>{code}</Code></Error>").into_bytes();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let request = lines.next().unwrap_or_default();
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let (status, body) = match request.split(['?', ' ']).nth(1) {
+                Some("/backups/wal/queue/73/000000010000000000000005.zst") => {
+                    ("200 OK", frame.clone())
+                }
+                Some("/backups/wal/queue/73/00000002.history.zst") => {
+                    ("403 Forbidden", error("AccessDenied"))
+                }
+                _ => ("404 Not Found", error("NoSuchKey")),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            drop((&stream).write_all(&[head.as_bytes(), &body].concat()));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_recovering_server_can_tell_that_there_is_no_more_wal_from_that_it_cannot_be_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = format!("http://{}", bucket());
+    let fetch = |file: &str| {
+        let to = folder.path().join("RECOVERYXLOG");
+        let (code, out, err) = lifeboat_at(
+            &endpoint,
+            &[
+                "host",
+                "wal",
+                "fetch",
+                "--app",
+                "queue",
+                "--region",
+                "us-west-2",
+                "--bucket",
+                "backups",
+                "--system",
+                "73",
+                file,
+                to.to_str().unwrap(),
+            ],
+        );
+        assert_eq!(out, "");
+        (code, err, std::fs::read_to_string(to).ok())
+    };
+    let (code, err, there) = fetch("000000010000000000000006");
+    assert_eq!((code, there), (1, None), "{err}");
+    let (code, err, there) = fetch("00000002.history");
+    assert_eq!((code, there), (200, None), "{err}");
+    let (code, err, there) = fetch("000000010000000000000005");
+    assert_eq!((code, there.as_deref()), (0, Some("segment")), "{err}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }

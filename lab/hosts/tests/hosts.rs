@@ -186,6 +186,67 @@ async fn the_document_is_the_same_on_an_old_agent() {
     server.stop().await.expect("everything ends");
 }
 
+/// Where `lifeboat host restore` would be started, its arguments are written down.
+fn with_lifeboat(home: &Path) -> (PathBuf, BTreeMap<String, String>) {
+    use std::os::unix::fs::PermissionsExt;
+    let (program, said) = (home.join("lifeboat"), home.join("said"));
+    let script = format!("#!/bin/sh\necho \"$@\" > {}\n", said.display());
+    std::fs::write(&program, script).expect("it is written");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).expect("it is ours");
+    let program = program.to_string_lossy().into_owned();
+    (said, BTreeMap::from([("LIFEBOAT_BIN".to_owned(), program)]))
+}
+
+async fn restore(server: &HostsServer, to: &str) -> Result<String, String> {
+    let parameters = format!(
+        "App=queue,Site=b,Region=us-west-2,Bucket=backups,Kind=database-base,\
+         Point=20261124T120000Z-full,Target=place{to}"
+    );
+    let arguments = ["send-command", "--document-name", "lifeboat-restore", "--instance-ids", HOST];
+    let more = ["--parameters", parameters.as_str(), "--query", "Command.CommandId"];
+    aws(server, &[&arguments[..], &more].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_of_restores_passes_a_moment_on_and_nothing_else() {
+    for legacy_agent in [false, true] {
+        let (_directory, home) = temporary();
+        let mut server = server().await;
+        let (said, env) = with_lifeboat(&home);
+        let services = vec![service("app", "exec sleep 1000")];
+        let spec = HostSpec { legacy_agent, env, ..host(&home, services) };
+        server.add_host(spec).expect("the host is added");
+        server.boot_host(HOST).await.expect("the host boots");
+        let document = std::fs::read_to_string(repository().join("infra/documents/restore.yaml"))
+            .expect("it is there");
+        server.install_document("us-west-2", "lifeboat-restore", &document).expect("it is good");
+        for (to, ends) in
+            [("", "--target place"), (",To=2026-11-24T16:05:00Z", " --to 2026-11-24T16:05:00Z")]
+        {
+            let command = restore(&server, to).await.expect("the command is taken");
+            until_status(&server, &command, "Success Success").await;
+            let said = std::fs::read_to_string(&said).expect("it was started");
+            assert!(said.trim_end().ends_with(ends), "{said}");
+            std::fs::remove_file(home.join("said")).expect("it is there");
+        }
+        let refused = restore(&server, ",To=now").await.expect_err("it has a pattern");
+        assert!(refused.contains("InvalidParameters"), "{refused}");
+        // A copy without the pattern.
+        let pattern = "    allowedPattern: '^([0-9]{4}-";
+        let lines = document.lines().filter(|line| !line.starts_with(pattern));
+        let copy: Vec<&str> = lines.collect();
+        assert_eq!(copy.len() + 1, document.lines().count());
+        server
+            .install_document("us-west-2", "lifeboat-restore", &copy.join("\n"))
+            .expect("it is good");
+        let command = restore(&server, ",To=2026-11-24T16:05:00Z1").await.expect("it is taken");
+        until_status(&server, &command, "Failed Failed").await;
+        assert!(!said.exists(), "nothing was started");
+        server.stop().await.expect("everything ends");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_host_runs_nothing_and_a_booted_one_takes_its_commands() {
     let (_directory, home) = temporary();

@@ -34,6 +34,8 @@ use jiff::Timestamp;
 use lifeboat_core::{AppName, Fault, Region, SiteName, plan_file::AppPlan};
 use lifeboat_parameters::Secret;
 
+use self::program::{Tool, Version};
+
 pub use backup::backup;
 pub use restore::restore;
 pub use s3::S3;
@@ -58,6 +60,12 @@ pub struct Host<S> {
     pub password: Option<Secret>,
     /// The folder that scratch folders are made in. A restore test of a database needs room for it.
     pub scratch: PathBuf,
+    /// A folder of PostgreSQL's programs that is looked into before PATH and the packages' places.
+    pub programs: Option<PathBuf>,
+    /// Program and arguments that fetch a file of this app's WAL from `store`: what a server that
+    /// recovers runs. `--system`, the cluster's system identifier, the file's name and where to put
+    /// it are added. The server's user runs it.
+    pub fetch_wal: Vec<String>,
     /// The clock.
     pub clock: fn() -> Timestamp,
     /// Ends the work early, with everything cleared away.
@@ -67,6 +75,16 @@ pub struct Host<S> {
 impl<S> Host<S> {
     fn app(&self) -> &AppName {
         &self.plan.app
+    }
+
+    /// A program of PostgreSQL that speaks with a server of this major version.
+    async fn client(&self, name: &str, major: u32) -> Result<Tool, Fault> {
+        program::postgresql(self.programs.as_deref(), name, Version::AtLeast(major)).await
+    }
+
+    /// A program of PostgreSQL that opens the files of a cluster of this major version.
+    async fn server(&self, name: &str, major: u32) -> Result<Tool, Fault> {
+        program::postgresql(self.programs.as_deref(), name, Version::Exactly(major)).await
     }
 
     /// The database of this host's site, and how to log in.

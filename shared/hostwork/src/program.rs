@@ -164,42 +164,74 @@ pub(crate) struct Tool {
 /// PostgreSQL project's RPMs.
 const INSTALLED: [&str; 2] = ["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
 
-/// A program of PostgreSQL that is at least as new as the server: the first of PATH, or the newest
+/// Which versions of a program will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Of this major version or a newer one: for what is asked of a server.
+    AtLeast(u32),
+    /// Of this major version and no other: for what opens a cluster's files.
+    Exactly(u32),
+}
+
+impl Version {
+    fn fits(self, tool: &Tool) -> bool {
+        match self {
+            Self::AtLeast(major) => tool.major >= major,
+            Self::Exactly(major) => tool.major == major,
+        }
+    }
+
+    const fn major(self) -> u32 {
+        match self {
+            Self::AtLeast(major) | Self::Exactly(major) => major,
+        }
+    }
+}
+
+/// A program of PostgreSQL of a version that will do: the first of `folder` and PATH, or the newest
 /// that is installed.
 ///
 /// # Errors
 /// `NeedsHuman`, which says what to install.
-pub(crate) async fn postgresql(name: &str, at_least: u32) -> Result<Tool, Fault> {
+pub(crate) async fn postgresql(
+    folder: Option<&Path>,
+    name: &str,
+    version: Version,
+) -> Result<Tool, Fault> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&path).map(|dir| dir.join(name)).collect();
-    places.truncate(64);
-    let mut newest: Option<Tool> = None;
+    let mut places: Vec<PathBuf> = folder.map(|folder| folder.join(name)).into_iter().collect();
+    places.extend(std::env::split_paths(&path).take(64).map(|dir| dir.join(name)));
+    let mut unfit: Option<Tool> = None;
     for place in places {
         if let Some(tool) = probe(&place).await {
-            if tool.major >= at_least {
+            if version.fits(&tool) {
                 return Ok(tool);
             }
-            newest = Some(tool);
-            break;
+            unfit = Some(tool);
         }
     }
+    let mut newest: Option<Tool> = None;
     for place in INSTALLED.iter().flat_map(|pattern| installed(pattern, name)) {
         let Some(tool) = probe(&place).await else { continue };
-        if newest.as_ref().is_none_or(|known| known.major < tool.major) {
+        if !version.fits(&tool) {
+            unfit = Some(tool);
+        } else if newest.as_ref().is_none_or(|known| known.major < tool.major) {
             newest = Some(tool);
         }
     }
-    match newest {
-        Some(tool) if tool.major >= at_least => Ok(tool),
-        Some(tool) => Err(Fault::needs_human(format!(
-            "the server is PostgreSQL {at_least} and the newest {name} on this host is {} ({}): \
-             install the package postgresql-client-{at_least} (Debian) or postgresql{at_least} (RPM)",
+    let major = version.major();
+    match (newest, unfit) {
+        (Some(tool), _) => Ok(tool),
+        (None, Some(tool)) => Err(Fault::needs_human(format!(
+            "the server is PostgreSQL {major} and {name} on this host is {} ({}): install the \
+             package postgresql-client-{major} (Debian; for restores postgresql-{major}) or \
+             postgresql{major} (RPM; postgresql{major}-server)",
             tool.version,
             tool.path.display()
         ))),
-        None => Err(Fault::needs_human(format!(
-            "there is no {name} on this host: install the package postgresql-client-{at_least} \
-             (for restore tests postgresql-{at_least}; RPM: postgresql{at_least}-server)"
+        (None, None) => Err(Fault::needs_human(format!(
+            "there is no {name} on this host: install the package postgresql-client-{major} \
+             (for restores postgresql-{major}; RPM: postgresql{major}-server)"
         ))),
     }
 }
@@ -274,4 +306,24 @@ pub(crate) fn server_user() -> Option<User> {
     };
     // The kernel's overflow user, where the file has none.
     Some(find("postgres").or_else(|| find("nobody")).unwrap_or(User { uid: 65534, gid: 65534 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside PostgreSQL 18, which `lab/setup.sh` brings, the system's own is installed.
+    #[tokio::test]
+    async fn a_clusters_files_are_opened_by_its_own_version_and_a_server_is_asked_by_a_newer_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let newest = root.join("target/tools/postgresql-18/bin");
+        let find = |version| postgresql(Some(&newest), "pg_controldata", version);
+        let asked = find(Version::AtLeast(15)).await.unwrap();
+        assert_eq!((asked.major, asked.path), (18, newest.join("pg_controldata")));
+        assert_eq!(find(Version::Exactly(18)).await.unwrap().major, 18);
+        let other = postgresql(None, "pg_controldata", Version::AtLeast(1)).await.unwrap();
+        assert_eq!(find(Version::Exactly(other.major)).await.unwrap(), other);
+        let fault = find(Version::Exactly(9)).await.unwrap_err();
+        assert!(fault.message.contains("for restores postgresql-9"), "{fault}");
+    }
 }

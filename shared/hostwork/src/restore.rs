@@ -36,23 +36,33 @@ impl Seen {
 /// Restores a recovery point and says whether it is what its manifest says. Scratch is removed
 /// whatever happens.
 ///
+/// A base backup is recovered to the moment `to`, with the archived WAL of this region; no
+/// transaction that ended later is in it then.
+///
 /// # Errors
-/// `InvalidInput` when there is no such point; `Refused` when the place is not free; otherwise the
+/// `InvalidInput` when there is no such point, or it cannot be recovered to that moment; `Refused` when the place is not free; otherwise the
 /// restore could not be carried out, which says nothing of the backup.
 pub async fn restore<S: ObjectStore>(
     host: &Host<S>,
     kind: Kind,
     id: &PointId,
     target: Target,
+    to: Option<Timestamp>,
 ) -> Result<RestoreResult, Fault> {
+    if let Some(to) = to.filter(|_| kind != Kind::DatabaseBase) {
+        return Err(Fault::invalid(format!(
+            "a {kind} backup is one moment and cannot be recovered to {to}: only database-base can, \
+             with the archived WAL"
+        )));
+    }
     let started_at = (host.clock)();
     let manifest = manifest(host, kind, id).await?.ok_or_else(|| {
         Fault::invalid(format!("{} has no {kind} backup {id} in {}", host.app(), host.region))
     })?;
     let work = async {
         match target {
-            Target::Scratch => scratch(host, &manifest).await,
-            Target::Place => place(host, &manifest).await,
+            Target::Scratch => scratch(host, &manifest, to).await,
+            Target::Place => place(host, &manifest, to).await,
         }
     };
     let seen = tokio::select! {
@@ -68,10 +78,14 @@ fn result(started_at: Timestamp, ended_at: Timestamp, seen: Seen) -> RestoreResu
     RestoreResult { started_at, ended_at, outcome, facts, findings }
 }
 
-async fn scratch<S: ObjectStore>(host: &Host<S>, manifest: &Manifest) -> Result<Seen, Fault> {
+async fn scratch<S: ObjectStore>(
+    host: &Host<S>,
+    manifest: &Manifest,
+    to: Option<Timestamp>,
+) -> Result<Seen, Fault> {
     match manifest.kind {
         Kind::DatabaseDump => dump::scratch(host, manifest).await,
-        Kind::DatabaseBase => base::scratch(host, manifest).await,
+        Kind::DatabaseBase => base::scratch(host, manifest, to).await,
         Kind::Config | Kind::Code | Kind::Logs => files::scratch(host, manifest).await,
         Kind::Images => images::scratch(host, manifest).await,
         Kind::Cache => cache::scratch(host, manifest).await,
@@ -79,13 +93,14 @@ async fn scratch<S: ObjectStore>(host: &Host<S>, manifest: &Manifest) -> Result<
     }
 }
 
-async fn place<S: ObjectStore>(host: &Host<S>, manifest: &Manifest) -> Result<Seen, Fault> {
+async fn place<S: ObjectStore>(
+    host: &Host<S>,
+    manifest: &Manifest,
+    to: Option<Timestamp>,
+) -> Result<Seen, Fault> {
     match manifest.kind {
         Kind::DatabaseDump => dump::place(host, manifest).await,
-        Kind::DatabaseBase => Err(Fault::refused(
-            "a base backup is put into place by hand: unpack it into an empty data directory with \
-             restore_command = 'lifeboat host wal fetch ... %f %p'",
-        )),
+        Kind::DatabaseBase => base::place(host, manifest, to).await,
         Kind::Config | Kind::Code | Kind::Logs => files::place(host, manifest).await,
         Kind::Images => images::place(host, manifest).await,
         Kind::Cache => cache::place(host, manifest).await,
@@ -116,7 +131,7 @@ fn find<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a Artifact, Fault> {
     found.ok_or_else(|| Fault::invalid(format!("the manifest of {} has no {name}", manifest.id)))
 }
 
-/// Copies all there is. A program that wants no more is not told; its exit code says why.
+/// Copies all there is.
 fn carry(from: &mut (dyn Read + Send), into: &mut impl Write) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -124,9 +139,14 @@ fn carry(from: &mut (dyn Read + Send), into: &mut impl Write) -> io::Result<()> 
         if len == 0 {
             return Ok(());
         }
-        match into.write_all(buffer.get(..len).unwrap_or_default()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
-        }
+        past_a_closed_pipe(into.write_all(buffer.get(..len).unwrap_or_default()))?;
+    }
+}
+
+/// A program that wants no more is not told; its exit code says why.
+fn past_a_closed_pipe(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }

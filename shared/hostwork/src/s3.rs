@@ -123,6 +123,17 @@ impl ObjectStore for S3 {
             .map_err(|error| aws::fault(&self.doing("list", prefix), error))
     }
 
+    async fn keys(&self, prefix: &str, after: &str) -> Result<Vec<String>, Fault> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = request.start_after(after).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| aws::fault(&self.doing("list", prefix), error))?;
+            keys.extend(page.contents.into_iter().flatten().filter_map(|object| object.key));
+        }
+        Ok(keys)
+    }
+
     async fn put(&self, key: &str, body: Bytes, run: &str) -> Result<Put, Fault> {
         let len = body.len() as u64;
         let request = self

@@ -40,6 +40,13 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Whether an object's key begins with `prefix`.
     fn any_below(&self, prefix: &str) -> impl Future<Output = Result<bool, Fault>> + Send;
 
+    /// The keys that begin with `prefix` and come after `after`, in order.
+    fn keys(
+        &self,
+        prefix: &str,
+        after: &str,
+    ) -> impl Future<Output = Result<Vec<String>, Fault>> + Send;
+
     /// Writes an object in one call, unless one is there.
     fn put(
         &self,

@@ -128,6 +128,13 @@ impl ObjectStore for MemoryStore {
         self.call(|state| Ok(state.objects.keys().any(|key| key.starts_with(prefix))))
     }
 
+    async fn keys(&self, prefix: &str, after: &str) -> Result<Vec<String>, Fault> {
+        self.call(|state| {
+            let below = state.objects.keys().filter(|key| key.starts_with(prefix));
+            Ok(below.filter(|key| key.as_str() > after).cloned().collect())
+        })
+    }
+
     async fn put(&self, key: &str, body: Bytes, run: &str) -> Result<Put, Fault> {
         self.call(|state| Ok(state.put(key, body, run)))
     }

@@ -89,7 +89,7 @@ pub async fn receive<S: ObjectStore>(
     drop(session);
     std::fs::create_dir_all(folder)
         .map_err(|error| Fault::needs_human(format!("make {}: {error}", folder.display())))?;
-    let tool = program::postgresql("pg_receivewal", cluster.major).await?;
+    let tool = host.client("pg_receivewal", cluster.major).await?;
     let password = PasswordFile::new(target.password)?;
     let command = || {
         let mut command = tokio::process::Command::new(&tool.path);

@@ -130,11 +130,6 @@ pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owe
             .max()
             .is_some_and(|at| now.duration_since(at) < cadence.restore_every);
         let ready = |point: &&&RecoveryPoint| {
-            // Hosts restore no incremental backup, and one asked for each hour would keep the full
-            // one beneath it from being proven.
-            if point.id.parent().is_some() {
-                return false;
-            }
             // What could not be read for so long is too large for it, and a host has the time.
             let waited = now.duration_since(point.taken_at) >= UNREAD_FOR;
             let looked_at = point.checks.present.is_some();
@@ -284,13 +279,13 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_full_backup_is_restored_beneath_its_increments() {
+    fn the_newest_backup_is_restored_with_what_it_stands_on() {
         let when = "2026-11-24T11:00:00Z";
         let sound = [(Present, when, Sound), (Read, when, Sound)];
         let base = PointId::full(at("2026-11-24T00:00:00Z"));
         let child = PointId::incremental(at("2026-11-24T04:00:00Z"), &base);
-        let points = [base.clone(), child].map(|id| point(Kind::DatabaseBase, id, &sound));
-        assert_eq!(of(points.into()), [format!("restored {base}")]);
+        let points = [base, child.clone()].map(|id| point(Kind::DatabaseBase, id, &sound));
+        assert_eq!(of(points.into()), [format!("restored {child}")]);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub struct Backup {
     /// Container images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<Images>,
+    /// Where a base backup is put into place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
     /// Questions that a restored database must answer with true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<SqlCheck>,
@@ -38,6 +41,14 @@ pub struct Files {
     /// Absolute paths within them that are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+}
+
+/// A self-managed server's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Base {
+    /// The absolute path of the server's data directory, the same on the hosts of both sites.
+    pub data_directory: String,
 }
 
 /// Container images, and the programs that save and load them.

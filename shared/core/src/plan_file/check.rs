@@ -61,6 +61,19 @@ fn backup(plan: &AppPlan, report: &mut Report) {
             report.problems.push(Problem { path: path.collect(), message: problem.message });
         }
     }
+    if let Some(base) = &backup.base {
+        let path = ["backup", "base", "data_directory"];
+        if plan.database.engine != Engine::Postgres {
+            let message = "RDS keeps its files to itself: leave [backup.base] out, or set \
+                           database.engine = \"postgres\"";
+            report.add(&path, message.to_owned());
+        }
+        if !is_folder(&base.data_directory) {
+            let message = "give the absolute path of the server's data directory, such as \
+                           /var/lib/postgresql/17/main, without . and .. in it";
+            report.add(&path, message.to_owned());
+        }
+    }
     for kind in backup.schedule.keys() {
         if *kind == Kind::DatabaseSnapshot && plan.database.engine != Engine::Rds {
             report.add(
@@ -343,6 +356,13 @@ fn secrets(plan: &AppPlan, report: &mut Report) {
     {
         report.add(&["notifications", "slack_webhook_secret"], message.into());
     }
+}
+
+/// An absolute path of a folder below `/`, as it is written in full.
+fn is_folder(path: &str) -> bool {
+    let parts = path.strip_prefix('/').unwrap_or_default();
+    !parts.contains(char::is_control)
+        && parts.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// A host and a port, without judging the host beyond its characters.

@@ -143,6 +143,10 @@ mod tests {
         only("initially_active = \"a\"", "initially_active = \"c\"", "1", "no site `c`");
         only("switch = \"health-check\"", "switch = \"record\"", "dns.switch", "hosted_zone_id");
         only("engine = \"rds\"", "engine = \"oracle\"", ":", "unknown variant");
+        let base = "[backup.base]\ndata_directory = \"/data/../etc\"\n\n[backup.schedule]";
+        let place = "backup.base.data_directory";
+        only("[backup.schedule]", base, place, "RDS keeps its files");
+        only("[backup.schedule]", base, place, "absolute path");
         only("address = \"127.0.2.10\"", "address = \"127.0.1.10\"", "sites.b.address", "site `a`");
         only("host = \"127.0.2.20\"", "host = \"127.0.1.20\"", "sites.b.database.host", "two");
         only("tag = \"lifeboat-site\"", "tag = \"role\"", "sites.a.hosts.tag", "lifeboat-site");

@@ -9,7 +9,7 @@ mod check;
 mod locate;
 mod model;
 
-pub use backup::{Backup, Files, Images, SqlCheck};
+pub use backup::{Backup, Base, Files, Images, SqlCheck};
 pub use check::{Problem, check};
 pub use locate::{Located, read, read_with};
 pub use model::*;

@@ -50,7 +50,7 @@ pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content
             cluster.tablespaces
         )));
     }
-    let tool = program::postgresql("pg_basebackup", cluster.major).await?;
+    let tool = run.host.client("pg_basebackup", cluster.major).await?;
     let password = PasswordFile::new(target.password)?;
     let mut command = tokio::process::Command::new(&tool.path);
     command

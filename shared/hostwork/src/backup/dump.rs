@@ -19,7 +19,7 @@ const LOCK_WAIT: &str = "--lock-wait-timeout=60s";
 pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content, Fault> {
     let target = run.host.database()?;
     let snapshot = Snapshot::open(&target).await?;
-    let tool = program::postgresql("pg_dump", snapshot.major).await?;
+    let tool = run.host.client("pg_dump", snapshot.major).await?;
     let password = PasswordFile::new(target.password)?;
     let mut command = tokio::process::Command::new(&tool.path);
     command

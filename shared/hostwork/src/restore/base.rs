@@ -1,73 +1,83 @@
-//! A base backup under a scratch server: it recovers with the WAL that is in the backup, and every
-//! table is read.
+//! A base backup under a scratch server: it recovers, with the WAL that is in the backup or with the
+//! archived one to a moment, and every table is read.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+mod archive;
+mod chain;
+mod place;
 
-use jiff::SignedDuration;
-use lifeboat_archive::{UnpackError, UnpackOptions, unpack};
+use std::{fs, path::Path};
+
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{Fault, backup::Manifest};
 use lifeboat_postgres::Session;
 
+pub(super) use self::place::place;
 use super::{
     Seen,
     dump::{is_of_the_host, questions, server_major},
-    find,
     server::{Folder, Server},
 };
 use crate::{
-    Host, artifact,
-    backup::base::BASE,
+    Host,
     database::{LONG, QUICK, ask, tables, text},
-    download::blocking,
-    program,
+    program::{self, User, unprivileged},
     store::ObjectStore,
 };
 
 /// The WAL of one backup is replayed within this time.
 const RECOVERS: SignedDuration = SignedDuration::from_hours(1);
+/// Archived WAL is replayed within this time: shorter than the document may run.
+const REPLAYS: SignedDuration = SignedDuration::from_hours(5);
 
 /// Unpacks, recovers, and reads everything.
 pub(super) async fn scratch<S: ObjectStore>(
     host: &Host<S>,
     manifest: &Manifest,
+    to: Option<Timestamp>,
 ) -> Result<Seen, Fault> {
-    if let Some(parent) = manifest.id.parent() {
-        return Err(Fault::invalid(format!(
-            "{} is incremental: combining it with {parent} (pg_combinebackup) is not done yet; \
-             restore {parent}, and replay the archived WAL",
-            manifest.id
-        )));
-    }
     let mut seen = Seen::default();
+    let system = archive::span(manifest)?.system.clone();
+    let major = server_major(manifest)?;
+    equipped(host, major).await?;
+    let Some(members) = chain::members(host, manifest, &mut seen).await? else { return Ok(seen) };
+    if let Some(to) = to {
+        archive::judge(host, manifest, major, to).await?;
+    }
     let folder = Folder::new(&host.scratch)?;
     let data = folder.path().join("data");
-    if !unpacked(host, manifest, &folder, &data, &mut seen).await? {
-        return Ok(seen);
-    }
-    let major = server_major(manifest)?;
-    let control = program::postgresql("pg_controldata", major).await?;
-    let mut command = folder.command(&control.path);
-    command.arg(&data);
-    let said = program::output(command).await?;
-    let system = said.lines().find_map(|line| line.strip_prefix("Database system identifier:"));
-    let system = system.unwrap_or_default().trim();
-    if let Some(wal) = &manifest.wal
-        && wal.system != system
+    let failed = |error| Fault::needs_human(format!("prepare {}: {error}", data.display()));
+    fs::create_dir(&data).and_then(|()| folder.own(&data)).map_err(failed)?;
+    if !chain::make(host, &members, major, &data, folder.user, &mut seen).await?
+        || !is_of(host, &data, folder.user, &system, major, &mut seen).await?
     {
-        let message = format!("it is of cluster {system}, and the manifest of {}", wal.system);
-        seen.find("", "", message);
         return Ok(seen);
     }
-    let mut server = Server::start(folder, &data, major).await?;
-    let until = (host.clock)() + RECOVERS;
+    // Its own settings may ask for what this host has not, and the server is started with ours.
+    fs::write(data.join("postgresql.auto.conf"), "").map_err(failed)?;
+    let mut settings = Vec::new();
+    if to.is_some() {
+        let signal = data.join("recovery.signal");
+        fs::write(&signal, "").and_then(|()| folder.own(&signal)).map_err(failed)?;
+        settings
+            .extend(archive::settings(host, &system, to).iter().map(|(k, v)| format!("{k}={v}")));
+        // Otherwise it must have as many connections and processes as the site's server.
+        settings.push("hot_standby=off".to_owned());
+    }
+    let tool = host.server("postgres", major).await?;
+    let mut server = Server::start(folder, &data, tool, &settings)?;
+    let until = (host.clock)() + if to.is_some() { REPLAYS } else { RECOVERS };
     let user = &host.plan.database.user;
-    let session = match server.session_as(user, "postgres", until).await {
-        Ok(session) => session,
+    let session = match (server.session_as(user, "postgres", until).await, to) {
+        (Ok(session), _) => session,
+        (Err(fault), Some(to)) if fault.message.contains("server ended") => {
+            // What is in the archive, or whether it can be had, says nothing of the backup.
+            return Err(Fault::needs_human(format!(
+                "{} cannot be recovered to {to} with the archived WAL: {}",
+                manifest.id, fault.message
+            )));
+        }
         // The files are those of the manifest, and this server cannot work with them.
-        Err(fault)
+        (Err(fault), None)
             if seen.findings.is_empty()
                 && fault.message.contains("server ended")
                 && !is_of_the_host(&fault.message) =>
@@ -75,7 +85,7 @@ pub(super) async fn scratch<S: ObjectStore>(
             seen.find("", "", fault.message);
             return Ok(seen);
         }
-        Err(fault) => return Err(fault),
+        (Err(fault), _) => return Err(fault),
     };
     seen.facts.push(format!(
         "a scratch server of PostgreSQL {} has recovered cluster {system}",
@@ -91,15 +101,21 @@ pub(super) async fn scratch<S: ObjectStore>(
     let superuser = superuser.unwrap_or_else(|| user.clone());
     drop(session);
     let session = server.session_as(&superuser, "postgres", until).await?;
+    if let Some(reached) = first(&session, "ask how far it has recovered", REACHED).await? {
+        seen.facts.push(reached);
+    }
     let databases = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname";
     for row in ask(&session, "list the databases", databases, QUICK).await? {
         let database = text(&row, 0);
         let session = server.session_as(&superuser, database, until).await?;
         read(database, &session, &mut seen).await?;
         if database == host.plan.database.name {
-            let there = tables(&session).await?;
-            for count in manifest.tables.iter().filter(|count| !there.contains(&count.table)) {
-                seen.find("", format!("table {}", count.table), "it was not restored");
+            // At a later moment there may be other tables.
+            if to.is_none() {
+                let there = tables(&session).await?;
+                for count in manifest.tables.iter().filter(|count| !there.contains(&count.table)) {
+                    seen.find("", format!("table {}", count.table), "it was not restored");
+                }
             }
             questions(host, &session, &mut seen).await?;
         }
@@ -107,70 +123,45 @@ pub(super) async fn scratch<S: ObjectStore>(
     Ok(seen)
 }
 
+/// How far a server has recovered, in a sentence.
+const REACHED: &str = "SELECT format('recovered to LSN %s on timeline %s; its last transaction \
+     ended at %s', pg_last_wal_replay_lsn(), (SELECT timeline_id FROM pg_control_checkpoint()), \
+     coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', \
+     'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), 'no known time: none was replayed'))";
+
 async fn first(session: &Session, doing: &str, query: &str) -> Result<Option<String>, Fault> {
     let rows = ask(session, doing, query, QUICK).await?;
     Ok(rows.first().map(|row| text(row, 0).to_owned()))
 }
 
-/// Unpacks the cluster for the scratch server's user; false when it is damaged.
-async fn unpacked<S: ObjectStore>(
-    host: &Host<S>,
-    manifest: &Manifest,
-    folder: &Folder,
-    data: &Path,
-    seen: &mut Seen,
-) -> Result<bool, Fault> {
-    let base = find(manifest, BASE)?;
-    let failed =
-        |error: io::Error| Fault::needs_human(format!("unpack into {}: {error}", data.display()));
-    fs::create_dir(data).map_err(failed)?;
-    let into = data.to_owned();
-    let at = (&manifest.app, manifest.kind, &manifest.id);
-    let used = artifact::with(&host.store, at, base, move |from| {
-        let options = UnpackOptions { keep_owners: false, ..UnpackOptions::default() };
-        Ok(unpack(from, &into, options))
-    })
-    .await?;
-    seen.findings.extend(used.findings);
-    match used.value.transpose().map_err(failed)? {
-        Some(Ok(_)) if seen.findings.is_empty() => {}
-        Some(Err(UnpackError::Write { path, cause })) => {
-            return Err(Fault::needs_human(format!("{path} cannot be written: {cause}")));
-        }
-        Some(Err(error)) if seen.findings.is_empty() => {
-            seen.find(&base.name, "", error.to_string());
-            return Ok(false);
-        }
-        Some(_) | None => return Ok(false),
-    }
-    // A replica's backup would wait for its primary.
-    for name in ["standby.signal", "recovery.signal"] {
-        match fs::remove_file(data.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    fs::write(data.join("postgresql.auto.conf"), "").map_err(failed)?;
-    let (root, user) = (data.to_owned(), folder.user);
-    blocking(move || own(root, user)).await?.map_err(failed)?;
-    folder.own(data).map_err(failed)?;
-    Ok(true)
-}
-
-/// Gives everything to the server's user. Links stay: their targets are nobody's business.
-fn own(root: PathBuf, user: Option<program::User>) -> io::Result<()> {
-    let Some(program::User { uid, gid }) = user else { return Ok(()) };
-    let mut folders = vec![root];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
-            std::os::unix::fs::lchown(entry.path(), Some(uid), Some(gid))?;
-        }
+/// That this host has the programs of a cluster's version: a missing one is told before hours of
+/// unpacking.
+async fn equipped<S>(host: &Host<S>, major: u32) -> Result<(), Fault> {
+    for program in ["postgres", "pg_controldata"] {
+        host.server(program, major).await?;
     }
     Ok(())
+}
+
+/// Whether the cluster in `data` is the manifest's; a finding when it is not.
+async fn is_of<S>(
+    host: &Host<S>,
+    data: &Path,
+    user: Option<User>,
+    system: &str,
+    major: u32,
+    seen: &mut Seen,
+) -> Result<bool, Fault> {
+    let tool = host.server("pg_controldata", major).await?;
+    let mut command = unprivileged(&tool.path, user);
+    command.arg(data).current_dir("/").env("LC_ALL", "C");
+    let said = program::output(command).await?;
+    let found = said.lines().find_map(|line| line.strip_prefix("Database system identifier:"));
+    let found = found.unwrap_or_default().trim();
+    if found != system {
+        seen.find("", "", format!("it is of cluster {found}, and the manifest of {system}"));
+    }
+    Ok(found == system)
 }
 
 /// Every table with rows of its own, the system's included.

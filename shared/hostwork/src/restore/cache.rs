@@ -1,5 +1,7 @@
 //! The cache's files, under a scratch server or in their folder.
 
+mod place;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -14,6 +16,7 @@ use lifeboat_core::{Fault, backup::Manifest};
 use lifeboat_runtime::clock;
 use rustix::process::Signal;
 
+pub(super) use self::place::place;
 use super::{Seen, find, server::Folder};
 use crate::{
     Host, artifact,
@@ -52,54 +55,6 @@ pub(super) async fn scratch<S: ObjectStore>(
     Ok(seen)
 }
 
-/// Puts the snapshot into Redis's folder, for a Redis that is stopped and has none.
-pub(super) async fn place<S: ObjectStore>(
-    host: &Host<S>,
-    manifest: &Manifest,
-) -> Result<Seen, Fault> {
-    let site = host.plan.sites.get(&host.site);
-    let address = site.and_then(|site| site.health.redis.clone()).unwrap_or_default();
-    if Redis::connect(&address).await.is_ok() {
-        return Err(Fault::refused(format!(
-            "Redis runs at {address} and would overwrite the file when it stops: stop it first"
-        )));
-    }
-    // "Redis 7.0.15 at 127.0.0.1:6379, /var/lib/redis/dump.rdb"
-    let path = manifest.source.rsplit_once(", ").map(|(_, path)| PathBuf::from(path));
-    let path = path.filter(|path| path.is_absolute()).ok_or_else(|| {
-        Fault::invalid("the manifest does not say where the snapshot belongs".to_owned())
-    })?;
-    if path.exists() {
-        return Err(Fault::refused(format!(
-            "{} is there already: move it aside first",
-            path.display()
-        )));
-    }
-    let mut seen = Seen::default();
-    let beside = path.with_extension("rdb.lifeboat");
-    let whole = snapshot(host, manifest, &beside, &mut seen).await;
-    let failed = |error| Fault::needs_human(format!("write {}: {error}", path.display()));
-    if matches!(whole, Ok(Some(_))) {
-        if let Some(folder) = path.parent() {
-            use std::os::unix::fs::{MetadataExt, chown};
-            let owner = fs::metadata(folder).map_err(failed)?;
-            chown(&beside, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
-        }
-        fs::rename(&beside, &path).map_err(failed)?;
-        seen.facts.push(format!("{} is in place: start Redis", path.display()));
-        if manifest.artifacts.iter().any(|artifact| artifact.name.ends_with(AOF)) {
-            seen.facts.push(
-                "Redis loads its append-only file first when it is on: start it with appendonly no, \
-                 and switch it on with CONFIG SET when it has loaded"
-                    .to_owned(),
-            );
-        }
-    } else {
-        drop(fs::remove_file(&beside));
-    }
-    whole.map(|_| seen)
-}
-
 /// Writes the snapshot to a file and reads it; how many of its keys expire, unless it is damaged.
 async fn snapshot<S: ObjectStore>(
     host: &Host<S>,
@@ -133,15 +88,15 @@ async fn snapshot<S: ObjectStore>(
     Ok(seen.findings.is_empty().then_some(report.details.keys_expiring.unwrap_or_default()))
 }
 
-/// The append-only file under a server of its own.
-async fn aof<S: ObjectStore>(
+/// Unpacks the append-only files and gives their paths; none, with a finding, when they are damaged.
+async fn unpacked<S: ObjectStore>(
     host: &Host<S>,
     manifest: &Manifest,
+    folder: &Path,
     seen: &mut Seen,
-) -> Result<(), Fault> {
-    let folder = Folder::new(&host.scratch)?;
+) -> Result<Option<Vec<PathBuf>>, Fault> {
     let aof = find(manifest, AOF)?;
-    let into = folder.path().to_owned();
+    let into = folder.to_owned();
     let at = (&manifest.app, manifest.kind, &manifest.id);
     let used = artifact::with(&host.store, at, aof, move |from| {
         let options = UnpackOptions { keep_owners: false, ..UnpackOptions::default() };
@@ -154,16 +109,25 @@ async fn aof<S: ObjectStore>(
         Some(Ok(Ok(_))) if whole => {}
         Some(Ok(Err(message))) if whole => {
             seen.find(&aof.name, "", message);
-            return Ok(());
+            return Ok(None);
         }
-        _ => return Ok(()),
+        _ => return Ok(None),
     }
-    let found = blocking({
-        let root = folder.path().to_owned();
-        move || files_below(&root)
-    })
-    .await?
-    .map_err(|error| Fault::needs_human(format!("look at the scratch folder: {error}")))?;
+    let root = folder.to_owned();
+    let found = blocking(move || files_below(&root)).await?;
+    let found = found
+        .map_err(|error| Fault::needs_human(format!("look at the scratch folder: {error}")))?;
+    Ok(Some(found))
+}
+
+/// The append-only file under a server of its own.
+async fn aof<S: ObjectStore>(
+    host: &Host<S>,
+    manifest: &Manifest,
+    seen: &mut Seen,
+) -> Result<(), Fault> {
+    let folder = Folder::new(&host.scratch)?;
+    let Some(found) = unpacked(host, manifest, folder.path(), seen).await? else { return Ok(()) };
     let data = folder.path().join("appendonlydir");
     fs::create_dir(&data).map_err(|e| Fault::needs_human(format!("{}: {e}", data.display())))?;
     own(&folder, &data)?;

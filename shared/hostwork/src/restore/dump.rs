@@ -1,6 +1,11 @@
 //! A dump into a scratch server, and what is then in it.
 
-use std::{collections::BTreeMap, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    process::Stdio,
+    time::Duration,
+};
 
 use lifeboat_core::{
     Fault,
@@ -9,10 +14,13 @@ use lifeboat_core::{
 };
 use lifeboat_postgres::{Session, SqlError};
 
-use super::{Seen, carry, find, server::Server};
+use rustix::process::Signal;
+
+use super::{Seen, find, past_a_closed_pipe, server::Server};
 use crate::{
     Host, artifact,
     database::{self, DUMP, QUICK, ask, text},
+    download::blocking,
     program::{self, major},
     store::ObjectStore,
 };
@@ -37,14 +45,13 @@ pub(super) async fn scratch<S: ObjectStore>(
 ) -> Result<Seen, Fault> {
     let mut seen = Seen::default();
     let dump = find(manifest, DUMP)?;
-    let server = Server::fresh(&host.scratch, server_major(manifest)?);
-    let mut server = server.await?;
+    let mut server = Server::fresh(host, server_major(manifest)?).await?;
     let session = server.session("postgres", (host.clock)()).await?;
     let create = format!("CREATE DATABASE {DATABASE} TEMPLATE template0");
     ask(&session, "make the scratch database", &create, QUICK).await?;
     drop(session);
 
-    let tool = program::postgresql("pg_restore", server_major(manifest)?).await?;
+    let tool = host.client("pg_restore", server_major(manifest)?).await?;
     let target = server.target(DATABASE)?;
     let mut command = server.command(&tool.path);
     command.args(["--no-owner", "--no-acl", "--no-subscriptions", "--no-password"]);
@@ -84,7 +91,7 @@ pub(super) async fn place<S: ObjectStore>(
         )));
     }
     let mut seen = Seen::default();
-    let tool = program::postgresql("pg_restore", server_major(manifest)?).await?;
+    let tool = host.client("pg_restore", server_major(manifest)?).await?;
     let password = database::PasswordFile::new(target.password)?;
     let mut command = tokio::process::Command::new(&tool.path);
     command
@@ -97,7 +104,13 @@ pub(super) async fn place<S: ObjectStore>(
     Ok(seen)
 }
 
-/// Streams the dump into `pg_restore`.
+/// The end of a dump that is held back until all of it is known to be whole. `pg_restore` needs the
+/// last byte of a dump (the end of its last table's data, or of its table of contents), and comes to
+/// its commit only behind it.
+const HELD: usize = 64 << 10;
+
+/// Streams the dump into `pg_restore`, which gets the end only of a dump that is whole: what is
+/// damaged is never committed, wherever the damage is.
 async fn load<S: ObjectStore>(
     host: &Host<S>,
     manifest: &Manifest,
@@ -112,19 +125,45 @@ async fn load<S: ObjectStore>(
         &host.store,
         (&manifest.app, manifest.kind, &manifest.id),
         dump,
-        move |from| carry(from, &mut input),
+        move |from| Ok((carry_but_the_end(from, &mut input)?, input)),
     )
     .await?;
     seen.findings.extend(used.findings);
-    let ended = restoring.end().await?;
+    let carried = used
+        .value
+        .transpose()
+        .map_err(|error| Fault::needs_human(format!("hand the dump to pg_restore: {error}")))?;
     // Bytes that are known to be wrong explain whatever the program says of them.
-    if !seen.findings.is_empty() || used.value.is_none() {
+    let Some((end, mut input)) = carried.filter(|_| seen.findings.is_empty()) else {
+        // Ended before its input is closed: an end of its input is none that it should think about.
+        restoring.end_now(Signal::KILL);
         return Ok(());
-    }
+    };
+    let handed = blocking(move || past_a_closed_pipe(input.write_all(&end))).await?;
+    handed.map_err(|error| Fault::needs_human(format!("hand the dump's end on: {error}")))?;
+    let ended = restoring.end().await?;
     if !ended.success {
         judge(&ended, &dump.name, seen)?;
     }
     Ok(())
+}
+
+/// Copies all but the last [`HELD`] bytes, and gives those.
+fn carry_but_the_end(from: &mut (dyn Read + Send), into: &mut impl Write) -> io::Result<Vec<u8>> {
+    let mut held = Vec::with_capacity(2 * HELD);
+    let mut buffer = vec![0; HELD];
+    loop {
+        let len = match from.read(&mut buffer) {
+            Ok(0) => return Ok(held),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        held.extend_from_slice(buffer.get(..len).unwrap_or_default());
+        let passed = held.len().saturating_sub(HELD);
+        past_a_closed_pipe(into.write_all(held.get(..passed).unwrap_or_default()))?;
+        held.drain(..passed);
+    }
 }
 
 /// What the server says of objects that the scratch host lacks and the dump refers to: it says
@@ -266,6 +305,17 @@ fn answered(error: SqlError, name: &str) -> Result<String, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_is_held_back_and_nothing_is_lost() {
+        for len in [0, 1, HELD - 1, HELD, HELD + 1, 5 * HELD + 77] {
+            let whole: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
+            let mut passed = Vec::new();
+            let held = carry_but_the_end(&mut &whole[..], &mut passed).unwrap();
+            assert_eq!(held.len(), len.min(HELD), "{len}");
+            assert_eq!([passed, held].concat(), whole, "{len}");
+        }
+    }
 
     #[test]
     fn only_what_the_server_says_of_the_data_is_a_finding() {

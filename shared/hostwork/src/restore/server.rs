@@ -17,7 +17,10 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::program::{self, Running, Tool, User, unprivileged};
+use crate::{
+    Host,
+    program::{self, Running, Tool, User, unprivileged},
+};
 
 /// The superuser of scratch servers.
 pub(super) const SUPERUSER: &str = "lifeboat_scratch";
@@ -56,13 +59,17 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes it below `scratch`.
     pub(super) fn new(scratch: &Path) -> Result<Self, Fault> {
+        Self::of(scratch, program::server_user())
+    }
+
+    /// The same for somebody else.
+    pub(super) fn of(scratch: &Path, user: Option<User>) -> Result<Self, Fault> {
         let failed =
             |error| Fault::needs_human(format!("make a folder in {}: {error}", scratch.display()));
         let folder = tempfile::Builder::new()
             .prefix("lifeboat-scratch-")
             .tempdir_in(scratch)
             .map_err(failed)?;
-        let user = program::server_user();
         let made = Self { folder, user };
         made.own(made.path()).map_err(failed)?;
         Ok(made)
@@ -103,9 +110,11 @@ pub(super) struct Server {
 
 impl Server {
     /// Makes a cluster and starts its server, at least of version `major`.
-    pub(super) async fn fresh(scratch: &Path, major: u32) -> Result<Self, Fault> {
-        let folder = Folder::new(scratch)?;
-        let initdb = program::postgresql("initdb", major).await?;
+    pub(super) async fn fresh<S>(host: &Host<S>, major: u32) -> Result<Self, Fault> {
+        let folder = Folder::new(&host.scratch)?;
+        let initdb = host.client("initdb", major).await?;
+        // Both are of one package, whichever version it has.
+        let tool = host.server("postgres", initdb.major).await?;
         let data = folder.path().join("data");
         let mut command = folder.command(&initdb.path);
         command
@@ -119,12 +128,16 @@ impl Server {
             .arg(format!("--username={SUPERUSER}"))
             .arg(format!("--pgdata={}", data.display()));
         program::output(command).await?;
-        Self::start(folder, &data, major).await
+        Self::start(folder, &data, tool, &[])
     }
 
-    /// Starts the server of the cluster in `data` with our settings instead of its own.
-    pub(super) async fn start(folder: Folder, data: &Path, major: u32) -> Result<Self, Fault> {
-        let tool = program::postgresql("postgres", major).await?;
+    /// Starts the server of the cluster in `data` with our settings, and these, instead of its own.
+    pub(super) fn start(
+        folder: Folder,
+        data: &Path,
+        tool: Tool,
+        settings: &[String],
+    ) -> Result<Self, Fault> {
         // A socket's path ends at 107 bytes (unix(7)), so it is not below a deep scratch folder.
         let sockets = Folder::new(&std::env::temp_dir())?;
         let socket = sockets.path().to_owned();
@@ -140,7 +153,7 @@ impl Server {
         command.arg("-D").arg(data);
         command.args(["-c", &format!("config_file={}", config.display())]);
         command.args(["-c", &format!("hba_file={}", hba.display())]);
-        for setting in SETTINGS.lines() {
+        for setting in SETTINGS.lines().chain(settings.iter().map(String::as_str)) {
             command.args(["-c", setting]);
         }
         command.args(["-c", &format!("unix_socket_directories={}", socket.display())]);
@@ -206,7 +219,33 @@ impl Drop for Server {
     }
 }
 
+/// Why a server ended, by its log: its last severe words, or its last ones. That it does not let
+/// anybody in yet is none of it.
 fn last_lines(lines: &[String]) -> String {
-    let last: Vec<&str> = lines.iter().rev().take(4).map(String::as_str).collect();
+    let is_severe = |line: &&String| {
+        ["FATAL:", "PANIC:", "ERROR:"].iter().any(|word| line.contains(word))
+            && !line.contains("the database system is")
+    };
+    let severe: Vec<&String> = lines.iter().filter(is_severe).collect();
+    let told = if severe.is_empty() { lines.iter().collect() } else { severe };
+    let last: Vec<&str> = told.iter().rev().take(4).map(|line| line.as_str()).collect();
     last.into_iter().rev().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_a_servers_end_is_told_and_not_what_follows_from_it() {
+        let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>();
+        let log = [
+            "FATAL:  the database system is starting up",
+            "FATAL:  could not restore file \"0001\" from archive: child process exited with exit code 200",
+            "LOG:  startup process (PID 7) exited with exit code 1",
+            "LOG:  database system is shut down",
+        ];
+        assert_eq!(last_lines(&lines(&log)), log[1]);
+        assert_eq!(last_lines(&lines(&log[2..])), log[2..].join("; "));
+    }
 }

@@ -32,7 +32,7 @@ async fn a_base_backup_is_taken_and_recovers_in_scratch() {
         server.sql("queue", "SELECT system_identifier FROM pg_control_system()")
     );
 
-    let result = restore(&host, Kind::DatabaseBase, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::DatabaseBase, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
     let facts = result.facts.join("\n");
     assert!(facts.contains("database queue") && facts.contains("recovered cluster"), "{facts}");
@@ -42,4 +42,18 @@ async fn a_base_backup_is_taken_and_recovers_in_scratch() {
     let refused = backup(&host, Kind::DatabaseBase, &child).await.unwrap_err();
     assert_eq!(refused.name, ErrorName::Refused);
     assert!(refused.message.contains("makes no incremental backups"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_server_with_tablespaces_of_its_own_is_refused_with_what_to_do() {
+    let server = Server::start_of(None, &["allow_in_place_tablespaces=on"]);
+    server.sql("queue", "CREATE TABLESPACE fast LOCATION ''");
+    let mut plan = plan(server.port);
+    plan.database.engine = Engine::Postgres;
+    let scratch = scratch();
+    let (host, _stopper) = host(plan, scratch.path());
+    let refused = backup(&host, Kind::DatabaseBase, &noon()).await.unwrap_err();
+    assert_eq!(refused.name, ErrorName::Refused);
+    assert!(refused.message.contains("move their tables to pg_default"), "{refused}");
+    assert!(host.store.keys().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -26,17 +26,27 @@ impl Redis {
     fn start(arguments: &[&str]) -> Self {
         let folder = scratch();
         let port = TcpListener::bind((ADDRESS, 0)).unwrap().local_addr().unwrap().port();
-        let process = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "redis-server", "--bind", ADDRESS, "--save", ""])
-            .args(["--port", &port.to_string(), "--loglevel", "warning", "--dir"])
-            .arg(folder.path())
-            .args(arguments)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = Self::process(folder.path(), port, arguments);
         let redis = Self { process, port, folder };
         while redis.ask(&["PING"]) != "PONG" {}
         redis
+    }
+
+    /// Starts it again, on the files that are in its folder.
+    fn run(&mut self, arguments: &[&str]) {
+        self.process = Self::process(self.folder.path(), self.port, arguments);
+        while self.ask(&["PING"]) != "PONG" {}
+    }
+
+    fn process(folder: &Path, port: u16, arguments: &[&str]) -> Child {
+        Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "redis-server", "--bind", ADDRESS, "--save", ""])
+            .args(["--port", &port.to_string(), "--loglevel", "warning", "--dir"])
+            .arg(folder)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     fn ask(&self, words: &[&str]) -> String {
@@ -97,19 +107,19 @@ async fn a_snapshot_of_now_is_taken_and_a_server_loads_it() {
     assert_eq!(config["appendonly"], "no");
     assert!(!config.to_string().contains("hunter2"));
 
-    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
 
     // In place: not while it runs, not over a file.
-    let running = restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap_err();
+    let running = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap_err();
     assert_eq!(running.name, ErrorName::Refused);
     redis.ask(&["SHUTDOWN", "NOSAVE"]);
-    let there = restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap_err();
+    let there = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap_err();
     assert_eq!(there.name, ErrorName::Refused);
     let file = redis.folder.path().join("dump.rdb");
     let before = fs::read(&file).unwrap();
     fs::remove_file(&file).unwrap();
-    restore(&host, Kind::Cache, &noon(), Target::Place).await.unwrap();
+    restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap();
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -124,10 +134,51 @@ async fn an_append_only_file_is_taken_as_it_stands_and_rewriting_goes_on() {
     let left: Vec<PathBuf> =
         fs::read_dir(redis.folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(!left.iter().any(|path| path.to_str().unwrap().contains("lifeboat")), "{left:?}");
-    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
     let facts = result.facts.join("\n");
     assert!(facts.contains("loaded the append-only file: 1051 keys"), "{facts}");
+}
+
+#[tokio::test]
+async fn append_only_files_are_put_into_place_and_a_redis_goes_on_from_them() {
+    let mut redis = Redis::start(&["--appendonly", "yes"]);
+    redis.fill();
+    // A second file of increments behind a rewritten base.
+    redis.ask(&["BGREWRITEAOF"]);
+    while !redis.ask(&["INFO", "persistence"]).contains("aof_rewrite_in_progress:0") {}
+    redis.ask(&["SET", "after", "the rewrite"]);
+    let host = redis.host();
+    backup(&host, Kind::Cache, &noon()).await.unwrap();
+    redis.ask(&["SHUTDOWN", "NOSAVE"]);
+    drop(redis.process.wait());
+    let folder = redis.folder.path().to_owned();
+    let (rdb, appended) = (folder.join("dump.rdb"), folder.join("appendonlydir"));
+    fs::remove_file(&rdb).unwrap();
+    let there = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap_err();
+    assert!(there.message.contains("appendonlydir is there already"), "{there}");
+    assert!(!rdb.exists());
+    fs::remove_dir_all(&appended).unwrap();
+
+    // Damage of either leaves neither.
+    for name in ["appendonly.tar.zst", "dump.rdb.zst", "redis-config.json.zst"] {
+        let key = format!("artifacts/queue/cache/20261124T120000Z-full/{name}");
+        let whole = host.store.object(&key).unwrap();
+        let mut flipped = whole.to_vec();
+        *flipped.last_mut().unwrap() ^= 1;
+        host.store.set(&key, flipped.into());
+        let result = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap();
+        assert_eq!((result.outcome, result.findings[0].file.as_str()), (Outcome::Damaged, name));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "{name}");
+        host.store.set(&key, whole);
+    }
+    let result = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    assert!(rdb.exists());
+    redis.run(&["--appendonly", "yes"]);
+    assert_eq!(redis.ask(&["GET", "after"]), "the rewrite");
+    assert_eq!(redis.ask(&["GET", "ticket:7"]), "7");
+    assert_eq!(redis.ask(&["-n", "3", "DBSIZE"]), "50");
 }
 
 #[tokio::test]

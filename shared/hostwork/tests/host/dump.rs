@@ -1,7 +1,10 @@
 //! Dumps of a real server, and their restore.
 
+use bytes::Bytes;
+
 use crate::support::{Server, host, noon, plan, scratch};
 use lifeboat_core::{
+    ErrorName,
     backup::{Kind, Outcome},
     contract::restore_backup::Target,
     plan_file::{Backup, SqlCheck},
@@ -47,7 +50,7 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
     assert_eq!(backup(&host, Kind::DatabaseDump, &noon()).await.unwrap(), manifest);
     assert_eq!(host.store.keys().len(), 2);
 
-    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!(result.findings, []);
     assert_eq!(result.outcome, Outcome::Sound);
     let facts = result.facts.join("\n");
@@ -64,8 +67,58 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
             check("writes", "DELETE FROM tickets RETURNING true"),
         ];
     }
-    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch, None).await.unwrap();
     let places: Vec<&str> = result.findings.iter().map(|f| f.place.as_str()).collect();
     assert_eq!(places, ["check nobody waits", "check no such table", "check writes"]);
     assert_eq!(result.outcome, Outcome::Damaged);
+}
+
+const DUMP: &str = "artifacts/queue/database-dump/20261124T120000Z-full/database.dump.zst";
+
+#[tokio::test]
+async fn in_place_a_dump_is_committed_only_when_every_byte_of_it_is_right() {
+    let server = Server::start();
+    server.sql("queue", TABLES);
+    let scratch = scratch();
+    let (mut host, _stopper) = host(plan(server.port), scratch.path());
+    backup(&host, Kind::DatabaseDump, &noon()).await.unwrap();
+    let there = restore(&host, Kind::DatabaseDump, &noon(), Target::Place, None).await;
+    let there = there.unwrap_err();
+    assert_eq!(there.name, ErrorName::Refused);
+    assert!(there.message.contains("has 3 tables") && there.message.contains("RENAME"), "{there}");
+
+    server.sql("postgres", "CREATE DATABASE fresh");
+    host.plan.database.name = "fresh".to_owned();
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    let whole = host.store.object(DUMP).unwrap();
+    // Rows that are others than those dumped, in a stream that decompresses and restores: nothing but
+    // the checksum of the whole tells.
+    let mut forged = zstd::decode_all(&*whole).unwrap();
+    let row = b"\tc4ca4238a0b923820dcc509a6f75849b";
+    let at = forged.windows(row.len()).position(|bytes| bytes == row).unwrap();
+    forged[at + 1] = b'X';
+    let forged = zstd::encode_all(&*forged, 3).unwrap();
+    let mut flipped = whole.to_vec();
+    flipped[whole.len() / 2] ^= 1;
+    let mut last = whole.to_vec();
+    *last.last_mut().unwrap() ^= 1;
+    let cut = whole.slice(..whole.len() - 5);
+    for damaged in [forged.into(), flipped.into(), last.into(), cut] {
+        let damaged: Bytes = damaged;
+        host.store.set(DUMP, damaged);
+        let result =
+            restore(&host, Kind::DatabaseDump, &noon(), Target::Place, None).await.unwrap();
+        assert_eq!(result.outcome, Outcome::Damaged);
+        assert!(result.findings.iter().all(|f| f.file == "database.dump.zst"), "{result:?}");
+        assert_eq!(server.sql("fresh", tables), "0");
+    }
+    host.store.set(DUMP, whole);
+    let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Place, None).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    assert_eq!(server.sql("fresh", "SELECT count(*) FROM tickets"), "20000");
+
+    let to = Some("2026-11-24T12:00:00Z".parse().unwrap());
+    let fault = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch, to).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidInput);
+    assert!(fault.message.contains("only database-base can"), "{fault}");
 }

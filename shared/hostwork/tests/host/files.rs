@@ -57,12 +57,12 @@ async fn files_are_taken_and_unpacked_in_scratch_and_in_place() {
     let manifest = backup(&host, Kind::Config, &noon()).await.unwrap();
     assert_eq!(manifest.entries, Some(4), "etc, app.toml, link, noise");
 
-    let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 
     fs::remove_file(root.path().join("etc/app.toml")).unwrap();
-    restore(&host, Kind::Config, &noon(), Target::Place).await.unwrap();
+    restore(&host, Kind::Config, &noon(), Target::Place, None).await.unwrap();
     let back = root.path().join("etc/app.toml");
     assert_eq!(fs::read_to_string(&back).unwrap(), "port = 8080\n");
     assert_eq!(fs::metadata(&back).unwrap().permissions().mode() & 0o777, 0o640);
@@ -100,7 +100,7 @@ async fn an_archive_of_other_paths_is_not_put_into_place() {
     if let Some(files) = host.plan.backup.as_mut().unwrap().files.get_mut(&Kind::Config) {
         files.paths = vec![root.path().join("etc/app.toml").to_str().unwrap().to_owned()];
     }
-    let refused = restore(&host, Kind::Config, &noon(), Target::Place).await.unwrap_err();
+    let refused = restore(&host, Kind::Config, &noon(), Target::Place, None).await.unwrap_err();
     assert_eq!(refused.name, ErrorName::Refused);
     assert!(refused.message.contains("outside the plan's"), "{refused}");
 }
@@ -116,19 +116,19 @@ async fn damage_is_found_and_a_failing_bucket_is_not_damage() {
         let mut flipped = whole.to_vec();
         flipped[at] ^= 1;
         host.store.set(ARTIFACT, Bytes::from(flipped));
-        let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+        let result = restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap();
         assert_eq!(result.outcome, Outcome::Damaged, "byte {at}");
         assert!(result.findings.iter().all(|f| f.file == "a/files.tar.zst"), "{result:?}");
     }
     host.store.set(ARTIFACT, whole.slice(..whole.len() / 2));
-    let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!(result.outcome, Outcome::Damaged, "cut");
     host.store.remove(ARTIFACT);
-    let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!(result.findings[0].message, "the object is missing");
     host.store.set(ARTIFACT, whole);
     host.store.fail(1, Failure::Before);
-    restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap_err();
+    restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap_err();
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 }
 
@@ -164,7 +164,8 @@ async fn a_run_that_fails_at_any_call_leaves_no_backup_and_the_next_one_is_whole
             assert_eq!(manifest.artifacts.len(), 1);
             // Every second one, because reading takes as long as writing.
             if at % 2 == 0 {
-                let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+                let result =
+                    restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap();
                 assert_eq!(result.outcome, Outcome::Sound, "call {at} {failure:?}");
             }
         }
@@ -225,7 +226,7 @@ async fn the_name_reaches_the_program_as_one_word() {
     let stored = host.store.object(key).unwrap();
     assert_eq!(zstd::decode_all(&*stored).unwrap(), b"queue-api:1.4");
     // What it wrote is no image, and a restore test says so.
-    let result = restore(&host, Kind::Images, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Images, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!(result.outcome, Outcome::Damaged);
 }
 
@@ -254,4 +255,95 @@ async fn a_signal_ends_the_work_and_leaves_nothing() {
     let (taken, ()) = tokio::join!(taking, stop);
     assert!(taken.unwrap_err().message.contains("stopped"));
     assert_eq!((host.store.keys().len(), host.store.open_uploads()), (0, 0));
+}
+
+/// Writes what `docker save` writes: a layer, its configuration and the manifest, as a tar.
+fn write_image(folder: &Path) {
+    fs::create_dir(folder.join("layer")).unwrap();
+    fs::write(folder.join("layer/app"), "the app\n").unwrap();
+    tar(folder, &["-cf", "layer.tar", "layer"]);
+    let digest = sha256(&folder.join("layer.tar"));
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
+    });
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let config = format!("{}.json", sha256(&folder.join("config.json")));
+    fs::rename(folder.join("config.json"), folder.join(&config)).unwrap();
+    let manifest = serde_json::json!([
+        {"Config": config, "RepoTags": ["queue-api:1.4"], "Layers": ["layer.tar"]}
+    ]);
+    fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+    tar(folder, &["-cf", "image.tar", &config, "layer.tar", "manifest.json"]);
+}
+
+fn tar(folder: &Path, arguments: &[&str]) {
+    let mut tar = std::process::Command::new("tar");
+    assert!(tar.args(arguments).current_dir(folder).status().unwrap().success());
+}
+
+fn sha256(file: &Path) -> String {
+    let output = std::process::Command::new("sha256sum").arg(file).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()[..64].to_owned()
+}
+
+#[tokio::test]
+async fn an_image_is_handed_whole_to_the_program_that_loads_it() {
+    let (folder, scratch) = (scratch(), scratch());
+    write_image(folder.path());
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let loading = |script: &str| -> Vec<String> {
+        ["sh", "-c", script, "load", &path("loaded")].map(str::to_owned).into()
+    };
+    let mut plan = plan(1);
+    plan.backup = Some(Backup {
+        images: Some(Images {
+            names: vec!["queue-api:1.4".to_owned()],
+            save: vec!["cat".to_owned(), path("image.tar")],
+            load: loading("cat > \"$1\""),
+        }),
+        ..Backup::default()
+    });
+    let (mut host, _stopper) = host(plan, scratch.path());
+    backup(&host, Kind::Images, &noon()).await.unwrap();
+    // Damaged, it never comes to the program.
+    let key = "artifacts/queue/images/20261124T120000Z-full/queue-api_1.4.tar.zst";
+    let whole = host.store.object(key).unwrap();
+    let mut flipped = whole.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    host.store.set(key, Bytes::from(flipped));
+    let result = restore(&host, Kind::Images, &noon(), Target::Place, None).await.unwrap();
+    assert_eq!(result.outcome, Outcome::Damaged);
+    assert!(!folder.path().join("loaded").exists());
+    host.store.set(key, whole);
+    let result = restore(&host, Kind::Images, &noon(), Target::Place, None).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    assert!(result.facts.iter().any(|fact| fact.contains("is loaded")), "{:?}", result.facts);
+    let (loaded, saved) = (fs::read(path("loaded")).unwrap(), fs::read(path("image.tar")).unwrap());
+    assert!(loaded == saved);
+    // A program that fails says so, and nothing is said of the backup.
+    let images = host.plan.backup.as_mut().unwrap().images.as_mut().unwrap();
+    images.load = loading("cat > /dev/null; echo 'no space' >&2; exit 1");
+    let fault = restore(&host, Kind::Images, &noon(), Target::Place, None).await.unwrap_err();
+    assert!(fault.message.contains("no space"), "{fault}");
+}
+
+#[tokio::test]
+async fn damaged_files_are_not_put_into_place() {
+    let (root, scratch) = (scratch(), scratch());
+    write_files(root.path(), 1 << 20);
+    let (host, _stopper) = with_files(root.path(), scratch.path());
+    backup(&host, Kind::Config, &noon()).await.unwrap();
+    fs::remove_file(root.path().join("etc/app.toml")).unwrap();
+    let whole = host.store.object(ARTIFACT).unwrap();
+    // In the middle, and in the checksum at the end: what is before it was unpacked by then.
+    for at in [whole.len() / 2, whole.len() - 1] {
+        let mut flipped = whole.to_vec();
+        flipped[at] ^= 1;
+        host.store.set(ARTIFACT, Bytes::from(flipped));
+        let result = restore(&host, Kind::Config, &noon(), Target::Place, None).await.unwrap();
+        assert_eq!(result.outcome, Outcome::Damaged, "byte {at}");
+        assert!(!root.path().join("etc/app.toml").exists(), "byte {at}");
+    }
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
 }

@@ -5,5 +5,7 @@ mod base;
 mod cache;
 mod dump;
 mod files;
+mod incremental;
+mod recover;
 mod support;
 mod wal;

@@ -1,9 +1,9 @@
 //! A real PostgreSQL server and a host of a plan, for tests.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::TcpListener,
-    os::unix::fs::chown,
+    os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -18,6 +18,18 @@ use lifeboat_runtime::clock;
 pub(crate) const ADDRESS: &str = "127.0.93.1";
 /// With what a password file has to escape.
 pub(crate) const PASSWORD: &str = r"a:pass\word";
+
+/// PostgreSQL 18, which `lab/setup.sh` puts there.
+pub(crate) fn postgres_18() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let programs = root.canonicalize().unwrap().join("target/tools/postgresql-18/bin");
+    assert!(
+        programs.join("postgres").exists(),
+        "run lab/setup.sh: {} lacks it",
+        programs.display()
+    );
+    programs
+}
 
 /// A server program: the newest of Debian's, or PATH's.
 pub(crate) fn program(name: &str) -> PathBuf {
@@ -38,12 +50,13 @@ fn is_root() -> bool {
 }
 
 /// A command that dies with the test and is not root's.
-fn command(name: &str) -> Command {
+fn command(program: &Path, user: u32) -> Command {
     let mut command = Command::new("setpriv");
     if is_root() {
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        let user = [format!("--reuid={user}"), format!("--regid={user}")];
+        command.args(user).arg("--clear-groups");
     }
-    command.args(["--pdeathsig", "KILL"]).arg(program(name)).current_dir("/");
+    command.args(["--pdeathsig", "KILL"]).arg(program).current_dir("/");
     command
 }
 
@@ -56,11 +69,17 @@ pub(crate) fn run(command: &mut Command) {
 pub(crate) struct Server {
     process: Child,
     pub(crate) port: u16,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_of(None, &[])
+    }
+
+    /// A server of these programs instead of the system's, with settings of its own.
+    pub(crate) fn start_of(programs: Option<&Path>, settings: &[&str]) -> Self {
+        let program = |name: &str| programs.map_or_else(|| program(name), |dir| dir.join(name));
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let password = folder.path().join("password");
@@ -69,25 +88,37 @@ impl Server {
             chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
             chown(&password, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        run(command("initdb")
+        run(command(&program("initdb"), NOBODY)
             .args(["--no-sync", "--username=lifeboat", "--auth=scram-sha-256", "--encoding=UTF8"])
             .arg(format!("--pwfile={}", password.display()))
             .arg(format!("--pgdata={}", data.display())));
         let hba = data.join("pg_hba.conf");
         let rules = fs::read_to_string(&hba).unwrap();
         fs::write(&hba, rules + "\nhost replication all 127.0.0.0/8 scram-sha-256\n").unwrap();
+        let mut server = Self::on(&data, &program("postgres"), settings);
+        server._folder = Some(folder);
+        server.sql("postgres", "CREATE DATABASE queue");
+        server
+    }
+
+    /// A server on a cluster that is there, as the user whom it belongs to.
+    pub(crate) fn on(data: &Path, postgres: &Path, settings: &[&str]) -> Self {
         let port = TcpListener::bind((ADDRESS, 0)).unwrap().local_addr().unwrap().port();
-        let process = command("postgres")
+        let log = data.with_extension("log");
+        let process = command(postgres, fs::metadata(data).unwrap().uid())
             .arg("-D")
-            .arg(&data)
+            .arg(data)
             .args(["-c", &format!("listen_addresses={ADDRESS}"), "-c", &format!("port={port}")])
             .args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "wal_level=replica"])
-            .stderr(Stdio::null())
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        let server = Self { process, port, _folder: folder };
-        while !server.psql("postgres").arg("-c").arg("SELECT 1").status().unwrap().success() {}
-        server.sql("postgres", "CREATE DATABASE queue");
+        let mut server = Self { process, port, _folder: None };
+        while !server.psql("postgres").arg("-c").arg("SELECT 1").status().unwrap().success() {
+            let ended = server.process.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", fs::read_to_string(&log).unwrap());
+        }
         server
     }
 
@@ -145,6 +176,9 @@ pub(crate) fn host(plan: AppPlan, scratch: &Path) -> (Host<MemoryStore>, Stopper
         region: "us-east-1".parse().unwrap(),
         password: Some(Secret::new(PASSWORD)),
         scratch: scratch.to_owned(),
+        programs: None,
+        // No server of a test that does not set it recovers with archived WAL.
+        fetch_wal: vec!["false".to_owned()],
         clock: clock::now,
         stop,
     };
