@@ -59,7 +59,9 @@ pub(crate) enum Command {
     /// in gzip, zstd or lz4. Exits with 0 when it is sound, 1 when it is damaged, 2 when it could not
     /// be told.
     ///
-    /// Example: lifeboat verify /var/backups/db/daily/full_backup_20260101.dump
+    /// Examples: lifeboat verify /var/backups/db/daily/full_backup_20260101.dump
+    ///           lifeboat verify s3://BUCKET/manifests/queue/config/20261124T120000Z-full.json
+    #[command(verbatim_doc_comment)]
     Verify(VerifyArgs),
     /// Keep a site's write permit up to date on a host; run it as a service beside the app.
     ///

@@ -32,11 +32,12 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> Result<(), Failure> 
     }
     let name = args.artifact.clone();
     let path = name.clone();
+    let known = is_known(&options);
     // Reading and inflating block; the runtime's thread is for waiting.
     let report = tokio::task::spawn_blocking(move || on_disk(Path::new(&path), &options))
         .await
         .map_err(|error| unknown(&name, &error))??;
-    let told = tell(&name, &report, args.format);
+    let told = tell(&name, &report, known);
     if as_json {
         say_json(&told.json(&report));
     } else {
@@ -82,17 +83,23 @@ struct Told {
     why: Option<String>,
 }
 
-fn tell(name: &str, report: &Report, expected: Option<Format>) -> Told {
+/// Whether it is known what the artifact must be, by its format or by its checksum. Only then is it
+/// sound without being of a format that can be read.
+const fn is_known(options: &Options) -> bool {
+    options.expected.is_some() || options.expected_sha256.is_some()
+}
+
+fn tell(name: &str, report: &Report, is_known: bool) -> Told {
     let (verdict, why) = if !report.is_sound() {
         let what = match report.findings_total {
             1 => "1 finding".to_owned(),
             count => format!("{count} findings"),
         };
         (Verdict::Damaged, Some(format!("{name} is damaged: {what}")))
-    } else if report.format == Format::Unknown && expected.is_none() {
+    } else if report.format == Format::Unknown && !is_known {
         let line = format!(
             "{name}: could not tell: it is none of the formats that can be read; if it should be \
-             one, name it with --format"
+             one, name it with --format, or give its --sha256"
         );
         (Verdict::CouldNotTell, Some(line))
     } else {

@@ -11,7 +11,7 @@ use lifeboat_core::{
 use lifeboat_runtime::aws;
 use serde_json::{Value, json};
 
-use super::{COULD_NOT_TELL, DAMAGED, Verdict, tell};
+use super::{COULD_NOT_TELL, DAMAGED, Verdict, is_known, tell};
 use crate::output::{Failure, complain, say_json};
 
 /// One object, and what it must be.
@@ -144,9 +144,9 @@ async fn read<B: Content>(
         options.expected_sha256 = options.expected_sha256.or(Some(artifact.sha256));
     }
     let source = source::ObjectSource::new(Arc::clone(bucket), key.clone(), head);
-    let expected = options.expected;
+    let known = is_known(&options);
     let report = source::read(key, source, options).await.map_err(|fault| unknown(url, &fault))?;
-    let told = tell(url, &report, expected);
+    let told = tell(url, &report, known);
     if !as_json {
         told.describe(&report);
     }

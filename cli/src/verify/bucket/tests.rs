@@ -25,7 +25,7 @@ fn backup(names: &[&str]) -> Arc<MemoryBucket> {
 }
 
 async fn verdicts(bucket: &Arc<MemoryBucket>, key: &str) -> Result<Vec<Verdict>, Failure> {
-    let options = Options { expected: Some(Format::Unknown), ..Options::default() };
+    let options = Options::default();
     let wanted = wanted(&**bucket, key).await.map_err(|fault| unknown(key, &fault))?;
     let mut verdicts = Vec::new();
     for object in wanted {
@@ -53,6 +53,9 @@ async fn a_manifest_stands_for_all_of_its_objects() {
     assert_eq!(verdicts(&bucket, CONFIG).await.unwrap(), [Verdict::Sound]);
     bucket.force(CONFIG, "{\n");
     assert_eq!(verdicts(&bucket, CONFIG).await.unwrap(), [Verdict::Damaged]);
+    // Of no format that can be read, and of no manifest that says what it must be.
+    bucket.force("elsewhere", "{}");
+    assert_eq!(verdicts(&bucket, "elsewhere").await.unwrap(), [Verdict::CouldNotTell]);
 }
 
 #[tokio::test]

@@ -195,6 +195,14 @@ pub struct DrillReport {
     pub backups: Vec<BackupResult>,
 }
 
+impl DrillReport {
+    /// Whether it rehearsed backups: nothing struck then, and nothing recovered.
+    #[must_use]
+    pub const fn is_of_backups(&self) -> bool {
+        !self.backups.is_empty()
+    }
+}
+
 /// One backup that a drill took, and what was proven of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

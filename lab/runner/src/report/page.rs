@@ -43,7 +43,7 @@ pub(super) fn page(evidence: &DrillEvidence) -> String {
 <h2 id="timeline">Timeline</h2>
 {wide}
 {narrow}
-<p class="note">Seconds count from the disaster. A column is as high as the share of the client’s writes that were acknowledged. The probe’s votes: <span>○ up</span>, <span>× down</span>, <span>◇ unknown</span>.</p>
+<p class="note">{note}</p>
 </section>
 {steps}{tables}<section aria-labelledby="again">
 <h2 id="again">Run it again</h2>
@@ -59,6 +59,7 @@ pub(super) fn page(evidence: &DrillEvidence) -> String {
         reason = escape(&report.reason),
         cards = cards(report),
         facts = facts(report),
+        note = if report.is_of_backups() { NOTE_OF_BACKUPS } else { NOTE },
         wide = timeline::timeline(evidence, WIDE, "wide"),
         narrow = timeline::timeline(evidence, NARROW, "narrow"),
         steps = steps(evidence),
@@ -67,6 +68,13 @@ pub(super) fn page(evidence: &DrillEvidence) -> String {
         file = escape(&report.scenario),
     )
 }
+
+/// Below the timeline.
+const NOTE: &str = "Seconds count from the disaster. A column is as high as the share of the client’s \
+     writes that were acknowledged. The probe’s votes: <span>○ up</span>, <span>× down</span>, \
+     <span>◇ unknown</span>.";
+const NOTE_OF_BACKUPS: &str = "Seconds count from the first step. A column is as high as the share of \
+     the client’s writes that were acknowledged: backups must not disturb them.";
 
 /// What happened, in a sentence.
 fn headline(report: &DrillReport) -> String {
@@ -78,12 +86,33 @@ fn headline(report: &DrillReport) -> String {
             format!("Users were served again after {}, and the drill failed", length(rto))
         }
         (Verdict::Fail, None, Some(_)) => "Users were not served again".to_owned(),
+        (Verdict::Pass, None, _) if report.is_of_backups() => of_backups(report),
         (Verdict::Pass, None, _) => {
             format!("{}: as it should be", escape(&title(&report.scenario)))
         }
         (Verdict::Fail, None, None) => {
             format!("{}: the drill failed", escape(&title(&report.scenario)))
         }
+    }
+}
+
+/// How many backups are what.
+fn of_backups(report: &DrillReport) -> String {
+    let of = |standing: &str| {
+        let count = report.backups.iter().filter(|b| tables::standing(b) == standing).count();
+        match count {
+            0 => None,
+            1 => Some(format!("1 is {standing}")),
+            count => Some(format!("{count} are {standing}")),
+        }
+    };
+    let told: Vec<String> =
+        ["damaged", "not proven", "proven"].into_iter().filter_map(of).collect();
+    let told = told.join(", ");
+    match told.split_once(' ') {
+        Some(("1", rest)) => format!("1 backup {rest}"),
+        Some((count, rest)) => format!("{count} backups {rest}"),
+        None => told,
     }
 }
 
@@ -138,8 +167,10 @@ fn facts(report: &DrillReport) -> String {
         ("accepted by a stale site", report.stale_writes_accepted.to_string()),
         ("Epoch", format!("{} → {}", report.epoch_before, report.epoch_after)),
     ];
+    let shown = if report.is_of_backups() { 2 } else { items.len() };
     let items: String = items
         .iter()
+        .take(shown)
         .map(|(name, value)| format!("<div><dt>{name}</dt><dd>{value}</dd></div>"))
         .collect();
     format!("<dl class=\"facts\">{items}</dl>\n")
@@ -156,7 +187,8 @@ fn steps(evidence: &DrillEvidence) -> String {
     if table.is_empty() {
         return String::new();
     }
+    let heading = if evidence.report.is_of_backups() { "The steps" } else { "The recovery" };
     format!(
-        "<section aria-labelledby=\"steps\">\n<h2 id=\"steps\">The recovery</h2>\n{drawing}<div class=\"below\">{table}</div></section>\n"
+        "<section aria-labelledby=\"steps\">\n<h2 id=\"steps\">{heading}</h2>\n{drawing}<div class=\"below\">{table}</div></section>\n"
     )
 }

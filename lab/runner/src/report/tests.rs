@@ -214,6 +214,36 @@ fn a_live_line_is_aligned_and_plain_without_a_terminal() {
 }
 
 #[test]
+fn a_drill_of_backups_knows_no_disaster() {
+    let mut evidence = sample();
+    let report = &mut evidence.report;
+    report.scenario = "corrupt-backup".into();
+    report.served_at = None;
+    report.rto_target_seconds = None;
+    report.achieved_rto_seconds = None;
+    report.rpo_target_seconds = None;
+    let backup = |complete, said: &str| BackupResult {
+        app: "queue".into(),
+        kind: "config".into(),
+        point: "20261124T120000Z-full".into(),
+        size_bytes: 526,
+        proven: [("us-west-2".to_owned(), said.to_owned())].into(),
+        complete,
+    };
+    report.backups = vec![
+        backup(true, "read sound, restored sound"),
+        backup(false, "present sound, read damaged"),
+        backup(false, "present sound"),
+    ];
+    let page = page::page(&evidence);
+    assert!(page.contains("1 backup is damaged, 1 is not proven, 1 is proven"));
+    assert!(page.contains("✗ damaged") && page.contains("✗ not proven"));
+    for wrong in ["disaster", "struck", "The recovery", "the probe in the other region"] {
+        assert!(!page.contains(wrong), "{wrong}");
+    }
+}
+
+#[test]
 fn the_summary_names_every_invariant_and_message() {
     let report = sample().report;
     let text = summary(Palette::Plain, &report);

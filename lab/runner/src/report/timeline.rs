@@ -41,8 +41,12 @@ pub(super) fn timeline(evidence: &DrillEvidence, width: f64, id: &str) -> String
     let marks = marks(evidence, window);
     let lines_from = drawing.labels(&marks);
     drawing.users(evidence);
-    drawing.detection(evidence);
-    drawing.title("Recovery, step by step");
+    if evidence.report.is_of_backups() {
+        drawing.title("Step by step");
+    } else {
+        drawing.detection(evidence);
+        drawing.title("Recovery, step by step");
+    }
     drawing.steps(&evidence.report.steps);
     // Below what DNS answers, so that no line crosses its texts.
     let bottom = drawing.y + TITLE + DNS + GAP;
@@ -79,8 +83,9 @@ fn marks(evidence: &DrillEvidence, window: Window) -> Vec<Line> {
     let report = &evidence.report;
     let moved =
         evidence.dns.iter().skip(1).map(|answer| answer.at).find(|at| *at > report.struck_at);
+    let struck = (!report.is_of_backups()).then_some(report.struck_at);
     let fixed = [
-        (Some(report.struck_at), "struck", "bad"),
+        (struck, "struck", "bad"),
         (report.detected_at, "detected", "warn"),
         (moved, "DNS moved", "accent"),
         (report.served_at, "served again", "good"),
@@ -105,7 +110,8 @@ fn marks(evidence: &DrillEvidence, window: Window) -> Vec<Line> {
 
 fn described(evidence: &DrillEvidence) -> String {
     let report = &evidence.report;
-    let mut text = String::from("Seconds count from the disaster.");
+    let from = if report.is_of_backups() { "first step" } else { "disaster" };
+    let mut text = format!("Seconds count from the {from}.");
     if let Some(at) = report.detected_at {
         let _ = write!(text, " Detected at {}.", since(report.struck_at, at));
     }
@@ -119,6 +125,7 @@ fn described(evidence: &DrillEvidence) -> String {
         Some(at) => {
             let _ = write!(text, " Users were served again at {}.", since(report.struck_at, at));
         }
+        None if report.is_of_backups() => {}
         None => text.push_str(" There was no return of service to be seen."),
     }
     text

@@ -58,6 +58,7 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
     let detected_at = Some(clock::now());
     invariants.push(people_were_told(lab, &victims).await);
     invariants.push(restore_asks_for_the_older(lab, &victims).await?);
+    invariants.push(a_person_sees_it_too(lab, &victims).await);
     invariants.push(lab.nothing_left_on_hosts().await?);
     let backups = lab.proven(&KINDS).await?;
     let traffic = client.stop().await;
@@ -214,4 +215,35 @@ async fn restore_asks_for_the_older(
             wrong.join("; ")
         },
     ))
+}
+
+/// `lifeboat verify s3://` tells the damaged backups from the ones before them, in the other region.
+async fn a_person_sees_it_too(lab: &Lab, victims: &[Victim]) -> InvariantResult {
+    let bucket = backup_bucket(STANDBY.region);
+    let mut wrong = Vec::new();
+    for Victim { kind, id, older, .. } in victims {
+        for (id, damaged) in [(id, true), (older, false)] {
+            let url = format!("s3://{bucket}/manifests/{APP}/{kind}/{id}.json");
+            let answer = lab.lifeboat(&["verify", &url, "--region", STANDBY.region]).await;
+            let right = match &answer {
+                Ok(_) => !damaged,
+                Err(error) => damaged && error.to_string().contains("is damaged"),
+            };
+            if !right {
+                wrong.push(format!("{url}: {answer:?}"));
+            }
+        }
+    }
+    invariant(
+        "6-verify-by-hand",
+        wrong.is_empty(),
+        if wrong.is_empty() {
+            format!(
+                "lifeboat verify s3://{bucket}/... told {} damaged and as many sound backups",
+                victims.len()
+            )
+        } else {
+            wrong.join("; ")
+        },
+    )
 }

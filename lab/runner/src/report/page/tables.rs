@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::{
-    DrillEvidence, DrillReport, seconds_between,
+    BackupResult, DrillEvidence, DrillReport, seconds_between,
     terminal::bytes,
     text::{breakable, escape, length, since, title},
 };
@@ -114,7 +114,7 @@ fn backups(report: &DrillReport) -> String {
                 breakable(&backup.kind),
                 escape(&backup.app),
                 bytes(backup.size_bytes),
-                judged(backup.complete, "proven", "not proven"),
+                judged(backup.complete, standing(backup), standing(backup)),
                 proven.join("<br>"),
             )
         })
@@ -184,14 +184,30 @@ fn failures(evidence: &DrillEvidence) -> String {
     section("failures", "What failed for users", &head, &rows, &after)
 }
 
+/// What is known of a backup in a word. Damage is found; that nothing is known is something else.
+pub(super) fn standing(backup: &BackupResult) -> &'static str {
+    let is_damaged = backup.proven.values().any(|proven| proven.contains("damaged"));
+    match (backup.complete, is_damaged) {
+        (true, _) => "proven",
+        (false, true) => "damaged",
+        (false, false) => "not proven",
+    }
+}
+
 /// The moments as clock times, for whoever reads logs beside the page.
 fn moments(evidence: &DrillEvidence) -> String {
     let report = &evidence.report;
+    let (zero, since_zero) = if report.is_of_backups() {
+        ("the first step began", "Since then")
+    } else {
+        ("the disaster struck", "Since struck")
+    };
     let mut moments: Vec<(jiff::Timestamp, String)> = vec![
         (report.started_at, "the drill began".to_owned()),
-        (report.struck_at, "the disaster struck".to_owned()),
+        (report.struck_at, zero.to_owned()),
     ];
-    moments.extend(report.detected_at.map(|at| (at, "the alarm fired".to_owned())));
+    let found = if report.is_of_backups() { "the damage was found" } else { "the alarm fired" };
+    moments.extend(report.detected_at.map(|at| (at, found.to_owned())));
     moments.extend(report.served_at.map(|at| (at, "users were served again".to_owned())));
     moments
         .extend(evidence.dns.iter().map(|seen| (seen.at, format!("DNS answers {}", seen.answer))));
@@ -208,6 +224,6 @@ fn moments(evidence: &DrillEvidence) -> String {
             )
         })
         .collect();
-    let head = [("num", "UTC"), ("num", "Since struck"), ("", "What happened")];
+    let head = [("num", "UTC"), ("num", since_zero), ("", "What happened")];
     section("moments", "Moments", &head, &rows, "")
 }
