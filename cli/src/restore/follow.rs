@@ -12,8 +12,7 @@ use crate::{
     output::{Failure, say, say_json},
 };
 
-/// Between two looks: Step Functions has nothing that could be awaited, and allows five of these
-/// calls a second (its quotas, `GetExecutionHistory`).
+/// Between two looks: Step Functions has nothing that could be awaited.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Waits until an execution has ended, and tells how.

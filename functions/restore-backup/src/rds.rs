@@ -4,7 +4,7 @@ use aws_sdk_rds::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     primitives::DateTime,
-    types::{DbInstance, DbInstanceAutomatedBackup, Tag},
+    types::{DbInstance, DbInstanceAutomatedBackup, Filter, Tag},
 };
 use jiff::Timestamp;
 use lifeboat_core::{
@@ -54,8 +54,10 @@ impl Rds {
                 let Some(source) = self.source(backup, site) else { continue };
                 let Some((earliest, mut latest)) = span(backup) else { continue };
                 if site.region == self.own {
-                    // The window itself may be told some minutes behind.
+                    // The window itself may be told some minutes behind. One that was deleted may
+                    // have had the same name.
                     let here = self.describe(instance).await?;
+                    let here = here.filter(|i| i.dbi_resource_id() == backup.dbi_resource_id());
                     let restorable = here.and_then(|i| moment(i.latest_restorable_time.as_ref()?));
                     latest = restorable.max(Some(latest)).unwrap_or(latest);
                 }
@@ -67,19 +69,14 @@ impl Rds {
     }
 
     async fn automated(&self, instance: &str) -> Result<Vec<DbInstanceAutomatedBackup>, Fault> {
-        let request = self.client.describe_db_instance_automated_backups();
-        match request.db_instance_identifier(instance).send().await {
-            Ok(answer) => Ok(answer.db_instance_automated_backups.unwrap_or_default()),
-            Err(error)
-                if aws::is_rds(&error, "DBInstanceAutomatedBackupNotFound")
-                    || aws::is_rds(&error, "DBInstanceNotFound") =>
-            {
-                Ok(Vec::new())
-            }
-            Err(error) => {
-                Err(aws::fault(&format!("read the automated backups of {instance}"), error))
-            }
-        }
+        // By a filter: the parameter wants an instance that exists, and this may be of a lost region
+        // (API reference, `DescribeDBInstanceAutomatedBackups`).
+        let filter = Filter::builder().name("db-instance-id").values(instance).build();
+        let request = self.client.describe_db_instance_automated_backups().filters(filter);
+        let answer = request.send().await.map_err(|error| {
+            aws::fault(&format!("read the automated backups of {instance}"), error)
+        })?;
+        Ok(answer.db_instance_automated_backups.unwrap_or_default())
     }
 
     fn source(&self, backup: &DbInstanceAutomatedBackup, site: &Site) -> Option<Automated> {

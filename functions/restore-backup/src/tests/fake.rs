@@ -129,8 +129,11 @@ impl Plans for Fake {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         self.call()?;
         let text = include_str!("../../../../events/plan/queue.toml");
-        let own = if self.self_managed { "engine = \"postgres\"" } else { "engine = \"rds\"" };
-        Ok(plan_file::read(&text.replace("engine = \"rds\"", own)).unwrap())
+        let mut plan = plan_file::read(text).unwrap();
+        if self.self_managed {
+            plan.database.engine = Engine::Postgres;
+        }
+        Ok(plan)
     }
 }
 
