@@ -79,8 +79,14 @@ pub(super) async fn restore(
         serde_json::from_str::<Value>(&said)
             .map_err(|error| LabError::from_error("lifeboat restore", &error))
     };
-    run(&["--into", "place", "--yes", "--no-wait"]).await?;
-    let answer = run(&[]).await?;
+    // The region that the database is in might as well be lost.
+    lab.cut_off(STANDBY.region, ACTIVE.region)?;
+    let kept_too = run(&["--into", "place", "--yes", "--no-wait"]).await;
+    let answer = run(&[]).await;
+    let kept = kept(lab, to).await;
+    lab.rejoin();
+    kept_too?;
+    let answer = answer?;
     let seconds = clock::now().duration_since(began).as_secs();
     steps.done("RestoreMoment", began, format!("{to} in {}, in {seconds} s", STANDBY.region));
     let told = |pointer: &str| answer.pointer(pointer).map(ToString::to_string).unwrap_or_default();
@@ -91,9 +97,12 @@ pub(super) async fn restore(
         invariant(
             "6-moment-restored-elsewhere",
             sound && replicated,
-            format!("{to} into scratch in {}: {facts}; {reason}", STANDBY.region),
+            format!(
+                "{to} into scratch in {}, {} not answering: {facts}; {reason}",
+                STANDBY.region, ACTIVE.region
+            ),
         ),
-        kept(lab, to).await?,
+        kept?,
     ])
 }
 
