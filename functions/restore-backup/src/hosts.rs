@@ -1,12 +1,12 @@
 //! What a host restores: the document `lifeboat-restore`.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault,
     backup::{Kind, PointId},
     contract::restore_backup::{Response, RestoreResult},
 };
-use lifeboat_hosts::{Found, Order, Progress, joined};
+use lifeboat_hosts::{Found, Order, Progress, joined, send_once};
 
 use crate::{Ports, Work, World};
 
@@ -14,9 +14,6 @@ use crate::{Ports, Work, World};
 pub const DOCUMENT: &str = "lifeboat-restore";
 /// Seconds within which the host must take the command.
 const DELIVERY_SECONDS: i32 = 120;
-/// How far back a command is looked for that is under way: longer than the document may run.
-const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
-
 /// The parameter of a moment, which only an order that asks for one has.
 const TO: &str = "To";
 
@@ -61,20 +58,9 @@ pub(crate) async fn start<W: World>(
     };
     let world = &ports.world;
     let order = order(work, ports.region.as_str(), world.bucket());
-    let recent = world.recent(DOCUMENT, now - LOOK_BACK).await?;
-    let open = recent.iter().find(|found| is_same(found, &order, *to) && found.succeeded.is_none());
-    if let Some(open) = open {
-        return Ok(Response::Started { commands: vec![open.id.clone()] });
-    }
-    let Some(host) = world.pick(tag).await? else {
-        return Err(Fault::needs_human(format!(
-            "no host with tag {}={} is online in {}, so nobody can restore {kind} backup {id} of \
-             {}; see that their Systems Manager agent runs",
-            tag.tag, tag.value, ports.region, plan.app
-        )));
-    };
-    let command = world.send(&host, &order).await?;
-    tracing::info!(event = "restore_begun", %kind, point = %id, host, command);
+    let what = format!("restore {kind} backup {id} of {}", plan.app);
+    let same = |found: &Found| is_same(found, &order, *to);
+    let command = send_once(world, &order, (tag, &ports.region), same, &what, now).await?;
     Ok(Response::Started { commands: vec![command] })
 }
 
