@@ -52,6 +52,25 @@ pub(crate) enum Command {
     ///
     /// Example: lifeboat backup --app queue --region us-east-1 --kind database-dump
     Backup(BackupArgs),
+    /// Restore a backup, or a database as it was at a moment: into scratch, to look at it, or into
+    /// place, to use it.
+    ///
+    /// It runs in the region whose copies it restores, and needs nothing from any other. Only what is
+    /// verified is restored; what may not be relied on is answered with the reason and with the
+    /// newest older one that may. Scratch is removed whatever happens. Place overwrites nothing: a
+    /// database must be empty, and RDS restores into a new instance, to which you then point
+    /// sites.X.database of the plan. Into place it asks before it begins (--yes does not), and hosts
+    /// refuse while a recovery is open.
+    ///
+    /// Exit codes: 0 restored and sound, 1 damaged or not restored, 2 what was given is wrong, 3
+    /// refused: it may not be relied on, or was not confirmed.
+    ///
+    /// Examples:
+    ///   lifeboat restore --app queue --kind database-dump --region us-west-2
+    ///   lifeboat restore --app queue --kind config --point 20261124T030000Z-full --into place
+    ///   lifeboat restore --app queue --kind database-snapshot --to 2026-11-24T12:00:00Z --into place
+    #[command(verbatim_doc_comment)]
+    Restore(crate::restore::RestoreArgs),
     /// Read a backup artifact to its last byte and say what is damaged, and where.
     ///
     /// Needs neither PostgreSQL, tar nor Redis. Reads pg_dump archives (custom format), tar, container
@@ -207,6 +226,15 @@ pub(crate) enum RestoreTarget {
     Scratch,
     /// Where the site uses it.
     Place,
+}
+
+impl From<RestoreTarget> for lifeboat_core::contract::restore_backup::Target {
+    fn from(target: RestoreTarget) -> Self {
+        match target {
+            RestoreTarget::Scratch => Self::Scratch,
+            RestoreTarget::Place => Self::Place,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

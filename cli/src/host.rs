@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::{HostArgs, HostCommand, HostPlace, RestoreTarget, WalCommand},
+    args::{HostArgs, HostCommand, HostPlace, WalCommand},
     output::{Failure, complain, say},
 };
 
@@ -55,10 +55,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
             last_line(manifest.map_err(failure)?)?
         }
         HostCommand::Restore { host: args, target, to } => {
-            let target = match target {
-                RestoreTarget::Scratch => Target::Scratch,
-                RestoreTarget::Place => Target::Place,
-            };
+            let target = Target::from(target);
             let host = host(&args.place, args.kind, scratch(&args), stop).await?;
             let (kind, point) = (args.kind, &args.point);
             let result = lifeboat_hostwork::restore(&host, kind, point, target, to).await;

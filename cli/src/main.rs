@@ -10,6 +10,7 @@ mod host;
 mod output;
 mod plan;
 mod recover;
+mod restore;
 mod retention;
 mod secret;
 mod verify;
@@ -35,6 +36,7 @@ async fn main() -> ExitCode {
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Backup(request) => backup::start(request, args.json).await,
+        Command::Restore(request) => restore::run(request, args.json).await,
         Command::Verify(request) => verify::run(request, args.json).await,
         Command::Guard(options) => guard::run(options).await,
         Command::Backups(request) => backups::list(request, args.json).await,

@@ -254,13 +254,51 @@ fn what_is_waited_for_ends_before_its_machine_does() {
 #[test]
 fn a_scratch_place_is_removed_however_its_restore_ended() {
     let all: BTreeMap<String, Value> = machines().into_iter().collect();
-    let inner: Vec<States> =
-        scopes(&all["verify.asl.json"]).into_iter().map(|(_, states)| states).collect();
-    let states = inner.iter().find(|states| states.contains_key("StartRestore")).unwrap();
-    for name in ["StartRestore", "PollRestore", "RecordRestore"] {
-        for next in successors(&states[name]) {
-            let leads = ["IsRestored", "PollRestore", "RecordRestore", "RemoveScratch"];
-            assert!(leads.contains(&next.as_str()), "{name} leads past the removal to {next}");
+    let of = |file: &str| -> States {
+        let inner = scopes(&all[file]).into_iter().map(|(_, states)| states);
+        inner.into_iter().find(|states| states.contains_key("StartRestore")).unwrap()
+    };
+    let within = ["IsRestored", "PollRestore", "RecordRestore"];
+    for (file, removal) in [("verify.asl.json", "RemoveScratch"), ("restore.asl.json", "IsScratch")]
+    {
+        let states = of(file);
+        for name in ["StartRestore", "PollRestore", "RecordRestore"] {
+            let Some(state) = states.get(name) else { continue };
+            for next in successors(state) {
+                let leads = next == removal || within.contains(&next.as_str());
+                assert!(leads, "{file}: {name} leads past the removal to {next}");
+            }
+        }
+    }
+    // What was restored to be used is not removed, and everything else is.
+    let states = of("restore.asl.json");
+    assert_eq!(states["IsScratch"]["Choices"].as_array().unwrap().len(), 1);
+    assert_eq!(states["IsScratch"]["Choices"][0]["Condition"], "{% $target = 'scratch' %}");
+    assert_eq!(states["IsScratch"]["Choices"][0]["Next"], "RemoveScratch");
+    let removes: Vec<&String> = states
+        .iter()
+        .filter(|(_, state)| state["Arguments"]["Payload"]["action"] == "remove")
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(removes, ["RemoveScratch"]);
+}
+
+#[test]
+fn only_people_start_a_restore_into_use() {
+    let template = std::fs::read_to_string(root().join("infra/template.yaml")).unwrap();
+    for schedule in template.split("Type: AWS::Scheduler::Schedule\n").skip(1) {
+        let schedule = schedule.split("\n\n").next().unwrap();
+        assert!(!schedule.contains("RestoreStateMachine"), "{schedule}");
+    }
+    let all: BTreeMap<String, Value> = machines().into_iter().collect();
+    for (file, machine) in all.iter().filter(|(file, _)| *file != "restore.asl.json") {
+        for (_, states) in scopes(machine) {
+            for (name, state) in &states {
+                let target = &state["Arguments"]["Payload"]["target"];
+                let restores = state["Arguments"]["FunctionName"] == "${RestoreBackupFunctionArn}";
+                let scratch = target.is_null() || target == "scratch";
+                assert!(!restores || scratch, "{file}: {name} restores into {target}");
+            }
         }
     }
 }
@@ -268,7 +306,7 @@ fn a_scratch_place_is_removed_however_its_restore_ended() {
 #[test]
 fn every_failure_of_a_backup_reaches_a_person() {
     let all: BTreeMap<String, Value> = machines().into_iter().collect();
-    for file in ["backup.asl.json", "verify.asl.json", "sweep.asl.json"] {
+    for file in ["backup.asl.json", "restore.asl.json", "sweep.asl.json", "verify.asl.json"] {
         for (_, states) in scopes(&all[file]) {
             let tells: Vec<&String> =
                 states.keys().filter(|name| name.starts_with("TellOf")).collect();

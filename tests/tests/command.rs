@@ -198,3 +198,31 @@ fn a_recovering_server_can_tell_that_there_is_no_more_wal_from_that_it_cannot_be
     assert_eq!((code, there.as_deref()), (0, Some("segment")), "{err}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_restore_that_makes_no_sense_is_refused_before_anybody_is_asked() {
+    let restore = |more: &[&str]| {
+        let all = ["restore", "--app", "queue", "--region", "us-west-2", "--kind"];
+        lifeboat(&[&all, more].concat())
+    };
+    for (more, says) in [
+        (&["cache", "--to", "2026-11-24T12:00:00Z"][..], "no moments between its backups"),
+        (&["database-base", "--to", "2999-01-01T00:00:00Z"], "has not come yet"),
+        (&["database-wal"], "give --kind database-base --to TIME"),
+        // Nobody sits at this test.
+        (&["config", "--into", "place"], "give --yes"),
+        (&["config", "--point", "yesterday"], "is not the name of a recovery point"),
+    ] {
+        let (code, out, err) = restore(more);
+        assert_eq!((code, out.as_str()), (2, ""), "{more:?}: {err}");
+        assert!(err.contains(says), "{more:?}: {err}");
+    }
+    let (code, out, err) = restore(&["config", "--into", "place", "--yes"]);
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("list machines in us-west-2"), "{err}");
+    let (code, help, _) = lifeboat(&["restore", "--help"]);
+    assert_eq!(code, 0);
+    for taught in ["--to", "Exit codes:", "new instance", "--into place"] {
+        assert!(help.contains(taught), "{taught} is not in {help}");
+    }
+}

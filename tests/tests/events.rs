@@ -24,7 +24,9 @@ fn parses<T: DeserializeOwned>(value: serde_json::Value) -> Result<(), String> {
 }
 
 /// The machines, whose events are what they are started with.
-const MACHINES: [&str; 4] = ["backup", "recover", "sweep", "verify"];
+const MACHINES: [&str; 5] = ["backup", "recover", "restore", "sweep", "verify"];
+/// Those that only people start.
+const BY_HAND: [&str; 2] = ["recover", "restore"];
 
 /// The functions, each with its contract.
 const FUNCTIONS: [(&str, common::Parse); 11] = [
@@ -100,9 +102,27 @@ fn the_machines_inputs_name_an_app() {
 }
 
 #[test]
+fn the_restore_machine_takes_orders_and_reads_all_of_them() {
+    let machine = json(&root().join("infra/statemachines/restore.asl.json")).unwrap();
+    let read = machine["States"]["ReadOrder"]["Assign"].as_object().unwrap();
+    let found = files("events/restore", ".json").unwrap();
+    assert!(!found.is_empty());
+    for path in found {
+        let mut value = json(&path).unwrap();
+        for (field, _) in value.as_object().unwrap() {
+            let assigned = read.get(field).and_then(|text| text.as_str()).unwrap_or_default();
+            assert!(assigned.contains(&format!("$states.input.{field}")), "{field} is not read");
+        }
+        parses::<contract::restore_backup::Order>(value.clone()).unwrap();
+        value["unheard_of"] = true.into();
+        assert!(parses::<contract::restore_backup::Order>(value).is_err());
+    }
+}
+
+#[test]
 fn the_scheduled_machines_take_what_their_schedules_send() {
     let template = std::fs::read_to_string(root().join("infra/template.yaml")).unwrap();
-    for machine in MACHINES.iter().filter(|machine| **machine != "recover") {
+    for machine in MACHINES.iter().filter(|machine| !BY_HAND.contains(machine)) {
         let name = format!("Name: lifeboat-{machine}\n");
         let schedule = template.split(&name).find(|part| part.contains("ScheduleExpression:"));
         assert!(schedule.unwrap().contains("Input: \"{}\""), "{machine}");

@@ -6,9 +6,6 @@
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_hosts::Found;
 
-/// How far back commands are looked at: Systems Manager ends a command after its document's timeout
-/// and lists it for 30 days; what is older than a day belongs to an older slot.
-pub(crate) const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
 /// Between a failed try and the second one; the third waits twice as long.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_mins(15);
 /// Tries of one backup within a day. That it stays away then shows in its age, which has an alarm.
@@ -17,8 +14,8 @@ const MOST: usize = 3;
 /// What became of the tries of one backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tries {
-    /// This command is under way.
-    Open(String),
+    /// One is under way.
+    Open,
     /// Nothing is under way, and it may be begun.
     Free,
     /// It failed too recently, or too often.
@@ -27,8 +24,8 @@ pub(crate) enum Tries {
 
 /// The tries of one backup, the newest first.
 pub(crate) fn judge(tries: &[&Found], now: Timestamp) -> Tries {
-    if let Some(open) = tries.iter().find(|found| found.succeeded.is_none()) {
-        return Tries::Open(open.id.clone());
+    if tries.iter().any(|found| found.succeeded.is_none()) {
+        return Tries::Open;
     }
     // One that succeeded and left no manifest has failed in its own way.
     let Some(last) = tries.first() else { return Tries::Free };
@@ -65,6 +62,6 @@ mod tests {
         assert_eq!(judge(&[failed(15), failed(0)], 45), Tries::Free);
         assert_eq!(judge(&[failed(45), failed(15), failed(0)], 1_000), Tries::Paused);
         let open = [found(20, None), failed(0)];
-        assert_eq!(judge(&open, 21), Tries::Open("command-20".into()));
+        assert_eq!(judge(&open, 21), Tries::Open);
     }
 }

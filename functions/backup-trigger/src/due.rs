@@ -46,7 +46,7 @@ pub(crate) async fn due<W: World>(
         } else {
             let commands = match recent.take() {
                 Some(commands) => commands,
-                None => world.recent(hosts::DOCUMENT, now - attempts::LOOK_BACK).await?,
+                None => world.recent(hosts::DOCUMENT, now - lifeboat_hosts::LOOK_BACK).await?,
             };
             let order = hosts::order(app, name, &ports.region, world.bucket(), kind, &id);
             let tries: Vec<&Found> = commands.iter().filter(|found| found.is(&order)).collect();

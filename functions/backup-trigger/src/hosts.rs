@@ -6,12 +6,9 @@ use lifeboat_core::{
     backup::{Kind, PointId},
     contract::backup_trigger::Response,
 };
-use lifeboat_hosts::{Order, Progress, joined};
+use lifeboat_hosts::{Found, Order, Progress, joined, send_once};
 
-use crate::{
-    Ports, Work, World,
-    attempts::{self, Tries},
-};
+use crate::{Ports, Work, World};
 
 /// The Systems Manager document that a host runs.
 pub const DOCUMENT: &str = "lifeboat-backup";
@@ -58,20 +55,9 @@ pub(crate) async fn start<W: World>(
     };
     let world = &ports.world;
     let order = order(&plan.app, name, &ports.region, world.bucket(), *kind, id);
-    let recent = world.recent(DOCUMENT, now - attempts::LOOK_BACK).await?;
-    let tries: Vec<_> = recent.iter().filter(|found| found.is(&order)).collect();
-    if let Tries::Open(command) = attempts::judge(&tries, now) {
-        return Ok(Response::Started { commands: vec![command] });
-    }
-    let Some(host) = world.pick(tag).await? else {
-        return Err(Fault::needs_human(format!(
-            "no host with tag {}={} is online in {}, so nobody can make the {kind} backup of {}; \
-             see that their Systems Manager agent runs",
-            tag.tag, tag.value, ports.region, plan.app
-        )));
-    };
-    let command = world.send(&host, &order).await?;
-    tracing::info!(event = "backup_begun", %kind, point = %id, host, command);
+    let what = format!("make the {kind} backup {id} of {}", plan.app);
+    let same = |found: &Found| found.is(&order);
+    let command = send_once(world, &order, (tag, &ports.region), same, &what, now).await?;
     Ok(Response::Started { commands: vec![command] })
 }
 

@@ -1,18 +1,23 @@
-//! The ports on AWS: Parameter Store, the backup bucket, Run Command; RDS is in [`crate::rds`], SQL
-//! in [`crate::sql`].
+//! The ports on AWS: Parameter Store, the ledger, the backup bucket, Run Command; RDS is in
+//! [`crate::rds`], SQL in [`crate::sql`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region,
-    backup::{Catalogue, Kind, Manifest, PointId},
+    backup::{Choice, Kind, Manifest, PointId, Window},
+    ledger::ControlRecord,
     plan_file::{AppPlan, HostTag},
 };
 use lifeboat_hosts::{FarLimits, Found, HostWork, Order, Progress, RunCommand, To};
+use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
-use restore_backup::{Backups, Instance, Outputs, Plans, Ports, Restoring, Scratch, Seen, Sql};
+use restore_backup::{
+    Backups, Instance, Instances, Ledgers, NewInstance, Outputs, Plans, Ports, Restoring, Seen,
+    Source, Sql,
+};
 
 use crate::{rds::Rds, sql};
 
@@ -27,9 +32,11 @@ pub(crate) async fn ports() -> Result<Ports<Outside>, Fault> {
     let bucket = env::required("BACKUP_BUCKET")?;
     let world = Outside {
         parameters: Parameters::new(&config),
+        ledger: Arc::new(S3Store::new(&config, region.clone())),
+        ledger_prefix: env::required("LEDGER_BUCKET_PREFIX")?,
         backups: lifeboat_catalogue::Backups::new(&config, bucket.clone(), region.clone()),
         bucket,
-        rds: Rds::new(&config),
+        rds: Rds::new(&config, region.clone()),
         hosts: RunCommand::new(config, region.clone(), FAR),
         region: region.clone(),
     };
@@ -40,6 +47,8 @@ pub(crate) async fn ports() -> Result<Ports<Outside>, Fault> {
 #[derive(Debug)]
 pub(crate) struct Outside {
     parameters: Parameters,
+    ledger: Arc<S3Store>,
+    ledger_prefix: String,
     backups: lifeboat_catalogue::Backups,
     bucket: String,
     rds: Rds,
@@ -53,13 +62,30 @@ impl Plans for Outside {
     }
 }
 
+impl Ledgers for Outside {
+    async fn record(&self, plan: &AppPlan) -> Result<Option<ControlRecord>, Fault> {
+        // The peers are asked too: a region that was dark may not know yet that it was left. One
+        // that does not answer is not waited for.
+        let peers = plan.sites.values().map(|site| site.region.clone()).collect();
+        let (store, prefix) = (Arc::clone(&self.ledger), self.ledger_prefix.clone());
+        let ledger = Ledger::over(store, prefix, self.region.clone(), peers);
+        Ok(ledger.newest(&plan.app).await?.newest)
+    }
+}
+
 impl Backups for Outside {
     fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    async fn catalogue(&self, app: &AppName, kind: Kind) -> Result<Catalogue, Fault> {
-        self.backups.catalogue(app, Some(kind)).await
+    async fn choose(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        asked: Option<&PointId>,
+        to: Option<Timestamp>,
+    ) -> Result<Choice, Fault> {
+        self.backups.choose(app, kind, asked, to).await
     }
 
     async fn manifest(
@@ -97,19 +123,17 @@ impl Outputs for Outside {
     }
 }
 
-impl Scratch for Outside {
+impl Instances for Outside {
     async fn instance(&self, name: &str) -> Result<Option<Instance>, Fault> {
         self.rds.instance(name).await
     }
 
-    async fn restore(
-        &self,
-        snapshot: &str,
-        name: &str,
-        like: &str,
-        tags: &[(&'static str, String)],
-    ) -> Result<Restoring, Fault> {
-        self.rds.restore(snapshot, name, like, tags).await
+    async fn windows(&self, plan: &AppPlan) -> Result<Vec<Window>, Fault> {
+        self.rds.windows(plan).await
+    }
+
+    async fn restore(&self, source: &Source, into: NewInstance<'_>) -> Result<Restoring, Fault> {
+        self.rds.restore(source, into).await
     }
 
     async fn delete(&self, name: &str) -> Result<(), Fault> {

@@ -1,12 +1,12 @@
 //! What a host restores: the document `lifeboat-restore`.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault,
     backup::{Kind, PointId},
     contract::restore_backup::{Response, RestoreResult},
 };
-use lifeboat_hosts::{Order, Progress, joined};
+use lifeboat_hosts::{Found, Order, Progress, joined, send_once};
 
 use crate::{Ports, Work, World};
 
@@ -14,26 +14,33 @@ use crate::{Ports, Work, World};
 pub const DOCUMENT: &str = "lifeboat-restore";
 /// Seconds within which the host must take the command.
 const DELIVERY_SECONDS: i32 = 120;
-/// How far back a command is looked for that is under way: longer than the document may run.
-const LOOK_BACK: SignedDuration = SignedDuration::from_hours(24);
+/// The parameter of a moment, which only an order that asks for one has.
+const TO: &str = "To";
 
 fn order(work: &Work<'_>, region: &str, bucket: &str) -> Order {
-    let Work { plan, name, kind, id, target, .. } = work;
-    Order {
-        document: DOCUMENT,
-        parameters: vec![
-            ("Action", "restore".to_owned()),
-            ("App", plan.app.to_string()),
-            ("Site", name.to_string()),
-            ("Region", region.to_owned()),
-            ("Bucket", bucket.to_owned()),
-            ("Kind", kind.to_string()),
-            ("Point", id.to_string()),
-            ("Target", target.as_str().to_owned()),
-        ],
-        comment: format!("restore {} {kind} {id}", plan.app),
-        delivery_seconds: DELIVERY_SECONDS,
+    let Work { plan, name, kind, id, to, target, .. } = work;
+    let mut parameters = vec![
+        ("Action", "restore".to_owned()),
+        ("App", plan.app.to_string()),
+        ("Site", name.to_string()),
+        ("Region", region.to_owned()),
+        ("Bucket", bucket.to_owned()),
+        ("Kind", kind.to_string()),
+        ("Point", id.to_string()),
+        ("Target", target.as_str().to_owned()),
+    ];
+    let mut comment = format!("restore {} {kind} {id}", plan.app);
+    if let Some(to) = to {
+        parameters.push((TO, format!("{to:.0}")));
+        comment = format!("{comment} to {to:.0}");
     }
+    Order { document: DOCUMENT, parameters, comment, delivery_seconds: DELIVERY_SECONDS }
+}
+
+/// Whether a command restores this and nothing else: to the same moment, or to none as well.
+fn is_same(found: &Found, order: &Order, to: Option<Timestamp>) -> bool {
+    let asks = found.parameters.get(TO).is_some_and(|text| !text.is_empty());
+    found.is(order) && asks == to.is_some()
 }
 
 pub(crate) async fn start<W: World>(
@@ -41,7 +48,7 @@ pub(crate) async fn start<W: World>(
     ports: &Ports<W>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
-    let Work { plan, name, site, kind, id, .. } = work;
+    let Work { plan, name, site, kind, id, to, .. } = work;
     let Some(tag) = &site.hosts else {
         return Err(Fault::invalid(format!(
             "the plan of {} names no hosts for site {name}, and a {kind} backup is restored on one; \
@@ -51,20 +58,9 @@ pub(crate) async fn start<W: World>(
     };
     let world = &ports.world;
     let order = order(work, ports.region.as_str(), world.bucket());
-    let recent = world.recent(DOCUMENT, now - LOOK_BACK).await?;
-    let open = recent.iter().find(|found| found.is(&order) && found.succeeded.is_none());
-    if let Some(open) = open {
-        return Ok(Response::Started { commands: vec![open.id.clone()] });
-    }
-    let Some(host) = world.pick(tag).await? else {
-        return Err(Fault::needs_human(format!(
-            "no host with tag {}={} is online in {}, so nobody can restore {kind} backup {id} of \
-             {}; see that their Systems Manager agent runs",
-            tag.tag, tag.value, ports.region, plan.app
-        )));
-    };
-    let command = world.send(&host, &order).await?;
-    tracing::info!(event = "restore_begun", %kind, point = %id, host, command);
+    let what = format!("restore {kind} backup {id} of {}", plan.app);
+    let same = |found: &Found| is_same(found, &order, *to);
+    let command = send_once(world, &order, (tag, &ports.region), same, &what, now).await?;
     Ok(Response::Started { commands: vec![command] })
 }
 

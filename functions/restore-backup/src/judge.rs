@@ -1,4 +1,5 @@
-//! Whether a restored database is what its manifest says.
+//! Whether a restored database is what its manifest says; of a moment between backups, whether it
+//! is sane.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,10 @@ pub struct Seen {
     pub unreadable: Vec<String>,
 }
 
-/// What it comes to: facts for people, and what is wrong (nothing: the backup is sound).
+/// What it comes to: facts for people, and what is wrong (nothing: it is sound). A moment between
+/// backups has no manifest.
 #[must_use]
-pub fn judge(manifest: &Manifest, seen: &Seen) -> (Vec<String>, Vec<EvidenceFinding>) {
+pub fn judge(manifest: Option<&Manifest>, seen: &Seen) -> (Vec<String>, Vec<EvidenceFinding>) {
     let mut findings = Vec::new();
     let mut add = |place: String, message: String| {
         findings.push(EvidenceFinding { file: String::new(), place, message });
@@ -33,7 +35,8 @@ pub fn judge(manifest: &Manifest, seen: &Seen) -> (Vec<String>, Vec<EvidenceFind
     if seen.tables.is_empty() && seen.unreadable.is_empty() {
         add(String::new(), "the restored database holds no table".into());
     }
-    for expected in &manifest.tables {
+    let counts = manifest.map(|manifest| manifest.tables.as_slice());
+    for expected in counts.unwrap_or_default() {
         let place = || format!("table {}", expected.table);
         match seen.tables.get(&expected.table) {
             None => add(place(), "it is missing".into()),
@@ -50,11 +53,11 @@ pub fn judge(manifest: &Manifest, seen: &Seen) -> (Vec<String>, Vec<EvidenceFind
     }
     let rows: u64 = seen.tables.values().sum();
     let mut facts = vec![format!("{} tables with {rows} rows were read", seen.tables.len())];
-    if manifest.tables.is_empty() {
-        facts.push("the manifest has no counts to hold them against".into());
-    } else {
-        facts.push(format!("the manifest counts {} tables", manifest.tables.len()));
-    }
+    facts.push(match counts {
+        None => "a moment between backups has no counts to hold them against".into(),
+        Some([]) => "the manifest has no counts to hold them against".into(),
+        Some(counts) => format!("the manifest counts {} tables", counts.len()),
+    });
     if !seen.checks.is_empty() {
         let held = seen.checks.iter().filter(|(_, answer)| *answer == Ok(true)).count();
         facts.push(format!("{held} of {} checks of the plan hold", seen.checks.len()));

@@ -5,7 +5,8 @@ use std::future::Future;
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region,
-    backup::{Catalogue, Kind, Manifest, PointId},
+    backup::{Automated, Choice, Kind, Manifest, PointId, Window},
+    ledger::ControlRecord,
     plan_file::AppPlan,
 };
 use lifeboat_hosts::HostWork;
@@ -18,17 +19,29 @@ pub trait Plans {
     fn plan(&self, app: &AppName) -> impl Future<Output = Result<AppPlan, Fault>> + Send;
 }
 
+/// Who knows which site is active, and whether a recovery is open.
+pub trait Ledgers {
+    /// The newest control record of the app that can be seen; none when there is none.
+    fn record(
+        &self,
+        plan: &AppPlan,
+    ) -> impl Future<Output = Result<Option<ControlRecord>, Fault>> + Send;
+}
+
 /// This region's backups.
 pub trait Backups {
     /// The bucket's name.
     fn bucket(&self) -> &str;
 
-    /// All points of a kind, with their checks.
-    fn catalogue(
+    /// The point to restore: the one asked for, or the newest that may be relied on; with `to`, a
+    /// base backup that reaches that moment.
+    fn choose(
         &self,
         app: &AppName,
         kind: Kind,
-    ) -> impl Future<Output = Result<Catalogue, Fault>> + Send;
+        asked: Option<&PointId>,
+        to: Option<Timestamp>,
+    ) -> impl Future<Output = Result<Choice, Fault>> + Send;
 
     /// A point's manifest; none when the backup is not there.
     fn manifest(
@@ -68,8 +81,10 @@ pub enum InstanceState {
 pub struct Instance {
     /// What it is doing.
     pub state: InstanceState,
-    /// The point that it was restored from, by the tag that only scratch instances carry.
+    /// What it was restored from, by the tag that only scratch instances carry.
     pub scratch_of: Option<String>,
+    /// What it was restored from, by the tag of those that are kept.
+    pub restored_from: Option<String>,
     /// When its restore was asked for, by its tag.
     pub started_at: Option<Timestamp>,
 }
@@ -83,19 +98,41 @@ pub enum Restoring {
     NoSnapshot,
 }
 
-/// Scratch instances of this region.
-pub trait Scratch {
+/// What RDS restores from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A snapshot, by its name.
+    Snapshot(String),
+    /// Automated backups, at a moment in whole seconds.
+    Moment(Automated, Timestamp),
+}
+
+/// An instance to restore into.
+#[derive(Debug)]
+pub struct NewInstance<'a> {
+    /// Its identifier.
+    pub name: &'a str,
+    /// The site's own instance of this region, whose class and network it gets.
+    pub like: &'a str,
+    /// Whether it is kept: then it also gets the other's parameters, its standby and its protection.
+    pub keep: bool,
+    /// Its tags.
+    pub tags: Vec<(&'static str, String)>,
+}
+
+/// RDS of this region.
+pub trait Instances {
     /// An instance; none when there is none.
     fn instance(&self, name: &str) -> impl Future<Output = Result<Option<Instance>, Fault>> + Send;
 
-    /// Begins to restore a snapshot into an instance of this name, in the network of the site's own
-    /// instance. One of that name that exists is a success.
+    /// What automated backups that lie in this region hold of the plan's databases.
+    fn windows(&self, plan: &AppPlan) -> impl Future<Output = Result<Vec<Window>, Fault>> + Send;
+
+    /// Begins to restore. An instance of that name that exists is a success.
     fn restore(
         &self,
-        snapshot: &str,
-        name: &str,
-        like: &str,
-        tags: &[(&'static str, String)],
+        source: &Source,
+        into: NewInstance<'_>,
     ) -> impl Future<Output = Result<Restoring, Fault>> + Send;
 
     /// Begins to delete an instance without a final snapshot. One that is gone, or going, is a
@@ -115,9 +152,15 @@ pub trait Sql {
 }
 
 /// All of it.
-pub trait World: Plans + Backups + HostWork + Outputs + Scratch + Sql + Send + Sync {}
+pub trait World:
+    Plans + Ledgers + Backups + HostWork + Outputs + Instances + Sql + Send + Sync
+{
+}
 
-impl<T: Plans + Backups + HostWork + Outputs + Scratch + Sql + Send + Sync> World for T {}
+impl<T: Plans + Ledgers + Backups + HostWork + Outputs + Instances + Sql + Send + Sync> World
+    for T
+{
+}
 
 /// Where the function is, and what it reaches.
 #[derive(Debug)]

@@ -2,4 +2,5 @@
 
 mod fake;
 mod hosts;
+mod moments;
 mod snapshots;

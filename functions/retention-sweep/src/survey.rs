@@ -113,7 +113,7 @@ async fn wal<B: Objects>(
     let evidence = backups.wal_evidence(app).await?;
     for system in systems {
         let mark = backups.watermark(app, &system).await?;
-        let segments = backups.wal_until(app, &system, before).await?;
+        let segments = backups.wal_until(app, &system, None, before).await?;
         let point = |one: &Segment| one.point(app, backups.region(), &mark, &evidence);
         survey.catalogue.points.extend(segments.iter().map(point));
         survey.wal.extend(segments);

@@ -8,6 +8,7 @@
 //! `AccessDenied` where it means that there is no object, and `s3:GetObject` on `manifests/*`; each
 //! port of [`store`] names the rest by what it does.
 
+mod choose;
 mod find;
 mod list;
 mod s3;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, ErrorName,
-    backup::{Depth, Kind, Outcome, PointId, Standing, keys, stamp},
+    backup::{Choice, Depth, Kind, Outcome, PointId, Standing, keys, stamp},
 };
 
 use crate::{
@@ -183,4 +183,54 @@ async fn what_was_read_of_another_cluster_proves_no_segment_of_this_one() {
     assert_eq!(standing().await, Standing::Unverified);
     bucket.force(&read, "{}");
     assert!(matches!(standing().await, Standing::Verified { .. }));
+}
+
+#[tokio::test]
+async fn a_base_is_chosen_whose_archived_log_reaches_the_moment() {
+    let (bucket, backups) = world();
+    let base = |id: &PointId, last: &str| {
+        bucket.at(id.time().unwrap());
+        point(&bucket, Kind::DatabaseBase, id, &[SOUND]);
+        let manifest = serde_json::json!({
+            "app": "queue", "kind": "database-base", "id": id, "site": "a", "region": "us-east-1",
+            "source": "a test", "versions": {}, "started_at": id.time(), "ended_at": id.time(),
+            "wal": { "system": "7421", "first": last, "last": last },
+        });
+        bucket.force(&keys::manifest(&app(), Kind::DatabaseBase, id), manifest.to_string());
+        let (depth, outcome) = SOUND;
+        let key = keys::evidence(&app(), Kind::DatabaseBase, id, depth, outcome);
+        bucket.force(&key, "{}");
+    };
+    let segment = |name: &str, archived: &str| {
+        bucket.at(at(archived));
+        bucket.force(&keys::wal(&app(), "7421", name), "segment");
+    };
+    let old = PointId::full(at("2026-11-24T00:00:00Z"));
+    let new = PointId::full(at("2026-11-24T04:00:00Z"));
+    base(&old, "000000010000000000000002");
+    base(&new, "000000010000000000000005");
+    segment("000000010000000000000003", "2026-11-24T03:00:00Z");
+    segment("000000010000000000000004", "2026-11-24T03:30:00Z");
+    segment("000000010000000000000005", "2026-11-24T04:00:00Z");
+    segment("000000010000000000000006", "2026-11-24T05:00:00Z");
+    let choose = async |to: &str| {
+        backups.choose(&app(), Kind::DatabaseBase, None, Some(at(to))).await.unwrap()
+    };
+    let chosen = async |to: &str| match choose(to).await {
+        Choice::Reliable { id, .. } => id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(chosen("2026-11-24T04:30:00Z").await, new);
+    assert_eq!(chosen("2026-11-24T03:10:00Z").await, old);
+    let Choice::Unreliable { reason, .. } = choose("2026-11-24T05:00:01Z").await else {
+        panic!("nothing reaches it")
+    };
+    assert!(reason.contains("reaches 2026-11-24T05:00:00Z and not"), "{reason}");
+    bucket.mark_deleted(&keys::wal(&app(), "7421", "000000010000000000000006"));
+    let Choice::Unreliable { reason, .. } = choose("2026-11-24T04:30:00Z").await else {
+        panic!("the log ends before")
+    };
+    assert!(reason.contains("no archived WAL follows it"), "{reason}");
+    let other = backups.choose(&app(), Kind::Cache, None, Some(at("2026-11-24T04:30:00Z"))).await;
+    assert_eq!(other.unwrap_err().name, ErrorName::InvalidInput);
 }

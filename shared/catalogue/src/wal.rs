@@ -244,8 +244,8 @@ impl<B: Objects> Backups<B> {
         Ok(points)
     }
 
-    /// The segments of a cluster, from the oldest until one that was archived at `until` or later:
-    /// that one's page is given whole.
+    /// The segments of a cluster, from the oldest (or the one behind `after`) until one that was
+    /// archived at `until` or later: that one's page is given whole.
     ///
     /// # Errors
     /// What the store reports.
@@ -253,11 +253,12 @@ impl<B: Objects> Backups<B> {
         &self,
         app: &AppName,
         system: &str,
+        after: Option<&PointId>,
         until: Timestamp,
     ) -> Result<Vec<Segment>, Fault> {
         let prefix = keys::wal_prefix(app, system);
         let mut segments = Vec::new();
-        let mut after: Option<String> = None;
+        let mut after = after.map(|segment| keys::wal(app, system, segment.as_str()));
         loop {
             let page = self.bucket().list(&prefix, after.as_deref()).await?;
             let reached = page.objects.iter().any(|object| object.modified >= until);

@@ -135,9 +135,7 @@ pub fn open(newest: &ControlRecord, claimant: &Claimant<'_>, now: Timestamp) -> 
         if holder.incident == *claimant.incident && holder.execution == claimant.execution {
             return Opening::AlreadyOurs(newest.clone());
         }
-        let expired =
-            now.duration_since(holder.opened_at) > SignedDuration::from_secs(HOLD_SECONDS);
-        if holder.state != HolderState::Failed && !expired {
+        if under_way(newest, now).is_some() {
             return Opening::StandDown(format!(
                 "recovery {} is open since {} (execution {}); let it end, or stop it and mark it \
                  failed before starting another",
@@ -170,6 +168,16 @@ pub fn open(newest: &ControlRecord, claimant: &Claimant<'_>, now: Timestamp) -> 
         updated_at: now,
         ..newest.clone()
     })
+}
+
+/// The recovery that may be acting now: one that failed, or has held the ledger for longer than it
+/// can live, acts no more.
+#[must_use]
+pub fn under_way(record: &ControlRecord, now: Timestamp) -> Option<&Holder> {
+    let holder = record.recovery.as_ref()?;
+    let held = now.duration_since(holder.opened_at);
+    let expired = held > SignedDuration::from_secs(HOLD_SECONDS);
+    (holder.state != HolderState::Failed && !expired).then_some(holder)
 }
 
 /// That `incident` still holds the ledger under `epoch`: the check before every action.

@@ -8,10 +8,12 @@
 //! tag, and `ssm:ListCommands`, `ssm:ListCommandInvocations`, `ssm:GetCommandInvocation` and
 //! `ssm:DescribeInstanceInformation`, which cannot be narrowed.
 
+mod once;
 mod port;
 mod progress;
 mod run_command;
 
+pub use once::{LOOK_BACK, send_once};
 pub use port::HostWork;
 pub use progress::{HostFailure, Progress, joined};
 pub use run_command::{FarLimits, Found, Order, RunCommand, To};

@@ -9,7 +9,11 @@ use std::{
 };
 
 use lifeboat_core::{
-    backup::{Catalogue, Listed, Manifest, Outcome, keys},
+    backup::{
+        Automated, Base, Catalogue, Choice, Listed, Look, Manifest, Outcome, Window, choose,
+        choose_base, keys,
+    },
+    ledger::ControlRecord,
     plan_file::{self, HostTag},
 };
 use lifeboat_hosts::{Found, HostWork, Order, Progress};
@@ -28,6 +32,13 @@ pub(super) struct Fake {
     pub(super) look: Option<Result<Seen, Fault>>,
     pub(super) sent: Mutex<Vec<Order>>,
     pub(super) instance: Mutex<Option<Instance>>,
+    /// Whether the plan's engine is one that somebody runs himself.
+    pub(super) self_managed: bool,
+    pub(super) record: Option<ControlRecord>,
+    /// Of the other region's instance, replicated here, from and to.
+    pub(super) window: Option<(Timestamp, Timestamp)>,
+    /// Until when the archived log reaches.
+    pub(super) archived_until: Option<Timestamp>,
     pub(super) restored: AtomicUsize,
     pub(super) deleted: AtomicUsize,
 }
@@ -58,6 +69,17 @@ pub(super) fn now() -> Timestamp {
 
 pub(super) const POINT: &str = "20261124T120000Z-full";
 
+/// The replicated automated backups.
+const ARN: &str = "arn:aws:rds:us-west-2:000000000000:auto-backup:ab-1";
+
+/// What is restored into: of the snapshot, and of the moment of the same name.
+const NAMES: [&str; 4] = [
+    "lifeboat-scratch-queue-20261124120000",
+    "lifeboat-scratch-queue-t261124120000",
+    "queue-restored-20261124120000",
+    "queue-restored-t261124120000",
+];
+
 pub(super) fn point() -> PointId {
     PointId::new(POINT).unwrap()
 }
@@ -71,12 +93,16 @@ pub(super) fn ports(world: Fake) -> Ports<Fake> {
 }
 
 pub(super) fn start(kind: Kind, target: Target) -> Request {
-    Request::Start { app: app(), kind, id: point(), target }
+    start_to(kind, None, target)
+}
+
+pub(super) fn start_to(kind: Kind, to: Option<Timestamp>, target: Target) -> Request {
+    Request::Start { app: app(), kind, id: point(), to, target }
 }
 
 pub(super) fn poll(kind: Kind, commands: &[&str]) -> Request {
     let commands = commands.iter().map(|id| (*id).to_owned()).collect();
-    Request::Poll { app: app(), kind, id: point(), target: Target::Scratch, commands }
+    Request::Poll { app: app(), kind, id: point(), to: None, target: Target::Scratch, commands }
 }
 
 pub(super) fn manifest(kind: Kind) -> Manifest {
@@ -102,7 +128,19 @@ pub(super) fn manifest(kind: Kind) -> Manifest {
 impl Plans for Fake {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         self.call()?;
-        Ok(plan_file::read(include_str!("../../../../events/plan/queue.toml")).unwrap())
+        let text = include_str!("../../../../events/plan/queue.toml");
+        let mut plan = plan_file::read(text).unwrap();
+        if self.self_managed {
+            plan.database.engine = Engine::Postgres;
+        }
+        Ok(plan)
+    }
+}
+
+impl Ledgers for Fake {
+    async fn record(&self, _: &AppPlan) -> Result<Option<ControlRecord>, Fault> {
+        self.call()?;
+        Ok(self.record.clone())
     }
 }
 
@@ -111,7 +149,13 @@ impl Backups for Fake {
         "lifeboat-backups-000000000000-us-west-2"
     }
 
-    async fn catalogue(&self, app: &AppName, kind: Kind) -> Result<Catalogue, Fault> {
+    async fn choose(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        asked: Option<&PointId>,
+        to: Option<Timestamp>,
+    ) -> Result<Choice, Fault> {
         self.call()?;
         let listed = |key: String| Listed { key, modified: now() };
         let mut manifests = Vec::new();
@@ -125,7 +169,19 @@ impl Backups for Fake {
             }
         }
         let region = "us-west-2".parse().unwrap();
-        Ok(Catalogue::from_listing(&region, &manifests, &evidence, true))
+        let catalogue = Catalogue::from_listing(&region, &manifests, &evidence, true);
+        let Some(to) = to else { return Ok(choose(&catalogue, app, kind, asked)) };
+        let mut bases = BTreeMap::new();
+        loop {
+            match choose_base(&catalogue, app, asked, to, &bases) {
+                Ok(choice) => return Ok(choice),
+                Err(Look(id)) => {
+                    let ended_at = id.time().unwrap();
+                    let base = Base { ended_at, archived_until: self.archived_until };
+                    bases.insert(id, Some(base));
+                }
+            }
+        }
     }
 
     async fn manifest(
@@ -181,30 +237,45 @@ impl Outputs for Fake {
     }
 }
 
-impl Scratch for Fake {
+impl Instances for Fake {
     async fn instance(&self, name: &str) -> Result<Option<Instance>, Fault> {
         self.call()?;
-        assert_eq!(name, "lifeboat-scratch-queue-20261124120000");
+        assert!(NAMES.contains(&name), "{name}");
         Ok(self.instance.lock().unwrap().clone())
     }
 
-    async fn restore(
-        &self,
-        snapshot: &str,
-        _: &str,
-        like: &str,
-        tags: &[(&'static str, String)],
-    ) -> Result<Restoring, Fault> {
+    async fn windows(&self, plan: &AppPlan) -> Result<Vec<Window>, Fault> {
         self.call()?;
-        assert_eq!((snapshot, like), ("lifeboat-queue-20261124t120000z", "queue-b"));
+        let (site, of) = plan.sites.first_key_value().unwrap();
+        let window = |(earliest, latest)| Window {
+            backups: Automated::Replicated { arn: ARN.into() },
+            site: site.clone(),
+            instance: of.database.identifier.clone(),
+            earliest,
+            latest,
+        };
+        Ok(self.window.map(window).into_iter().collect())
+    }
+
+    async fn restore(&self, source: &Source, into: NewInstance<'_>) -> Result<Restoring, Fault> {
+        self.call()?;
+        assert_eq!(into.like, "queue-b", "the site's own of this region");
+        match source {
+            Source::Snapshot(name) => assert_eq!(name, "lifeboat-queue-20261124t120000z"),
+            Source::Moment(backups, to) => {
+                assert_eq!(*backups, Automated::Replicated { arn: ARN.into() });
+                assert_eq!(PointId::full(*to), point());
+            }
+        }
         if self.no_snapshot {
             return Ok(Restoring::NoSnapshot);
         }
         self.restored.fetch_add(1, Ordering::SeqCst);
-        let tag = |key: &str| tags.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
+        let tag = |key: &str| into.tags.iter().find(|(k, _)| *k == key).map(|(_, v)| v.clone());
         *self.instance.lock().unwrap() = Some(Instance {
             state: InstanceState::Busy("creating".into()),
             scratch_of: tag("lifeboat-scratch").filter(|_| !self.foreign),
+            restored_from: tag("lifeboat-restored").filter(|_| !self.foreign),
             started_at: tag("lifeboat-started").and_then(|text| text.parse().ok()),
         });
         Ok(Restoring::Begun)

@@ -1,6 +1,10 @@
 //! Choosing, and restores that a host makes.
 
-use lifeboat_core::{ErrorName, backup::Outcome};
+use lifeboat_core::{
+    ErrorName,
+    backup::Outcome,
+    ledger::{ControlRecord, Holder, HolderState},
+};
 use lifeboat_hosts::{HostFailure, Progress};
 
 use super::{super::*, fake::*};
@@ -16,6 +20,7 @@ async fn the_newest_verified_is_chosen_and_a_damaged_one_is_answered_with_an_old
         app: app(),
         kind: KIND,
         id: id.map(|id| PointId::new(id).unwrap()),
+        to: None,
     };
     let Response::Chosen { id, reason } = handle(choose(None), &ports, now()).await.unwrap() else {
         panic!("the older one")
@@ -101,4 +106,66 @@ async fn a_restore_that_goes_on_is_not_ready_and_one_that_failed_is_no_verdict()
     assert!(fault.message.contains("no room in /var/tmp"), "{fault}");
     let fault = handle(poll(KIND, &[]), &all, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_host_is_told_the_moment_and_only_when_there_is_one() {
+    let base = Kind::DatabaseBase;
+    let to: Timestamp = "2026-11-24T12:30:00.9Z".parse().unwrap();
+    let sound = || vec![(POINT, Some(Outcome::Sound))];
+    let world = Fake { points: sound(), archived_until: Some(now()), ..Fake::default() };
+    let all = ports(world);
+    for target in [Target::Place, Target::Scratch] {
+        handle(start_to(base, Some(to), target), &all, now()).await.unwrap();
+        // The same to another moment, or to none, is another restore.
+        handle(start(base, target), &all, now()).await.unwrap();
+        handle(start_to(base, Some(to), target), &all, now()).await.unwrap();
+        handle(start(base, target), &all, now()).await.unwrap();
+    }
+    let sent = all.world.sent.lock().unwrap().clone();
+    assert_eq!(sent.len(), 4);
+    for order in sent.iter().step_by(2) {
+        assert!(order.parameters.contains(&("To", "2026-11-24T12:30:00Z".to_owned())));
+    }
+    for order in sent.iter().skip(1).step_by(2) {
+        assert!(order.parameters.iter().all(|(name, _)| *name != "To"));
+    }
+
+    // Into use goes only what reaches the moment.
+    let all = ports(Fake { points: sound(), archived_until: point().time(), ..Fake::default() });
+    let fault = handle(start_to(base, Some(to), Target::Place), &all, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused, "{fault}");
+    assert!(fault.message.contains("reaches 2026-11-24T12:00:00Z"), "{fault}");
+    let fault = handle(start_to(KIND, Some(to), Target::Scratch), &all, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidInput, "a dump has no moments: {fault}");
+}
+
+#[tokio::test]
+async fn nothing_goes_into_use_on_a_host_while_a_recovery_is_open() {
+    let place = || start(KIND, Target::Place);
+    let with = |record| {
+        let points = vec![(POINT, Some(Outcome::Sound))];
+        ports(Fake { points, record: Some(record), ..Fake::default() })
+    };
+    let quiet = ControlRecord::first(app(), "a".parse().unwrap(), now());
+    let mut open = quiet.clone();
+    open.recovery = Some(Holder {
+        incident: "queue-1".parse().unwrap(),
+        execution: "arn".into(),
+        target: "b".parse().unwrap(),
+        epoch: lifeboat_core::Epoch(2),
+        opened_at: now(),
+        state: HolderState::Claimed,
+    });
+    let all = with(open.clone());
+    let fault = handle(place(), &all, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused, "{fault}");
+    assert!(fault.message.contains("recovery queue-1 of queue is open"), "{fault}");
+    assert!(all.world.sent.lock().unwrap().is_empty());
+    handle(start(KIND, Target::Scratch), &all, now()).await.unwrap();
+
+    open.recovery.as_mut().unwrap().state = HolderState::Failed;
+    for record in [quiet, open] {
+        handle(place(), &with(record), now()).await.unwrap();
+    }
 }

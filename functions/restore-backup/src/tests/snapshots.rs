@@ -12,7 +12,7 @@ use super::{super::*, fake::*};
 const KIND: Kind = Kind::DatabaseSnapshot;
 
 fn remove() -> Request {
-    Request::Remove { app: app(), kind: KIND, id: point() }
+    Request::Remove { app: app(), kind: KIND, id: point(), to: None }
 }
 
 /// Starts and asks until there is an answer, RDS advancing in between.
@@ -102,12 +102,47 @@ async fn the_instance_goes_whatever_the_look_found_or_how_it_failed() {
 }
 
 #[tokio::test]
-async fn a_snapshot_never_goes_over_the_sites_own_instance() {
+async fn what_goes_into_use_is_a_new_instance_which_nothing_deletes() {
+    let place = || start(KIND, Target::Place);
+    for outcome in [None, Some(Outcome::Damaged)] {
+        let ports = ports(Fake { points: vec![(POINT, outcome)], ..Fake::default() });
+        let fault = handle(place(), &ports, now()).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::Refused, "{fault}");
+        assert_eq!(ports.world.restored.load(Ordering::SeqCst), 0);
+    }
+    for look in [None, Some(Ok(Seen::default()))] {
+        let points = vec![(POINT, Some(Outcome::Sound))];
+        let ports = ports(Fake { points, look: look.clone(), ..Fake::default() });
+        let began = handle(place(), &ports, now()).await.unwrap();
+        assert_eq!(began, Response::Started { commands: Vec::new() });
+        ports.world.advance();
+        // However often it is asked for.
+        for _ in 0..2 {
+            let response = handle(place(), &ports, now()).await.unwrap();
+            let Response::Restored { result } = response else { panic!("{response:?}") };
+            let outcome = if look.is_none() { Outcome::Sound } else { Outcome::Damaged };
+            assert_eq!(result.outcome, outcome);
+            let facts = result.facts.join("\n");
+            assert!(
+                facts.contains("queue-restored-20261124120000 takes connections at 10.0.0.1:5432")
+            );
+            assert!(facts.contains("sites.b.database") && facts.contains("lifeboat plan apply"));
+        }
+        assert_eq!(ports.world.restored.load(Ordering::SeqCst), 1);
+        // What failed is not deleted either, nor by a removal of scratch.
+        let mut instance = ports.world.instance.lock().unwrap().clone().unwrap();
+        instance.state = InstanceState::Failed("storage-full".into());
+        *ports.world.instance.lock().unwrap() = Some(instance);
+        let fault = handle(place(), &ports, now()).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::NeedsHuman, "{fault}");
+        assert_eq!(handle(remove(), &ports, now()).await.unwrap_err().name, ErrorName::Refused);
+        assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 0);
+    }
     let points = vec![(POINT, Some(Outcome::Sound))];
-    let ports = ports(Fake { points, ..Fake::default() });
-    let fault = handle(start(KIND, Target::Place), &ports, now()).await.unwrap_err();
-    assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
-    assert_eq!(ports.world.restored.load(Ordering::SeqCst), 0);
+    let ports = ports(Fake { points, foreign: true, ..Fake::default() });
+    handle(place(), &ports, now()).await.unwrap();
+    let fault = handle(place(), &ports, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused, "it is somebody else's: {fault}");
 }
 
 #[test]
@@ -125,11 +160,11 @@ fn every_difference_from_the_manifest_is_a_finding() {
         ],
         unreadable: Vec::new(),
     };
-    let (facts, findings) = judge(&expected, &seen);
+    let (facts, findings) = judge(Some(&expected), &seen);
     let places: Vec<&str> = findings.iter().map(|finding| finding.place.as_str()).collect();
     assert_eq!(places, ["", "table public.b", "table public.c", "check fails", "check breaks"]);
     assert!(facts.contains(&"1 of 3 checks of the plan hold".to_owned()), "{facts:?}");
     let sound = Seen { in_recovery: false, checks: Vec::new(), ..seen };
     expected.tables = vec![count("public.a", 1), count("public.b", 1)];
-    assert!(judge(&expected, &sound).1.is_empty());
+    assert!(judge(Some(&expected), &sound).1.is_empty());
 }

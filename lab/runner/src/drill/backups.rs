@@ -7,6 +7,7 @@ mod corrupt;
 mod cycle;
 mod harm;
 mod look;
+mod moment;
 mod safe;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The sites' databases: a primary in one region, and a replica in the other that streams from it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{ACTIVE, APP, LabError, STANDBY, SiteConfig};
 use crate::{clock, lab::Lab};
@@ -107,7 +107,7 @@ impl Lab {
     }
 
     async fn wait_until_synchronous(&self) -> Result<(), LabError> {
-        let client = self.connect(&ACTIVE, MASTER, &self.passwords.master).await?;
+        let client = self.connect(ACTIVE.postgres(), MASTER, &self.passwords.master).await?;
         clock::find(AVAILABLE_WITHIN, || async {
             let query = "SELECT sync_state FROM pg_stat_replication WHERE sync_state = 'sync'";
             (!client.query(query, &[]).await.ok()?.is_empty()).then_some(())
@@ -132,7 +132,7 @@ impl Lab {
 
     /// The app logs in as a role of its own, which owns its tables and nothing else.
     async fn create_app_role(&self) -> Result<(), LabError> {
-        let client = self.connect(&ACTIVE, MASTER, &self.passwords.master).await?;
+        let client = self.connect(ACTIVE.postgres(), MASTER, &self.passwords.master).await?;
         client
             .batch_execute(&format!(
                 "CREATE ROLE app LOGIN PASSWORD '{}'; GRANT CREATE, USAGE ON SCHEMA public TO app;",
@@ -147,20 +147,28 @@ impl Lab {
     /// # Errors
     /// The database does not answer.
     pub async fn database(&self, site: &SiteConfig) -> Result<tokio_postgres::Client, LabError> {
-        self.connect(site, "app", &self.passwords.app).await
+        self.database_at(site.postgres()).await
+    }
+
+    /// A connection to a database at any address as the app's role.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn database_at(&self, at: SocketAddr) -> Result<tokio_postgres::Client, LabError> {
+        self.connect(at, "app", &self.passwords.app).await
     }
 
     async fn connect(
         &self,
-        site: &SiteConfig,
+        at: SocketAddr,
         user: &str,
         password: &str,
     ) -> Result<tokio_postgres::Client, LabError> {
-        let doing = format!("connect to {}", site.instance);
+        let doing = format!("connect to {at}");
         let mut settings = tokio_postgres::Config::new();
         settings
-            .host(site.postgres().ip().to_string())
-            .port(site.postgres().port())
+            .host(at.ip().to_string())
+            .port(at.port())
             .user(user)
             .password(password)
             .dbname(APP)

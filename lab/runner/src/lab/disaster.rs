@@ -14,6 +14,9 @@ use crate::lab::Lab;
 /// The rule under which Route 53's control plane is dark.
 const ROUTE53_RULE: &str = "route53-control-plane";
 
+/// The rule under which one region's functions do not reach another region's API.
+const CUT_RULE: &str = "cut-off-from-a-region";
+
 /// How a region dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +129,26 @@ impl Lab {
     /// Route 53's control plane answers again.
     pub fn lighten_route53(&self) {
         self.gateway.faults().remove(ROUTE53_RULE);
+    }
+
+    /// Calls from one region's functions to the AWS API of another hang.
+    ///
+    /// # Errors
+    /// The gateway does not take the rule.
+    pub fn cut_off(&self, caller: &str, region: &str) -> Result<(), LabError> {
+        let (caller, region) = (Some(caller.to_owned()), Some(region.to_owned()));
+        let rule = FaultRule {
+            id: CUT_RULE.to_owned(),
+            matching: Matching { caller, region, ..Matching::default() },
+            action: FaultAction::Hang,
+        };
+        let added = self.gateway.faults().add(rule).map(|_| ());
+        added.map_err(|error| LabError::from_error("cut a region off", &error))
+    }
+
+    /// They are answered again.
+    pub fn rejoin(&self) {
+        self.gateway.faults().remove(CUT_RULE);
     }
 
     /// What the active site's database sends to the standby's region is held back, replication

@@ -104,11 +104,16 @@ impl Lab {
     }
 
     /// Applies the plan of a second app, which shares the database and leaves it to RDS: nothing of
-    /// it is backed up but by snapshots.
+    /// it is backed up but by snapshots. `checks` are names and questions that what is restored of it
+    /// must answer with true.
     ///
     /// # Errors
     /// The command failed.
-    pub(crate) async fn apply_snapshot_plan(&self, app: &str) -> Result<(), LabError> {
+    pub(crate) async fn apply_snapshot_plan(
+        &self,
+        app: &str,
+        checks: &[(&str, &str)],
+    ) -> Result<(), LabError> {
         let example = self.root.join("events/plan/queue.toml");
         let text = fs::read_to_string(&example)
             .map_err(|error| LabError::from_error(&example.display().to_string(), &error))?;
@@ -120,7 +125,14 @@ impl Lab {
         let schedule = toml::Table::from_iter(
             snapshots.map(|snapshots| ("database-snapshot".to_owned(), snapshots)),
         );
-        let backup = toml::Table::from_iter([("schedule".to_owned(), schedule.into())]);
+        let checks = checks.iter().map(|(name, query)| {
+            let parts = [("name", *name), ("query", *query)];
+            toml::Table::from_iter(parts.map(|(key, text)| (key.to_owned(), text.into()))).into()
+        });
+        let backup = toml::Table::from_iter([
+            ("schedule".to_owned(), schedule.into()),
+            ("checks".to_owned(), toml::Value::Array(checks.collect())),
+        ]);
         plan.insert("backup".to_owned(), backup.into());
         let text = toml::to_string(&plan)
             .map_err(|error| LabError::from_error("the plan of the second app", &error))?;

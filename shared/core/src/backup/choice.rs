@@ -3,8 +3,11 @@
 //! The invariant: nothing is chosen that is not verified, and of an incremental backup everything
 //! that it is restored on top of. Whoever asked for something else is told why not, and what would
 //! do instead; it is never swapped silently.
+//!
+//! A base backup carries the log that it needs to be consistent, which its check has read; the
+//! archived log is needed to go on from there to a moment, of which [`super::moment`] judges.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 use super::{Catalogue, Kind, PointId, RecoveryPoint, Standing};
 use crate::ids::AppName;
@@ -33,71 +36,112 @@ pub enum Choice {
 /// `catalogue` is that of one region.
 #[must_use]
 pub fn choose(catalogue: &Catalogue, app: &AppName, kind: Kind, asked: Option<&PointId>) -> Choice {
-    let points: BTreeMap<&PointId, &RecoveryPoint> = catalogue
-        .points
-        .iter()
-        .filter(|point| point.app == *app && point.kind == kind)
-        .map(|point| (&point.id, point))
-        .collect();
-    match asked {
-        Some(id) => asked_for(&points, app, kind, id),
-        None => newest(&points, app, kind),
+    let question = Question { app, kind, asked, wanted: "verified".to_owned() };
+    let none = |_: &RecoveryPoint| Ok::<_, Infallible>(None);
+    match choose_by(catalogue, &question, none) {
+        Ok(choice) => choice,
+        Err(never) => match never {},
     }
 }
 
 type Points<'a> = BTreeMap<&'a PointId, &'a RecoveryPoint>;
 
-fn asked_for(points: &Points<'_>, app: &AppName, kind: Kind, id: &PointId) -> Choice {
-    let doubt = match points.get(id) {
+/// What is looked for.
+pub(super) struct Question<'a> {
+    pub(super) app: &'a AppName,
+    pub(super) kind: Kind,
+    pub(super) asked: Option<&'a PointId>,
+    /// What it has to be, for people: `verified`.
+    pub(super) wanted: String,
+}
+
+/// As [`choose`], with more that may speak against a verified point. Points are judged from the
+/// newest down, and no more of them than the answer needs.
+pub(super) fn choose_by<E>(
+    catalogue: &Catalogue,
+    question: &Question<'_>,
+    more: impl Fn(&RecoveryPoint) -> Result<Option<String>, E>,
+) -> Result<Choice, E> {
+    let points: Points<'_> = catalogue
+        .points
+        .iter()
+        .filter(|point| point.app == *question.app && point.kind == question.kind)
+        .map(|point| (&point.id, point))
+        .collect();
+    let doubt = |point: &RecoveryPoint| match doubt(&points, point) {
+        Some(doubt) => Ok(Some(doubt)),
+        None => more(point),
+    };
+    let mut by_age: Vec<&RecoveryPoint> = points.values().copied().collect();
+    by_age.sort_by(|one, other| (other.taken_at, &other.id).cmp(&(one.taken_at, &one.id)));
+    match question.asked {
+        Some(id) => asked_for(&by_age, question, id, doubt),
+        None => newest(&by_age, question, doubt),
+    }
+}
+
+fn asked_for<E>(
+    by_age: &[&RecoveryPoint],
+    question: &Question<'_>,
+    id: &PointId,
+    doubt: impl Fn(&RecoveryPoint) -> Result<Option<String>, E>,
+) -> Result<Choice, E> {
+    let Question { app, kind, wanted, .. } = question;
+    let why = match by_age.iter().find(|point| point.id == *id) {
         None => "it is not in this region's catalogue".to_owned(),
-        Some(point) => match doubt(points, point) {
-            None => return Choice::Reliable { id: id.clone(), reason: worth(point) },
-            Some(doubt) => doubt,
+        Some(point) => match doubt(point)? {
+            None => return Ok(Choice::Reliable { id: id.clone(), reason: worth(point) }),
+            Some(why) => why,
         },
     };
-    let instead = points
-        .values()
-        .filter(|point| point.id < *id && self::doubt(points, point).is_none())
-        .max_by_key(|point| (point.taken_at, &point.id))
-        .map(|point| point.id.clone());
-    let advice = instead.as_ref().map_or_else(
-        || format!("no older {kind} backup of {app} is verified here: look in the other region"),
-        |id| format!("restore {id}, the newest older one that is verified"),
-    );
-    Choice::Unreliable {
-        reason: format!("{kind} backup {id} of {app} cannot be relied on: {doubt}; {advice}"),
-        instead,
+    let mut instead = None;
+    for point in by_age.iter().filter(|point| point.id < *id) {
+        if doubt(point)?.is_none() {
+            instead = Some(point.id.clone());
+            break;
+        }
     }
+    let advice = instead.as_ref().map_or_else(
+        || format!("no older {kind} backup of {app} is {wanted} here: look in the other region"),
+        |id| format!("restore {id}, the newest older one that is {wanted}"),
+    );
+    Ok(Choice::Unreliable {
+        reason: format!("{kind} backup {id} of {app} cannot be relied on: {why}; {advice}"),
+        instead,
+    })
 }
 
 /// How many points that were passed over are named.
 const NAMED: usize = 3;
 
-fn newest(points: &Points<'_>, app: &AppName, kind: Kind) -> Choice {
-    let mut by_age: Vec<&RecoveryPoint> = points.values().copied().collect();
-    by_age.sort_by(|one, other| (other.taken_at, &other.id).cmp(&(one.taken_at, &one.id)));
+fn newest<E>(
+    by_age: &[&RecoveryPoint],
+    question: &Question<'_>,
+    doubt: impl Fn(&RecoveryPoint) -> Result<Option<String>, E>,
+) -> Result<Choice, E> {
+    let Question { app, kind, wanted, .. } = question;
     let mut passed = Vec::new();
     for point in by_age {
-        match doubt(points, point) {
+        match doubt(point)? {
             None => {
                 let mut reason = worth(point);
                 if !passed.is_empty() {
                     reason.push_str("; passed over: ");
                     reason.push_str(&list(&passed));
                 }
-                return Choice::Reliable { id: point.id.clone(), reason };
+                return Ok(Choice::Reliable { id: point.id.clone(), reason });
             }
-            Some(doubt) => passed.push(format!("{} ({doubt})", point.id)),
+            Some(why) => passed.push(format!("{} ({why})", point.id)),
         }
     }
     let found = if passed.is_empty() { "there is none".to_owned() } else { list(&passed) };
-    Choice::Unreliable {
+    Ok(Choice::Unreliable {
         reason: format!(
-            "no {kind} backup of {app} in this region is verified: {found}; look in the other \
+            "no {kind} backup of {app} in this region is {wanted}: {found}; look in the other \
              region, or verify one before it is restored"
         ),
         instead: None,
-    }
+    })
 }
 
 fn list(passed: &[String]) -> String {

@@ -1,5 +1,7 @@
 //! The names that RDS knows a recovery point by.
 
+use jiff::Timestamp;
+
 use super::{PointId, point::stamp};
 use crate::ids::AppName;
 
@@ -12,6 +14,8 @@ pub const STARTED_TAG: &str = "lifeboat-started";
 /// The tag that a scratch instance carries, with the recovery point that it is restored from.
 /// Nothing without it is ever deleted.
 pub const SCRATCH_TAG: &str = "lifeboat-scratch";
+/// The tag that an instance carries which was restored to be used, with what it was restored from.
+pub const RESTORED_TAG: &str = "lifeboat-restored";
 
 /// The DB snapshot of a recovery point: `lifeboat-queue-20261124t120000z`. The same in every region,
 /// in the lower case that RDS gives to every identifier. None when the point has no time.
@@ -20,13 +24,49 @@ pub fn snapshot(app: &AppName, id: &PointId) -> Option<String> {
     Some(format!("lifeboat-{app}-{}", stamp(id.time()?).to_lowercase()))
 }
 
-/// The scratch instance that a recovery point is restored into: `lifeboat-scratch-queue-20261124120000`.
+/// What an instance is restored from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin<'a> {
+    /// The snapshot of this recovery point.
+    Snapshot(&'a PointId),
+    /// Automated backups, at this moment.
+    Moment(Timestamp),
+}
+
+impl Origin<'_> {
+    /// The value of the tag that remembers it: `20261124T120000Z-full`, or `to-20261124T120000Z`.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        match self {
+            Self::Snapshot(id) => id.to_string(),
+            Self::Moment(to) => format!("to-{}", stamp(*to)),
+        }
+    }
+
+    /// The end of an instance's identifier: the digits of the time, and of a moment `t` before them
+    /// and the year without its century, so that a snapshot of the same time has another name. Of
+    /// 14 characters at most.
+    fn ending(&self) -> Option<String> {
+        let digits = |at| stamp(at).chars().filter(char::is_ascii_digit).collect::<String>();
+        match self {
+            Self::Snapshot(id) => Some(digits(id.time()?)),
+            Self::Moment(to) => Some(format!("t{}", digits(*to).get(2..)?)),
+        }
+    }
+}
+
+/// The scratch instance that is restored into: `lifeboat-scratch-queue-20261124120000`.
 /// An instance's identifier ends at 63 characters (RDS user guide, "Quotas and constraints"), which
 /// with the longest app name leaves room for the digits alone.
 #[must_use]
-pub fn scratch(app: &AppName, id: &PointId) -> Option<String> {
-    let digits: String = stamp(id.time()?).chars().filter(char::is_ascii_digit).collect();
-    Some(format!("lifeboat-scratch-{app}-{digits}"))
+pub fn scratch(app: &AppName, from: Origin<'_>) -> Option<String> {
+    Some(format!("lifeboat-scratch-{app}-{}", from.ending()?))
+}
+
+/// The instance that is restored into to be used: `queue-restored-20261124120000`.
+#[must_use]
+pub fn restored(app: &AppName, from: Origin<'_>) -> Option<String> {
+    Some(format!("{app}-restored-{}", from.ending()?))
 }
 
 #[cfg(test)]
@@ -37,9 +77,13 @@ mod tests {
     fn names_are_what_rds_takes() {
         let app: AppName = "a".repeat(31).parse().unwrap();
         let id = PointId::new("20261124T120000Z-full").unwrap();
-        let scratch = scratch(&app, &id).unwrap();
-        assert!(scratch.len() <= 63 && scratch.ends_with("-20261124120000"), "{scratch}");
+        let name = scratch(&app, Origin::Snapshot(&id)).unwrap();
+        assert!(name.len() <= 63 && name.ends_with("-20261124120000"), "{name}");
+        let moment = Origin::Moment(id.time().unwrap());
         let queue: AppName = "queue".parse().unwrap();
+        assert_eq!(scratch(&queue, moment).unwrap(), "lifeboat-scratch-queue-t261124120000");
+        assert_eq!(restored(&queue, moment).unwrap(), "queue-restored-t261124120000");
+        assert_eq!(moment.mark(), "to-20261124T120000Z");
         assert_eq!(snapshot(&queue, &id).unwrap(), "lifeboat-queue-20261124t120000z");
         let segment = PointId::new("00000001000000000000002A").unwrap();
         assert_eq!(snapshot(&queue, &segment), None);

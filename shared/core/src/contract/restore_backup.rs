@@ -7,6 +7,24 @@ use crate::{
     ids::AppName,
 };
 
+/// The input of the machine `lifeboat-restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The app.
+    pub app: AppName,
+    /// The kind.
+    pub kind: Kind,
+    /// The recovery point; none asks for the newest that may be relied on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<PointId>,
+    /// Restore to this moment; see [`Request::Choose`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<jiff::Timestamp>,
+    /// Where to.
+    pub target: Target,
+}
+
 /// Where to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,7 +33,8 @@ pub enum Target {
     /// check of depth `restored`.
     Scratch,
     /// Where the site uses it: files into their places, images into the engine, the cache's files
-    /// into its folder, a dump into the site's database, which must be empty.
+    /// into its folder, a dump into the site's database, which must be empty. RDS restores into a
+    /// new instance beside the site's, which is kept: the plan is pointed at it by a person.
     Place,
 }
 
@@ -43,6 +62,12 @@ pub enum Request {
         /// The one asked for; none asks for the newest verified.
         #[serde(default)]
         id: Option<PointId>,
+        /// Restore to this moment, in whole seconds; a part of one is cut off. Of `database-snapshot`
+        /// it is the automated backups of RDS in this region that are restored, and of
+        /// `database-base` a base backup with the archived log after it; no other kind has moments
+        /// between its backups.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<jiff::Timestamp>,
     },
     /// Begin a restore. Beginning it again finds what is under way.
     Start {
@@ -52,6 +77,9 @@ pub enum Request {
         kind: Kind,
         /// The recovery point.
         id: PointId,
+        /// The moment, as it was chosen with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<jiff::Timestamp>,
         /// Where to.
         target: Target,
     },
@@ -63,6 +91,9 @@ pub enum Request {
         kind: Kind,
         /// The recovery point.
         id: PointId,
+        /// The moment, as it was chosen with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<jiff::Timestamp>,
         /// Where to.
         target: Target,
         /// The commands that were sent to hosts for it, oldest first.
@@ -77,6 +108,9 @@ pub enum Request {
         kind: Kind,
         /// The recovery point.
         id: PointId,
+        /// The moment, as it was chosen with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<jiff::Timestamp>,
     },
 }
 
@@ -103,7 +137,7 @@ pub struct RestoreResult {
 pub enum Response {
     /// Of [`Request::Choose`]: this one may be restored.
     Chosen {
-        /// The recovery point.
+        /// The recovery point. A moment that RDS restores to has the name of a point of that moment.
         id: PointId,
         /// Why this one, for people: what was passed over and why.
         reason: String,

@@ -6,7 +6,7 @@ use lifeboat_core::backup::{Kind, Manifest, PointId};
 
 use super::{
     super::{Finding, Request, evidence::invariant, serving_client},
-    Found, KINDS, PROVEN_WITHIN, Steps, TAKEN_WITHIN, VAULT, report,
+    Found, KINDS, PROVEN_WITHIN, Steps, TAKEN_WITHIN, VAULT, moment, report,
 };
 use crate::{
     clock,
@@ -27,7 +27,9 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
     let epoch = lab.epoch(&STANDBY).await?;
     let mut steps = Steps::begin();
     let absence = lab.absence_is_alarmed().await?;
+    moment::replicate(lab).await?;
     take(lab, &mut steps).await?;
+    let moment = moment::mark(lab).await?;
     prove(lab, &mut steps).await?;
     let backups = lab.proven(&KINDS).await?;
     let mut invariants = vec![
@@ -37,6 +39,7 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
         lab.stored_safely().await?,
         lab.ages_are_reported().await?,
     ];
+    invariants.extend(moment::restore(lab, moment, &mut steps).await?);
     invariants.extend(sweep(lab, &mut steps).await?);
     let one = PointId::new(backups.first().map_or("", |backup| backup.point.as_str()))
         .map_err(|error| LabError::from_error("the first backup", &error))?;
@@ -68,7 +71,7 @@ pub(super) fn unproven(backups: &[crate::report::BackupResult]) -> Option<String
 
 /// Turns the schedule of backups on and waits until each kind is there, in both regions.
 pub(super) async fn take(lab: &Lab, steps: &mut Steps) -> Result<(), LabError> {
-    lab.apply_snapshot_plan(VAULT).await?;
+    lab.apply_snapshot_plan(VAULT, &[]).await?;
     let began = clock::now();
     lab.turn_schedules(&[("BackupState", true)]).await?;
     for site in SITES {
