@@ -157,19 +157,4 @@ fn status(word: &str) -> SnapshotStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_elasticache_says_is_read() {
-        let of = |groups| {
-            let found = Snapshot::builder().snapshot_name("x").snapshot_status("available");
-            snapshot(&found.set_num_node_groups(groups).build()).node_groups
-        };
-        assert_eq!([None, Some(0), Some(1), Some(3)].map(of), [1, 1, 1, 3]);
-        for word in ["creating", "copying", "exporting", "restoring", "in no state"] {
-            assert_eq!(status(word), SnapshotStatus::Creating(word.into()));
-        }
-        assert_eq!(status("deleting"), SnapshotStatus::Failed("deleting".into()));
-    }
-}
+mod tests;

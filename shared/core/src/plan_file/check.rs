@@ -3,9 +3,11 @@
 //! Every rule that can be broken by a plan that parses is here, each with the reason it exists;
 //! [`check`] reports all of them at once, because an operator mends a file once.
 
+mod cache;
+
 use crate::backup::{Kind, retention, schedule};
 
-use super::model::{AppPlan, Detection, Engine, Replication, Site, SiteCache, Switch};
+use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
 
 /// A mistake in a plan: where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,7 +172,7 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
         );
     }
     if let Some(cache) = &site.cache {
-        managed_cache(plan, name, site, cache, report);
+        cache::managed(plan, name, site, cache, report);
     }
     for region in site.health.seen_from.keys() {
         if !plan.sites.values().any(|site| site.region == *region) {
@@ -187,49 +189,6 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
         report.add(
             &["sites", name, "database", "host"],
             "give the host name or address at which the app reaches the database".into(),
-        );
-    }
-}
-
-/// The most manual snapshots that ElastiCache takes of a node in 24 hours (ElastiCache user guide,
-/// "Backup constraints").
-const CACHE_SNAPSHOTS_A_DAY: u32 = 24;
-
-fn managed_cache(plan: &AppPlan, name: &str, site: &Site, cache: &SiteCache, report: &mut Report) {
-    let group = &cache.replication_group;
-    // API reference, CreateReplicationGroup: the identifier's constraints; it is stored in lower case.
-    let fits = group.len() <= 40
-        && group.starts_with(|c: char| c.is_ascii_lowercase())
-        && !group.ends_with('-')
-        && !group.contains("--")
-        && group.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-    if !fits {
-        report.add(
-            &["sites", name, "cache", "replication_group"],
-            format!(
-                "`{group}` is not a replication group's identifier: a small letter, then up to 39 \
-                 small letters, digits and single -"
-            ),
-        );
-    }
-    let slots = plan.backup.as_ref().and_then(|backup| backup.schedule.get(&Kind::Cache));
-    let Some(slots) = slots else { return };
-    if slots.every.seconds() < 86_400 / CACHE_SNAPSHOTS_A_DAY {
-        report.add(
-            &["backup", "schedule", "cache", "every"],
-            format!(
-                "ElastiCache takes {CACHE_SNAPSHOTS_A_DAY} snapshots of a node a day, and site \
-                 {name} has its cache there; use 1h or more"
-            ),
-        );
-    }
-    if site.hosts.is_none() {
-        report.add(
-            &["sites", name, "cache"],
-            format!(
-                "a host brings the export of ElastiCache into the backup bucket, and site {name} \
-                 names none; add [sites.{name}.hosts], or take cache out of the schedule"
-            ),
         );
     }
 }

@@ -188,6 +188,8 @@ mod tests {
         only(hosts, &cache("memcached", "queue-a"), ":", "unknown variant `memcached`");
         let without = cache("elasticache", "queue-a").replace(hosts, "");
         only(hosts, &without, "sites.a.cache", "[sites.a.hosts]");
+        let named = read(&good.replace("app = \"queue\"", "app = \"queue--b\"")).unwrap_err();
+        assert!(named.iter().any(|m| m.path == "app" && m.line.is_some()), "{named:?}");
         let found =
             read(&good.replace("cache = { every = \"4h\" }", "cache = { every = \"30m\" }"));
         let found: Vec<_> = found.unwrap_err().iter().map(ToString::to_string).collect();
