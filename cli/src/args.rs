@@ -126,7 +126,13 @@ pub(crate) enum HostCommand {
     /// --bucket lifeboat-backups-123456789012-us-east-1 --kind database-dump
     /// --point 20261124T120000Z-full
     #[command(verbatim_doc_comment)]
-    Backup(HostArgs),
+    Backup {
+        #[command(flatten)]
+        host: HostArgs,
+        /// The bucket that ElastiCache exports into, where it runs the site's cache.
+        #[arg(long)]
+        exports: Option<String>,
+    },
     /// Restore a backup: into scratch, to prove it, or into place, to use it.
     ///
     /// Scratch is a server or folder of its own that is removed whatever happens; what is in it is

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use lifeboat_core::{
-    ErrorName, Fault,
+    ErrorName, Fault, Region,
     backup::{Kind, Manifest},
     contract::restore_backup::Target,
 };
@@ -49,8 +49,13 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     });
     let line = match command {
-        HostCommand::Backup(args) => {
+        HostCommand::Backup { host: args, exports } => {
             let host = host(&args.place, args.kind, scratch(&args), stop).await?;
+            let exports = match exports {
+                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await)),
+                None => None,
+            };
+            let host = Host { exports, ..host };
             let manifest = lifeboat_hostwork::backup(&host, args.kind, &args.point).await;
             last_line(manifest.map_err(failure)?)?
         }
@@ -70,8 +75,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
             return wal::receive(&host, &directory, tell).await.map_err(failure);
         }
         HostCommand::Wal(WalCommand::Fetch { app, region, bucket, system, name, destination }) => {
-            let config = aws::in_region(&aws::config().await, region.as_str());
-            let store = S3::new(&config, bucket);
+            let store = bucket_in(&region, bucket).await;
             let fetched = wal::fetch(&store, &app, &system, &name, &destination).await;
             return match fetched {
                 Ok(true) => Ok(()),
@@ -99,6 +103,11 @@ fn fetch_wal(place: &HostPlace) -> Result<Vec<String>, Failure> {
 
 fn scratch(args: &HostArgs) -> PathBuf {
     args.scratch.clone().unwrap_or_else(std::env::temp_dir)
+}
+
+/// Another bucket than that of the backups.
+async fn bucket_in(region: &Region, bucket: String) -> S3 {
+    S3::new(&aws::in_region(&aws::config().await, region.as_str()), bucket)
 }
 
 /// What the work needs, from this region alone.
@@ -129,6 +138,7 @@ async fn host(
     };
     Ok(Host {
         store: Arc::new(S3::new(&config, &args.bucket)),
+        exports: None,
         plan,
         site: args.site.clone(),
         region: args.region.clone(),

@@ -180,6 +180,7 @@ fn every_kind_of_backup_is_taken_proven_in_both_regions_and_swept() {
         "5-nobody-deletes",
         "6-absence-is-alarmed",
         "6-age-of-the-newest-verified",
+        "6-managed-cache-is-exported",
         "6-moment-restored-elsewhere",
         "6-moment-restored-to-be-used",
         "6-proven-in-the-other-region",

@@ -1,10 +1,11 @@
 //! The ports on AWS: Parameter Store, the ledger, the backup bucket, Run Command; RDS is in
-//! [`crate::rds`].
+//! [`crate::rds`], ElastiCache in [`crate::elasticache`].
 
 use std::{sync::Arc, time::Duration};
 
 use backup_trigger::{
-    Database, Manifests, Meter, Plans, Ports, Sites, Snapshot, Snapshots, Window,
+    CacheSnapshot, Caches, Database, Manifests, Meter, Plans, Ports, Sites, Snapshot, Snapshots,
+    Window,
 };
 use jiff::Timestamp;
 use lifeboat_catalogue::{Backups, Shared, Span};
@@ -21,7 +22,7 @@ use lifeboat_runtime::{
     metrics::{Metric, Unit, emf},
 };
 
-use crate::rds::Rds;
+use crate::{elasticache::ElastiCache, rds::Rds};
 
 /// Calls to another region: it may be dark, and the function has 30 s for all of a request.
 pub(crate) const FAR: FarLimits =
@@ -40,6 +41,7 @@ pub(crate) async fn ports() -> Result<Ports<Outside>, Fault> {
         backups: Backups::new(&config, bucket.clone(), region.clone()),
         bucket,
         hosts: RunCommand::new(config.clone(), region.clone(), FAR),
+        elasticache: ElastiCache::new(&config, env::required("EXPORT_BUCKET")?, &region),
         rds: Rds::new(config, region.clone()),
         region: region.clone(),
     };
@@ -56,6 +58,7 @@ pub(crate) struct Outside {
     bucket: String,
     hosts: RunCommand,
     rds: Rds,
+    elasticache: ElastiCache,
     region: Region,
 }
 
@@ -113,6 +116,10 @@ impl Manifests for Outside {
         // None when someone else has written it: the backup is there.
         self.backups.bucket().replace(&key, None, body).await.map(|_| ())
     }
+
+    async fn hold(&self, app: &AppName) -> Result<Option<String>, Fault> {
+        self.backups.hold(app).await
+    }
 }
 
 impl HostWork for Outside {
@@ -162,6 +169,37 @@ impl Snapshots for Outside {
 
     async fn window(&self, database: Database<'_>, region: &Region) -> Result<Window, Fault> {
         self.rds.window(database.identifier, region).await
+    }
+}
+
+impl Caches for Outside {
+    fn exports(&self) -> &str {
+        self.elasticache.exports()
+    }
+
+    async fn of_group(&self, group: &str) -> Result<Vec<CacheSnapshot>, Fault> {
+        self.elasticache.of_group(group).await
+    }
+
+    async fn take(
+        &self,
+        group: &str,
+        name: &str,
+        tags: &[(&'static str, String)],
+    ) -> Result<(), Fault> {
+        self.elasticache.take(group, name, tags).await
+    }
+
+    async fn export(&self, name: &str) -> Result<(), Fault> {
+        self.elasticache.export(name).await
+    }
+
+    async fn is_exported(&self, object: &str) -> Result<bool, Fault> {
+        self.elasticache.is_exported(object).await
+    }
+
+    async fn forget(&self, name: &str) -> Result<(), Fault> {
+        self.elasticache.forget(name).await
     }
 }
 

@@ -13,9 +13,9 @@ use lifeboat_core::{
 use lifeboat_hosts::Found;
 
 use crate::{
-    Database, Ports, SnapshotStatus, World,
+    Database, Ports, SnapshotStatus, Work, World,
     attempts::{self, Tries},
-    hosts, site_here,
+    cache, hosts, site_here,
 };
 
 /// The server's entry in a manifest's versions.
@@ -48,12 +48,16 @@ pub(crate) async fn due<W: World>(
                 Some(commands) => commands,
                 None => world.recent(hosts::DOCUMENT, now - lifeboat_hosts::LOOK_BACK).await?,
             };
-            let order = hosts::order(app, name, &ports.region, world.bucket(), kind, &id);
+            let work = Work { plan: &plan, name, site, kind, id: &id };
+            let order = hosts::order(&work, ports);
             let tries: Vec<&Found> = commands.iter().filter(|found| found.is(&order)).collect();
             // One that is under way is watched by the execution that began it.
             let free = attempts::judge(&tries, now) == Tries::Free;
             recent = Some(commands);
-            free
+            match cache::managed(site, kind) {
+                Some(managed) if free => cache::may_go_on(app, &id, managed, ports).await?,
+                Some(_) | None => free,
+            }
         };
         if free {
             all.push(Due { app: app.clone(), kind, id });

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use lifeboat_core::{
-    AppName, Fault, Region, SiteName,
+    AppName, Fault,
     backup::{Kind, PointId},
     contract::backup_trigger::Response,
 };
 use lifeboat_hosts::{Found, Order, Progress, joined, send_once};
 
-use crate::{Ports, Work, World};
+use crate::{Ports, Work, World, cache};
 
 /// The Systems Manager document that a host runs.
 pub const DOCUMENT: &str = "lifeboat-backup";
@@ -16,26 +16,24 @@ pub const DOCUMENT: &str = "lifeboat-backup";
 const DELIVERY_SECONDS: i32 = 120;
 
 /// The order for one backup; the same for everyone who asks.
-pub(crate) fn order(
-    app: &AppName,
-    site: &SiteName,
-    region: &Region,
-    bucket: &str,
-    kind: Kind,
-    id: &PointId,
-) -> Order {
+pub(crate) fn order<W: World>(work: &Work<'_>, ports: &Ports<W>) -> Order {
+    let Work { plan, name, site, kind, id } = work;
+    let mut parameters = vec![
+        ("Action", "backup".to_owned()),
+        ("App", plan.app.to_string()),
+        ("Site", name.to_string()),
+        ("Region", ports.region.to_string()),
+        ("Bucket", ports.world.bucket().to_owned()),
+        ("Kind", kind.to_string()),
+        ("Point", id.to_string()),
+    ];
+    if cache::managed(site, *kind).is_some() {
+        parameters.push(("Exports", ports.world.exports().to_owned()));
+    }
     Order {
         document: DOCUMENT,
-        parameters: vec![
-            ("Action", "backup".to_owned()),
-            ("App", app.to_string()),
-            ("Site", site.to_string()),
-            ("Region", region.to_string()),
-            ("Bucket", bucket.to_owned()),
-            ("Kind", kind.to_string()),
-            ("Point", id.to_string()),
-        ],
-        comment: format!("backup {app} {kind} {id}"),
+        parameters,
+        comment: format!("backup {} {kind} {id}", plan.app),
         delivery_seconds: DELIVERY_SECONDS,
     }
 }
@@ -54,7 +52,7 @@ pub(crate) async fn start<W: World>(
         )));
     };
     let world = &ports.world;
-    let order = order(&plan.app, name, &ports.region, world.bucket(), *kind, id);
+    let order = order(work, ports);
     let what = format!("make the {kind} backup {id} of {}", plan.app);
     let same = |found: &Found| found.is(&order);
     let command = send_once(world, &order, (tag, &ports.region), same, &what, now).await?;

@@ -6,9 +6,11 @@
 //! can be made again, by anyone, at any time, and takes no second backup.
 //!
 //! What hosts do is begun and left alone; what RDS does advances by one step a call (snapshot, copy
-//! into the other region, manifest).
+//! into the other region, manifest), and so does what ElastiCache does (snapshot, export), which a
+//! host then makes a backup of.
 
 mod attempts;
+mod cache;
 mod due;
 mod hosts;
 mod ports;
@@ -16,7 +18,7 @@ mod snapshot;
 
 use jiff::Timestamp;
 use lifeboat_core::{
-    AppName, Fault, Region, SiteName,
+    AppName, ErrorName, Fault, Region, SiteName,
     backup::{Kind, PointId},
     contract::backup_trigger::{Request, Response},
     plan_file::{AppPlan, Site},
@@ -24,8 +26,8 @@ use lifeboat_core::{
 
 pub use hosts::DOCUMENT;
 pub use ports::{
-    Database, Manifests, Meter, Plans, Ports, Sites, Snapshot, SnapshotStatus, Snapshots, Window,
-    World,
+    CacheSnapshot, Caches, Database, Manifests, Meter, Plans, Ports, Sites, Snapshot,
+    SnapshotStatus, Snapshots, Window, World,
 };
 pub use snapshot::ALONE_TAG;
 
@@ -44,16 +46,11 @@ pub async fn handle<W: World>(
         Request::Due { app } => due::due(&app, ports, now).await,
         Request::Start { app, kind, id } => begin(&app, kind, &id, ports, now).await,
         Request::Poll { app, kind, id, commands } => {
-            if let Some(done) = complete(&app, kind, &id, ports).await? {
-                return Ok(done);
+            let answer = look(&app, kind, &id, &commands, ports, now).await?;
+            if kind == Kind::Cache && matches!(answer, Response::Complete { .. }) {
+                cache::tidy(&app, &id, ports).await;
             }
-            let plan = ports.world.plan(&app).await?;
-            if kind == Kind::DatabaseSnapshot {
-                let work = work(&plan, kind, &id, ports).await?;
-                snapshot::advance(&work, ports, now).await
-            } else {
-                hosts::poll(&app, kind, &id, &commands, ports).await
-            }
+            Ok(answer)
         }
     }
 }
@@ -70,10 +67,40 @@ async fn begin<W: World>(
     }
     let plan = ports.world.plan(app).await?;
     let work = work(&plan, kind, id, ports).await?;
-    if kind == Kind::DatabaseSnapshot {
-        snapshot::start(&work, ports, now).await
-    } else {
-        hosts::start(&work, ports, now).await
+    let step = match (kind, cache::managed(work.site, kind)) {
+        (Kind::DatabaseSnapshot, _) => snapshot::advance(&work, ports, now).await,
+        (_, Some(cache)) => cache::advance(&work, cache, ports, now).await,
+        (_, None) => return hosts::start(&work, ports, now).await,
+    };
+    match step {
+        Err(fault) if fault.name == ErrorName::NotReady => {
+            tracing::info!(event = "snapshot_under_way", point = %id, "{}", fault.message);
+            Ok(Response::Started { commands: Vec::new() })
+        }
+        other => other,
+    }
+}
+
+async fn look<W: World>(
+    app: &AppName,
+    kind: Kind,
+    id: &PointId,
+    commands: &[String],
+    ports: &Ports<W>,
+    now: Timestamp,
+) -> Result<Response, Fault> {
+    if let Some(done) = complete(app, kind, id, ports).await? {
+        return Ok(done);
+    }
+    if !commands.is_empty() {
+        return hosts::poll(app, kind, id, commands, ports).await;
+    }
+    let plan = ports.world.plan(app).await?;
+    let work = work(&plan, kind, id, ports).await?;
+    match (kind, cache::managed(work.site, kind)) {
+        (Kind::DatabaseSnapshot, _) => snapshot::advance(&work, ports, now).await,
+        (_, Some(cache)) => cache::advance(&work, cache, ports, now).await,
+        (_, None) => hosts::poll(app, kind, id, commands, ports).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `backup-trigger`: wiring.
 
 mod aws;
+mod elasticache;
 mod presign;
 mod rds;
 

@@ -45,16 +45,19 @@ pub trait Manifests {
 
     /// Writes a manifest, unless there is one.
     fn put(&self, manifest: &Manifest) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Why nothing of the app may be deleted; none when nobody holds it.
+    fn hold(&self, app: &AppName) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
 }
 
 /// How far a snapshot is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotStatus {
-    /// On its way, with RDS's word for it.
+    /// On its way, with the service's word for it.
     Creating(String),
     /// It can be restored.
     Available,
-    /// It never will be, with RDS's word for it.
+    /// It never will be, with the service's word for it.
     Failed(String),
 }
 
@@ -137,6 +140,49 @@ pub trait Snapshots {
     ) -> impl Future<Output = Result<Window, Fault>> + Send;
 }
 
+/// A snapshot of a replication group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSnapshot {
+    /// Its name.
+    pub name: String,
+    /// How far it is; while it is exported it is not available.
+    pub status: SnapshotStatus,
+    /// The node groups (shards) in it; an export writes one file for each.
+    pub node_groups: usize,
+}
+
+/// `ElastiCache` of this region, and the staging bucket that it exports into.
+pub trait Caches {
+    /// The staging bucket's name.
+    fn exports(&self) -> &str;
+
+    /// The snapshots of a replication group that somebody asked for: those that it takes by itself
+    /// are left out.
+    fn of_group(
+        &self,
+        group: &str,
+    ) -> impl Future<Output = Result<Vec<CacheSnapshot>, Fault>> + Send;
+
+    /// Begins a snapshot of a replication group. One of that name that exists is a success; a group
+    /// that is busy is `NotReady`.
+    fn take(
+        &self,
+        group: &str,
+        name: &str,
+        tags: &[(&'static str, String)],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Begins the export of a snapshot into the staging bucket, under its own name. One that is
+    /// under way or done is a success.
+    fn export(&self, name: &str) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Whether an object is in the staging bucket; it is whole then.
+    fn is_exported(&self, object: &str) -> impl Future<Output = Result<bool, Fault>> + Send;
+
+    /// Deletes a snapshot. One that is gone is a success; one that is in use is `NotReady`.
+    fn forget(&self, name: &str) -> impl Future<Output = Result<(), Fault>> + Send;
+}
+
 /// Metrics.
 pub trait Meter {
     /// Reports the window of an app in a region.
@@ -144,9 +190,15 @@ pub trait Meter {
 }
 
 /// All of it.
-pub trait World: Plans + Sites + Manifests + HostWork + Snapshots + Meter + Send + Sync {}
+pub trait World:
+    Plans + Sites + Manifests + HostWork + Snapshots + Caches + Meter + Send + Sync
+{
+}
 
-impl<T: Plans + Sites + Manifests + HostWork + Snapshots + Meter + Send + Sync> World for T {}
+impl<T: Plans + Sites + Manifests + HostWork + Snapshots + Caches + Meter + Send + Sync> World
+    for T
+{
+}
 
 /// Where the function is, and what it reaches.
 #[derive(Debug)]

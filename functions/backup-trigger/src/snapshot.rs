@@ -21,20 +21,6 @@ pub(crate) const GRACE: SignedDuration = SignedDuration::from_mins(10);
 /// The tag that remembers since when the other region has not answered.
 pub const ALONE_TAG: &str = "lifeboat-alone-since";
 
-pub(crate) async fn start<W: World>(
-    work: &Work<'_>,
-    ports: &Ports<W>,
-    now: Timestamp,
-) -> Result<Response, Fault> {
-    match advance(work, ports, now).await {
-        Err(fault) if fault.name == ErrorName::NotReady => {
-            tracing::info!(event = "snapshot_under_way", point = %work.id, "{}", fault.message);
-            Ok(Response::Started { commands: Vec::new() })
-        }
-        other => other,
-    }
-}
-
 /// Takes the next step.
 pub(crate) async fn advance<W: World>(
     work: &Work<'_>,

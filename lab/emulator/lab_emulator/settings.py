@@ -5,6 +5,8 @@ Environment:
   LIFEBOAT_LAB_GATEWAYS       JSON object, region -> endpoint that the region's functions call;
                               a region that is not named calls the emulator directly
   LIFEBOAT_LAB_SSM_URL        where CloudFormation creates AWS::SSM::Document (the lab's SSM API)
+  LIFEBOAT_LAB_CACHES         JSON object, region -> object of ElastiCache replication group -> host:port
+                              of the Redis that it is
   LIFEBOAT_LAB_EMULATOR_DIR   scratch directory, whose tmp/ is emptied at start and at the end
                               (default target/lab/emulator/<port>)
   LIFEBOAT_LAB_LOG            log level on stderr (default ERROR)
@@ -26,6 +28,7 @@ class Settings:
     port: int
     gateways: Mapping[str, str]
     ssm_url: str
+    caches: Mapping[str, Mapping[str, str]]
     scratch: Path
     log_level: str
     outlive_parent: bool
@@ -58,11 +61,19 @@ def parse(argv: list[str], environ: Mapping[str, str]) -> Settings:
             raise ValueError("expected an object of region to URL")
     except ValueError as error:
         parser.error(f"LIFEBOAT_LAB_GATEWAYS: {error}")
+    try:
+        caches = json.loads(environ.get("LIFEBOAT_LAB_CACHES") or "{}")
+        addresses = [address for groups in caches.values() for address in groups.values()]
+        if not all(isinstance(address, str) and address.rpartition(":")[2].isdigit() for address in addresses):
+            raise ValueError("expected host:port of each replication group")
+    except (ValueError, AttributeError) as error:
+        parser.error(f"LIFEBOAT_LAB_CACHES: {error}")
     scratch = environ.get("LIFEBOAT_LAB_EMULATOR_DIR") or CHECKOUT / "target" / "lab" / "emulator" / str(args.port)
     return Settings(
         port=args.port,
         gateways=gateways,
         ssm_url=environ.get("LIFEBOAT_LAB_SSM_URL", ""),
+        caches=caches,
         scratch=Path(scratch),
         log_level=environ.get("LIFEBOAT_LAB_LOG", "ERROR").upper(),
         outlive_parent=args.outlive_parent,

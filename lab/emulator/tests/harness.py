@@ -91,6 +91,13 @@ class Shared:
 
     port: int | None = None
     ssm_port: int | None = None
+    redis_port: int | None = None
+
+
+def redis_port() -> int:
+    """Where a test may start the Redis that the replication group `queue` is."""
+    Shared.redis_port = Shared.redis_port or free_port()
+    return Shared.redis_port
 
 
 def port() -> int:
@@ -100,6 +107,7 @@ def port() -> int:
         environment = {
             "LIFEBOAT_LAB_SSM_URL": f"http://127.0.0.1:{Shared.ssm_port}",
             "LIFEBOAT_LAB_GATEWAYS": json.dumps({WEST: f"http://localhost:{own}"}),
+            "LIFEBOAT_LAB_CACHES": json.dumps({EAST: {"queue": f"127.0.0.1:{redis_port()}", "gone": "127.0.0.1:1"}}),
             "LIFEBOAT_LAB_LOG": "CRITICAL",
             "A_HOST_SECRET": "s3cret",
         }

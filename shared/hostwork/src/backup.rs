@@ -25,6 +25,8 @@ use crate::{
 #[derive(Debug, Default)]
 struct Content {
     source: String,
+    /// What was written before this moment is in it, where that is not the moment when the run began.
+    as_of: Option<Timestamp>,
     versions: BTreeMap<String, String>,
     lsn: Option<String>,
     wal: Option<WalSpan>,
@@ -117,7 +119,7 @@ async fn finish<S: ObjectStore>(
     started_at: Timestamp,
     content: Content,
 ) -> Result<Manifest, Fault> {
-    let Content { source, versions, lsn, wal, tables, keys: counted, entries } = content;
+    let Content { source, as_of, versions, lsn, wal, tables, keys: counted, entries } = content;
     let manifest = Manifest {
         app: run.host.app().clone(),
         kind: run.kind,
@@ -126,7 +128,7 @@ async fn finish<S: ObjectStore>(
         region: run.host.region.clone(),
         source,
         versions,
-        started_at,
+        started_at: as_of.unwrap_or(started_at),
         ended_at: (run.host.clock)(),
         lsn,
         wal,

@@ -50,6 +50,9 @@ const FILES: &str = "files.tar.zst";
 pub struct Host<S> {
     /// The backup bucket of the host's region.
     pub store: Arc<S>,
+    /// The staging bucket that `ElastiCache` of the host's region exports into; needed where it runs
+    /// the site's cache.
+    pub exports: Option<Arc<S>>,
     /// The app's plan.
     pub plan: AppPlan,
     /// The site that the host belongs to.

@@ -115,6 +115,15 @@ impl ObjectStore for S3 {
         }
     }
 
+    async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
+        let head = self.client.head_object().bucket(&self.bucket).key(key).send().await;
+        match head {
+            Ok(head) => Ok(head.content_length.and_then(|size| u64::try_from(size).ok())),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => Ok(None),
+            Err(error) => Err(aws::fault(&self.doing("look at", key), error)),
+        }
+    }
+
     async fn any_below(&self, prefix: &str) -> Result<bool, Fault> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).max_keys(1);
         let answer = request.send().await;

@@ -37,6 +37,9 @@ pub trait ObjectStore: Send + Sync + 'static {
         range: Option<Range<u64>>,
     ) -> impl Future<Output = Result<Option<Bytes>, Fault>> + Send;
 
+    /// An object's size in bytes; none when there is no such object.
+    fn size(&self, key: &str) -> impl Future<Output = Result<Option<u64>, Fault>> + Send;
+
     /// Whether an object's key begins with `prefix`.
     fn any_below(&self, prefix: &str) -> impl Future<Output = Result<bool, Fault>> + Send;
 

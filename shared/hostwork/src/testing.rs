@@ -124,6 +124,10 @@ impl ObjectStore for MemoryStore {
         })
     }
 
+    async fn size(&self, key: &str) -> Result<Option<u64>, Fault> {
+        self.call(|state| Ok(state.objects.get(key).map(|(bytes, _)| bytes.len() as u64)))
+    }
+
     async fn any_below(&self, prefix: &str) -> Result<bool, Fault> {
         self.call(|state| Ok(state.objects.keys().any(|key| key.starts_with(prefix))))
     }

@@ -16,6 +16,9 @@ use lifeboat_hosts::{Found, HostFailure, HostWork, Order, Progress};
 
 use super::super::*;
 
+/// The replication group of a managed cache.
+pub(super) const GROUP: &str = "queue-cache";
+
 /// What RDS holds of a region.
 pub(super) type Region_ = BTreeMap<String, Snapshot>;
 
@@ -28,6 +31,12 @@ pub(super) struct Fake {
     pub(super) dark: bool,
     pub(super) self_managed: bool,
     pub(super) no_hosts: bool,
+    /// ElastiCache runs the cache of site a.
+    pub(super) managed_cache: bool,
+    pub(super) held: bool,
+    pub(super) caches: Mutex<BTreeMap<String, CacheSnapshot>>,
+    /// The objects in the staging bucket.
+    pub(super) exports: Mutex<Vec<String>>,
     pub(super) backup: Option<plan_file::Backup>,
     /// What a command comes to; what it makes is made when it is asked about.
     pub(super) ends: Option<Progress>,
@@ -126,6 +135,13 @@ impl Plans for Fake {
         if self.no_hosts {
             plan.sites.values_mut().for_each(|site| site.hosts = None);
         }
+        if self.managed_cache {
+            let cache = plan_file::SiteCache {
+                engine: plan_file::CacheEngine::Elasticache,
+                replication_group: GROUP.to_owned(),
+            };
+            plan.sites.values_mut().for_each(|site| site.cache = Some(cache.clone()));
+        }
         plan.backup = self.backup.clone();
         Ok(plan)
     }
@@ -168,6 +184,11 @@ impl Manifests for Fake {
         let key = (manifest.kind, manifest.id.clone());
         self.manifests.lock().unwrap().entry(key).or_insert_with(|| manifest.clone());
         Ok(())
+    }
+
+    async fn hold(&self, _: &AppName) -> Result<Option<String>, Fault> {
+        self.call()?;
+        Ok(self.held.then(|| "an inquiry".to_owned()))
     }
 }
 
@@ -272,6 +293,57 @@ impl Snapshots for Fake {
             return Err(Fault::transient("no answer in time"));
         }
         Ok(Window { earliest: Some(now()), latest: Some(now()) })
+    }
+}
+
+impl Caches for Fake {
+    fn exports(&self) -> &str {
+        "lifeboat-exports-000000000000-us-east-1"
+    }
+
+    async fn of_group(&self, group: &str) -> Result<Vec<CacheSnapshot>, Fault> {
+        self.call()?;
+        assert_eq!(group, GROUP);
+        Ok(self.caches.lock().unwrap().values().cloned().collect())
+    }
+
+    async fn take(
+        &self,
+        group: &str,
+        name: &str,
+        tags: &[(&'static str, String)],
+    ) -> Result<(), Fault> {
+        self.call()?;
+        assert_eq!(group, GROUP);
+        assert!(tags.contains(&("lifeboat-app", "queue".to_owned())), "{tags:?}");
+        let status = SnapshotStatus::Creating("creating".into());
+        let snapshot = CacheSnapshot { name: name.to_owned(), status, node_groups: 1 };
+        self.caches.lock().unwrap().entry(name.to_owned()).or_insert(snapshot);
+        Ok(())
+    }
+
+    async fn export(&self, name: &str) -> Result<(), Fault> {
+        self.call()?;
+        let mut caches = self.caches.lock().unwrap();
+        let snapshot = caches.get_mut(name).unwrap();
+        assert_eq!(
+            snapshot.status,
+            SnapshotStatus::Available,
+            "only what is available is exported"
+        );
+        snapshot.status = SnapshotStatus::Creating("copying".into());
+        Ok(())
+    }
+
+    async fn is_exported(&self, object: &str) -> Result<bool, Fault> {
+        self.call()?;
+        Ok(self.exports.lock().unwrap().iter().any(|there| there == object))
+    }
+
+    async fn forget(&self, name: &str) -> Result<(), Fault> {
+        self.call()?;
+        self.caches.lock().unwrap().remove(name);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod corrupt;
 mod cycle;
+mod exported;
 mod harm;
 mod look;
 mod moment;
@@ -30,13 +31,13 @@ use crate::{
     say,
 };
 
-/// A second app, whose plan says that RDS runs its database: snapshots are rehearsed beside the
-/// kinds of a database that one runs oneself.
+/// A second app, whose plan says that RDS runs its database and ElastiCache its cache: snapshots are
+/// rehearsed beside the kinds of what one runs oneself.
 const VAULT: &str = "vault";
 
 /// What is backed up: by app, every kind that its plan schedules. WAL is archived all the time, and
 /// looked at by itself.
-const KINDS: [(&str, Kind); 8] = [
+const KINDS: [(&str, Kind); 9] = [
     (APP, Kind::DatabaseDump),
     (APP, Kind::DatabaseBase),
     (APP, Kind::Config),
@@ -45,6 +46,7 @@ const KINDS: [(&str, Kind); 8] = [
     (APP, Kind::Images),
     (APP, Kind::Cache),
     (VAULT, Kind::DatabaseSnapshot),
+    (VAULT, Kind::Cache),
 ];
 
 /// Until every kind is taken: a scheduled tick comes within 5 min, and the backups take seconds.

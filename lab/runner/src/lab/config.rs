@@ -70,6 +70,12 @@ impl SiteConfig {
         self.at(30, 6379)
     }
 
+    /// The replication group that is this site's Redis, for an app whose plan names it.
+    #[must_use]
+    pub fn replication_group(&self) -> String {
+        format!("cache-{}", self.name)
+    }
+
     /// The gateway for callers in the site's region.
     #[must_use]
     pub const fn gateway(&self) -> SocketAddr {

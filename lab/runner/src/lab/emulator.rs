@@ -30,11 +30,19 @@ impl Emulator {
             .iter()
             .map(|site| (site.region.to_owned(), format!("http://{}", site.gateway()).into()))
             .collect();
+        let caches: serde_json::Map<String, Value> = SITES
+            .iter()
+            .map(|site| {
+                let redis = site.redis().to_string();
+                (site.region.to_owned(), json!({ site.replication_group(): redis }))
+            })
+            .collect();
         let mut child = Command::new(python)
             .arg(root.join("lab/emulator/wrap.py"))
             .arg("--port")
             .arg(config::EMULATOR.port().to_string())
             .env("LIFEBOAT_LAB_GATEWAYS", Value::from(gateways).to_string())
+            .env("LIFEBOAT_LAB_CACHES", Value::from(caches).to_string())
             .env("LIFEBOAT_LAB_SSM_URL", format!("http://{}", config::SSM))
             .env("LIFEBOAT_LAB_EMULATOR_DIR", home.join("emulator"))
             .stdin(Stdio::null())

@@ -4,7 +4,9 @@ use std::{fs, io::Read, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{ACTIVE, APP, LabError, SITES, STANDBY, aws::run, config, preflight::Tools};
+use super::{
+    ACTIVE, APP, LabError, SITES, STANDBY, SiteConfig, aws::run, config, preflight::Tools,
+};
 use crate::{clock, lab::Lab, say::Work};
 
 /// Until clients are sent to the first site, and it serves.
@@ -103,9 +105,9 @@ impl Lab {
         run(&lifeboat, &["plan", "apply", &plan], environment(), None).await.map(|_| ())
     }
 
-    /// Applies the plan of a second app, which shares the database and leaves it to RDS: nothing of
-    /// it is backed up but by snapshots. `checks` are names and questions that what is restored of it
-    /// must answer with true.
+    /// Applies the plan of a second app, which shares database and cache and leaves them to RDS and
+    /// ElastiCache: nothing of it is backed up but by snapshots. `checks` are names and questions that
+    /// what is restored of it must answer with true.
     ///
     /// # Errors
     /// The command failed.
@@ -121,10 +123,14 @@ impl Lab {
             .map_err(|error| LabError::from_error("events/plan/queue.toml", &error))?;
         plan.insert("app".to_owned(), app.into());
         let schedule = plan.get("backup").and_then(|backup| backup.get("schedule"));
-        let snapshots = schedule.and_then(|schedule| schedule.get("database-snapshot")).cloned();
         let schedule = toml::Table::from_iter(
-            snapshots.map(|snapshots| ("database-snapshot".to_owned(), snapshots)),
+            ["database-snapshot", "cache"]
+                .iter()
+                .filter_map(|kind| Some(((*kind).to_owned(), schedule?.get(kind)?.clone()))),
         );
+        for site in SITES {
+            self.manage_cache(&site, &mut plan).await?;
+        }
         let checks = checks.iter().map(|(name, query)| {
             let parts = [("name", *name), ("query", *query)];
             toml::Table::from_iter(parts.map(|(key, text)| (key.to_owned(), text.into()))).into()
@@ -148,6 +154,29 @@ impl Lab {
             run(&lifeboat, &["secret", &file, name], environment(), Some(value)).await?;
         }
         run(&lifeboat, &["plan", "apply", &file], environment(), None).await.map(|_| ())
+    }
+
+    /// Makes a site's Redis a replication group of ElastiCache, and says so in a plan.
+    async fn manage_cache(
+        &self,
+        site: &SiteConfig,
+        plan: &mut toml::Table,
+    ) -> Result<(), LabError> {
+        let group = site.replication_group();
+        let named = [
+            ("ReplicationGroupId", group.as_str()),
+            ("ReplicationGroupDescription", "the cache of the second app"),
+        ];
+        let version = "2015-02-02";
+        let create = "CreateReplicationGroup";
+        self.aws.query(site.region, "elasticache", version, create, &named).await?;
+        let sites = plan.get_mut("sites").and_then(|sites| sites.get_mut(site.name));
+        if let Some(planned) = sites.and_then(toml::Value::as_table_mut) {
+            let words = [("engine", "elasticache"), ("replication_group", group.as_str())];
+            let cache = words.map(|(key, value)| (key.to_owned(), value.into()));
+            planned.insert("cache".to_owned(), toml::Table::from_iter(cache).into());
+        }
+        Ok(())
     }
 
     /// Runs the operator's command; what it printed.

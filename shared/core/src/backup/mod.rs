@@ -8,6 +8,7 @@
 
 mod catalogue;
 mod choice;
+pub mod elasticache;
 mod evidence;
 pub mod freshness;
 pub mod keys;

@@ -61,9 +61,10 @@ pub enum Response {
         /// What is due; empty in the region of a standby.
         due: Vec<Due>,
     },
-    /// Of [`Request::Start`]: it is under way.
+    /// Of [`Request::Start`]: it is under way. Of [`Request::Poll`] without commands: a service has
+    /// done its part, and a host goes on.
     Started {
-        /// The command on a host; none when RDS does the work.
+        /// The command on a host; none while RDS or `ElastiCache` does the work.
         commands: Vec<String>,
     },
     /// Of [`Request::Start`] and [`Request::Poll`]: it is there.

@@ -3,6 +3,8 @@
 //! Every rule that can be broken by a plan that parses is here, each with the reason it exists;
 //! [`check`] reports all of them at once, because an operator mends a file once.
 
+mod cache;
+
 use crate::backup::{Kind, retention, schedule};
 
 use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
@@ -181,6 +183,9 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
                 "use \"{HOST_TAG}\": the functions may act on no hosts but those that carry it"
             ),
         );
+    }
+    if let Some(cache) = &site.cache {
+        cache::managed(plan, name, site, cache, report);
     }
     for region in site.health.seen_from.keys() {
         if !plan.sites.values().any(|site| site.region == *region) {

@@ -174,6 +174,37 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_in_elasticache_is_checked_with_its_schedule_and_its_hosts() {
+        let hosts = "[sites.a.hosts]\ntag = \"lifeboat-site\"\nvalue = \"queue-a\"\n";
+        let cache = |engine: &str, group: &str| {
+            let words = format!("engine = \"{engine}\"\nreplication_group = \"{group}\"\n");
+            format!("[sites.a.cache]\n{words}\n{hosts}")
+        };
+        let good = GOOD.replace(hosts, &cache("elasticache", "queue-a"));
+        let plan = read(&good).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        let group =
+            plan.sites.values().find_map(|site| Some(&site.cache.as_ref()?.replication_group));
+        assert_eq!(group.map(String::as_str), Some("queue-a"));
+        for group in ["Queue", "1queue", "queue-", "queue--a", "", &"q".repeat(41)] {
+            let place = "sites.a.cache.replication_group";
+            only(hosts, &cache("elasticache", group), place, "small letter");
+        }
+        only(hosts, &cache("memcached", "queue-a"), ":", "unknown variant `memcached`");
+        let without = cache("elasticache", "queue-a").replace(hosts, "");
+        only(hosts, &without, "sites.a.cache", "[sites.a.hosts]");
+        let named = read(&good.replace("app = \"queue\"", "app = \"queue--b\"")).unwrap_err();
+        assert!(named.iter().any(|m| m.path == "app" && m.line.is_some()), "{named:?}");
+        let found =
+            read(&good.replace("cache = { every = \"4h\" }", "cache = { every = \"30m\" }"));
+        let found: Vec<_> = found.unwrap_err().iter().map(ToString::to_string).collect();
+        let [one] = found.as_slice() else { panic!("{found:?}") };
+        assert!(
+            one.contains("backup.schedule.cache.every: ElastiCache") && one.contains("1h"),
+            "{one}"
+        );
+    }
+
+    #[test]
     fn a_secret_in_place_of_its_name_is_refused_without_showing_it() {
         let found = mistakes("password_secret = \"database\"", "password_secret = \"p@ss w0rd!\"");
         assert!(found.iter().any(|m| m.contains("name")));

@@ -63,6 +63,9 @@ pub struct Site {
     pub address: std::net::Ipv4Addr,
     /// The site's database.
     pub database: SiteDatabase,
+    /// The site's cache, where AWS runs it. None: `health.redis` is a Redis that runs on a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<SiteCache>,
     /// The hosts that run the app, as a Systems Manager tag. None means that nothing has to be
     /// started there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +90,24 @@ pub struct SiteDatabase {
 /// IANA's port for PostgreSQL.
 const fn postgres_port() -> u16 {
     5432
+}
+
+/// The cache of one site that AWS runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteCache {
+    /// The service.
+    pub engine: CacheEngine,
+    /// The replication group's identifier, in the site's region.
+    pub replication_group: String,
+}
+
+/// The service that runs a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheEngine {
+    /// Amazon ElastiCache, Redis OSS or Valkey, node-based.
+    Elasticache,
 }
 
 /// A Systems Manager tag that selects hosts.

@@ -1,6 +1,7 @@
 //! `cache`: Redis's snapshot, its append-only file where there is one, and its configuration.
 
 mod aof;
+mod export;
 
 use std::{
     collections::BTreeMap,
@@ -37,6 +38,9 @@ const LOOK: SignedDuration = SignedDuration::from_millis(100);
 /// Takes the cache of this host.
 pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content, Fault> {
     let plan = &run.host.plan;
+    if let Some(cache) = plan.sites.get(&run.host.site).and_then(|site| site.cache.clone()) {
+        return export::take(run, &cache).await;
+    }
     let address = plan.sites.get(&run.host.site).and_then(|site| site.health.redis.clone());
     let address = address.ok_or_else(|| {
         Fault::invalid(format!(
@@ -62,7 +66,7 @@ pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content
     let snapshot = Snapshot::new(file)
         .map_err(|error| Fault::needs_human(format!("{}: {error}", path.display())))?;
     let reading = snapshot.clone();
-    let keys = blocking(move || read(&reading)).await??;
+    let keys = blocking(move || read(&reading)).await??.keys;
     let mut from = snapshot.begin();
     run.artifact(
         RDB,
@@ -154,10 +158,18 @@ fn is_on(state: &BTreeMap<String, String>, field: &str) -> bool {
     state.get(field).is_some_and(|value| value == "1")
 }
 
+/// What a snapshot holds.
+struct Held {
+    /// Keys by database.
+    keys: BTreeMap<String, u64>,
+    /// The server that wrote it, as it says itself.
+    written_by: Option<String>,
+}
+
 /// Reads a snapshot to its end and counts its keys by database: what is not sound is not stored.
-fn read(snapshot: &Snapshot) -> Result<BTreeMap<String, u64>, Fault> {
+fn read(snapshot: &dyn Source) -> Result<Held, Fault> {
     let options = Options { expected: Some(Format::Rdb), ..Options::default() };
-    let report = lifeboat_archive::read(snapshot as &dyn Source, &options)
+    let report = lifeboat_archive::read(snapshot, &options)
         .map_err(|error| Fault::transient(format!("read the snapshot: {}", error.cause)))?;
     if let Some(finding) = report.findings.first() {
         return Err(Fault::needs_human(format!(
@@ -165,7 +177,9 @@ fn read(snapshot: &Snapshot) -> Result<BTreeMap<String, u64>, Fault> {
             finding.message
         )));
     }
-    Ok(report.details.databases.iter().map(|(db, keys)| (db.to_string(), *keys)).collect())
+    let databases = report.details.databases.iter();
+    let keys = databases.map(|(db, keys)| (db.to_string(), *keys)).collect();
+    Ok(Held { keys, written_by: report.details.written_by })
 }
 
 /// An open file, whatever becomes of its name.

@@ -5,12 +5,14 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
 
 use lifeboat_core::{
     ErrorName,
     backup::{Kind, Outcome},
     contract::restore_backup::Target,
+    plan_file::{CacheEngine, SiteCache},
 };
 use lifeboat_hostwork::{Host, backup, restore, testing::MemoryStore};
 
@@ -162,13 +164,14 @@ async fn append_only_files_are_put_into_place_and_a_redis_goes_on_from_them() {
 
     // Damage of either leaves neither.
     for name in ["appendonly.tar.zst", "dump.rdb.zst", "redis-config.json.zst"] {
+        let name = &format!("a/{name}");
         let key = format!("artifacts/queue/cache/20261124T120000Z-full/{name}");
         let whole = host.store.object(&key).unwrap();
         let mut flipped = whole.to_vec();
         *flipped.last_mut().unwrap() ^= 1;
         host.store.set(&key, flipped.into());
         let result = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap();
-        assert_eq!((result.outcome, result.findings[0].file.as_str()), (Outcome::Damaged, name));
+        assert_eq!((result.outcome, &result.findings[0].file), (Outcome::Damaged, name));
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "{name}");
         host.store.set(&key, whole);
     }
@@ -179,6 +182,50 @@ async fn append_only_files_are_put_into_place_and_a_redis_goes_on_from_them() {
     assert_eq!(redis.ask(&["GET", "after"]), "the rewrite");
     assert_eq!(redis.ask(&["GET", "ticket:7"]), "7");
     assert_eq!(redis.ask(&["-n", "3", "DBSIZE"]), "50");
+}
+
+#[tokio::test]
+async fn the_export_of_a_managed_cache_is_taken_read_and_loaded() {
+    let redis = Redis::start(&[]);
+    redis.fill();
+    let saved = redis.host();
+    backup(&saved, Kind::Cache, &noon()).await.unwrap();
+    let rdb = fs::read(redis.folder.path().join("dump.rdb")).unwrap();
+
+    let mut host = redis.host();
+    for site in host.plan.sites.values_mut() {
+        site.cache = Some(SiteCache {
+            engine: CacheEngine::Elasticache,
+            replication_group: "queue-cache".to_owned(),
+        });
+        site.health.redis = None;
+    }
+    let without = backup(&host, Kind::Cache, &noon()).await.unwrap_err();
+    assert!(without.name == ErrorName::InvalidInput && without.message.contains("--exports"));
+    let exports = Arc::new(MemoryStore::default());
+    host.exports = Some(Arc::clone(&exports));
+    let absent = backup(&host, Kind::Cache, &noon()).await.unwrap_err();
+    assert!(absent.name == ErrorName::NeedsHuman && absent.message.contains("is not there"));
+
+    let key = "lifeboat-queue-20261124t120000z-0001.rdb";
+    for broken in [&rdb[..rdb.len() / 2], &[&rdb[..9], &[0xff; 64], &rdb[73..]].concat()] {
+        exports.set(key, broken.to_vec().into());
+        let damaged = backup(&host, Kind::Cache, &noon()).await.unwrap_err();
+        assert!(damaged.message.contains("is damaged"), "{damaged}");
+    }
+    assert!(host.store.keys().is_empty(), "no manifest, and no artifact either");
+
+    exports.set(key, rdb.into());
+    let manifest = backup(&host, Kind::Cache, &noon()).await.unwrap();
+    assert_eq!(manifest.keys.get("3"), Some(&50));
+    assert_eq!(Some(manifest.started_at), noon().time(), "not the moment when the host began");
+    assert!(manifest.source.contains("queue-cache"), "{}", manifest.source);
+    assert!(manifest.versions["server"].contains('7'), "{:?}", manifest.versions);
+    assert_eq!(stored(&host), ["dump.rdb.zst", "20261124T120000Z-full.json"]);
+    let result = restore(&host, Kind::Cache, &noon(), Target::Scratch, None).await.unwrap();
+    assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
+    let place = restore(&host, Kind::Cache, &noon(), Target::Place, None).await.unwrap_err();
+    assert!(place.name == ErrorName::InvalidInput && place.message.contains("SnapshotArns"));
 }
 
 #[tokio::test]

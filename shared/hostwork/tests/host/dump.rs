@@ -73,7 +73,7 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
     assert_eq!(result.outcome, Outcome::Damaged);
 }
 
-const DUMP: &str = "artifacts/queue/database-dump/20261124T120000Z-full/database.dump.zst";
+const DUMP: &str = "artifacts/queue/database-dump/20261124T120000Z-full/a/database.dump.zst";
 
 #[tokio::test]
 async fn in_place_a_dump_is_committed_only_when_every_byte_of_it_is_right() {
@@ -109,7 +109,7 @@ async fn in_place_a_dump_is_committed_only_when_every_byte_of_it_is_right() {
         let result =
             restore(&host, Kind::DatabaseDump, &noon(), Target::Place, None).await.unwrap();
         assert_eq!(result.outcome, Outcome::Damaged);
-        assert!(result.findings.iter().all(|f| f.file == "database.dump.zst"), "{result:?}");
+        assert!(result.findings.iter().all(|f| f.file == "a/database.dump.zst"), "{result:?}");
         assert_eq!(server.sql("fresh", tables), "0");
     }
     host.store.set(DUMP, whole);

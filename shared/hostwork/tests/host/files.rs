@@ -307,7 +307,7 @@ async fn an_image_is_handed_whole_to_the_program_that_loads_it() {
     let (mut host, _stopper) = host(plan, scratch.path());
     backup(&host, Kind::Images, &noon()).await.unwrap();
     // Damaged, it never comes to the program.
-    let key = "artifacts/queue/images/20261124T120000Z-full/queue-api_1.4.tar.zst";
+    let key = "artifacts/queue/images/20261124T120000Z-full/a/queue-api_1.4.tar.zst";
     let whole = host.store.object(key).unwrap();
     let mut flipped = whole.to_vec();
     *flipped.last_mut().unwrap() ^= 1;

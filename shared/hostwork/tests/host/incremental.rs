@@ -63,7 +63,7 @@ impl World {
     }
 
     fn base(&self, of: &PointId) -> String {
-        format!("artifacts/queue/database-base/{of}/base.tar.zst")
+        format!("artifacts/queue/database-base/{of}/a/base.tar.zst")
     }
 }
 
@@ -99,7 +99,7 @@ async fn damage_is_located_in_the_member_that_has_it() {
         let result = restore(&world.host, Kind::DatabaseBase, world.last(), target, None);
         let result = result.await.unwrap();
         assert_eq!(result.outcome, Outcome::Damaged);
-        let file = format!("{child}/base.tar.zst");
+        let file = format!("{child}/a/base.tar.zst");
         assert!(result.findings.iter().all(|finding| finding.file == file), "{result:?}");
     }
     // Each is sound, and one of another time is no link of the chain.

@@ -145,7 +145,7 @@ async fn a_base_backup_is_recovered_to_a_moment_in_scratch() {
 async fn a_moment_that_cannot_be_reached_is_refused_before_anything_is_touched() {
     let mut world = World::new().await;
     // Nothing could be unpacked.
-    world.host.store.remove("artifacts/queue/database-base/20261124T120000Z-full/base.tar.zst");
+    world.host.store.remove("artifacts/queue/database-base/20261124T120000Z-full/a/base.tar.zst");
     let complete = world.manifest.ended_at;
     let (second, hour) = (SignedDuration::from_secs(1), SignedDuration::from_hours(1));
     for target in [Target::Scratch, Target::Place] {
@@ -229,7 +229,7 @@ async fn in_place_without_a_moment_all_archived_wal_is_replayed() {
 #[tokio::test]
 async fn what_is_damaged_or_dies_leaves_no_half_of_a_cluster_in_place() {
     let world = World::new().await;
-    let key = "artifacts/queue/database-base/20261124T120000Z-full/base.tar.zst";
+    let key = "artifacts/queue/database-base/20261124T120000Z-full/a/base.tar.zst";
     let whole = world.host.store.object(key).unwrap();
     let mut flipped = whole.to_vec();
     *flipped.last_mut().unwrap() ^= 1;
@@ -237,7 +237,7 @@ async fn what_is_damaged_or_dies_leaves_no_half_of_a_cluster_in_place() {
     let result = world.restore(Target::Place, None).await.unwrap();
     assert_eq!(
         (result.outcome, result.findings[0].file.as_str()),
-        (Outcome::Damaged, "base.tar.zst")
+        (Outcome::Damaged, "a/base.tar.zst")
     );
     world.nothing_is_left(&[]);
     // As a restore leaves it that was killed.

@@ -171,6 +171,7 @@ pub(crate) fn host(plan: AppPlan, scratch: &Path) -> (Host<MemoryStore>, Stopper
     let (stopper, stop) = lifeboat_hostwork::stop();
     let host = Host {
         store: Arc::new(MemoryStore::default()),
+        exports: None,
         plan,
         site: "a".parse().unwrap(),
         region: "us-east-1".parse().unwrap(),

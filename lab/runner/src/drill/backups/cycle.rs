@@ -36,6 +36,7 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
         absence,
         everything_elsewhere(lab).await?,
         lab.wal_is_proven().await?,
+        lab.cache_is_exported().await?,
         lab.stored_safely().await?,
         lab.ages_are_reported().await?,
     ];
