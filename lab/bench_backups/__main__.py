@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=list(PARTS))
     options = parser.parse_args()
+    # What was started is ended then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
     HOME.chmod(0o755)
