@@ -22,6 +22,9 @@ SYNC ?=
 RECORD ?=
 STALL ?= 0
 RUNS ?= 5
+PARTS ?=
+# What the bench of backups runs, as a release.
+BENCHED := lifeboat retention-sweep verify-backup lifeboat-core lifeboat-archive lifeboat-lab-gateway
 FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := $(wildcard infra/*.yaml)
 
@@ -33,7 +36,7 @@ help: ## Explain the targets (this)
 	echo "Lifeboat: a dark region becomes served users again. Start with: make drill"
 	echo
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS=$$'\t' read -r name text; do
-	  printf '  %s%-10s%s %s\n' "$$bold" "$$name" "$$plain" "$$text"
+	  printf '  %s%-13s%s %s\n' "$$bold" "$$name" "$$plain" "$$text"
 	done
 
 .PHONY: setup
@@ -53,8 +56,17 @@ lab: build ## Start the lab and leave it up until Ctrl-C; prints its addresses a
 	@exec $(LAB) up
 
 .PHONY: bench
-bench: build ## RUNS=5 drills in a row with MODE=kill, then as many with MODE=hang: median RTO and its parts
+bench: bench-drills bench-backups ## Measure everything that SPECIFICATION.md promises: the two below, one after the other
+
+.PHONY: bench-drills
+bench-drills: build ## RUNS=5 drills in a row with MODE=kill, then as many with MODE=hang: median RTO and its parts
 	@exec $(VENV)/python lab/bench.py --runs $(RUNS) --lab $(LAB)
+
+.PHONY: bench-backups
+bench-backups: ## Backups beside pg_restore, gzip and pgBackRest: PARTS="read take keep plan sweep wal damage" RUNS=5
+	@bash lab/setup.sh bench
+	cargo build --release $(addprefix -p ,$(BENCHED)) --bins --examples
+	exec $(VENV)/python lab/bench_backups --bin target/release --runs $(RUNS) $(if $(PARTS),--only $(PARTS))
 
 .PHONY: test
 test: setup ## Everything that is tested: Rust, the emulator's mends, the templates, the drills

@@ -3,6 +3,7 @@
 #
 #   bash lab/setup.sh          what `make drill`, `lab`, `test` need
 #   bash lab/setup.sh deny     cargo-deny too, which `make lint` needs
+#   bash lab/setup.sh bench    pgBackRest and zstd too, which `make bench-backups` measures against
 #
 # System packages are installed on Debian 12 and Ubuntu 24.04 or newer, and only those of missing
 # programs. No service is started, and none will start at boot. Everything else goes to target/tools.
@@ -63,6 +64,10 @@ find_missing() {
     need skopeo skopeo
     need zip zip
     need unzip unzip
+    if [ "$wanted" = bench ]; then
+        need pgbackrest pgbackrest
+        need zstd zstd
+    fi
     if [ "$(postgres_major)" -lt "$MIN_POSTGRES" ]; then
         missing+=("PostgreSQL $MIN_POSTGRES or newer (postgres, initdb, pg_basebackup)")
         packages+=(postgresql)
@@ -168,6 +173,7 @@ install_deny() {
         die "cargo install failed: $(grep -m1 '^error' "$log" || tail -n1 "$log") (all of it: $log)"
 }
 
+readonly wanted=${1:-}
 check_system
 find_missing
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -183,4 +189,4 @@ fi
 check_room
 install_venv
 link_postgres
-if [ "${1:-}" = deny ]; then install_deny; fi
+if [ "$wanted" = deny ]; then install_deny; fi

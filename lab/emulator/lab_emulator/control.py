@@ -4,6 +4,7 @@ GET  /_lab/health     {"status": "ok", "regions": {...dark ones}}
 GET  /_lab/workers    [{"pid", "function", "region"}]
 POST /_lab/region     {"region", "state": "dark"|"lit", "mode": "kill"|"hang"}
 POST /_lab/authorize  {"access_key_id", "action", "resource", "region", "context"}
+POST /_lab/objects    {"bucket", "objects": {key: text}}
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import json
 
 from ministack.core.router import extract_region
 
-from . import authorize, workers
+from . import authorize, objects, workers
 from .lab import Lab
 from .regions import KILL
 
@@ -71,6 +72,9 @@ class Control:
                     request.get("context") or {},
                 )
                 await _send_json(send, 200, verdict)
+            elif route == ("POST", "/_lab/objects"):
+                request = await _body(receive)
+                await _send_json(send, 200, {"put": objects.put(request["bucket"], request["objects"])})
             else:
                 await _send_json(send, 404, {"message": f"no such path: {route[0]} {route[1]}"})
         except (ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,9 @@
 //!
 //! This is the quick way for a dump that is sound. It answers only if every block begins where the
 //! table of contents says, is sound, and ends where the next begins, so that no byte is left out;
-//! otherwise the reader in order says what is wrong, and so there is one place that does.
+//! otherwise the reader in order says what is wrong, and so there is one place that does. A dump that
+//! was streamed has no offsets in its table of contents: the lengths of its chunks lead from block to
+//! block, at the speed of memory.
 
 use std::{
     io::Read,
@@ -13,9 +15,11 @@ use std::{
 
 use super::{
     blocks::{Head, body},
+    chunks::Chunks,
     contents::{Contents, Kind},
     decode::Decoder,
     header::Header,
+    primitives::{Fault, Sizes},
     tables,
 };
 use crate::{
@@ -28,11 +32,12 @@ use crate::{
 /// Below this many bytes of data, threads cost more than they give.
 const WORTH_IT: u64 = 64 << 10;
 
-/// A dump whose every block has an offset, in a source that can be opened often.
+/// A dump in a source that can be opened often.
 pub(crate) struct Plan {
     header: Header,
     contents: Contents,
-    blocks: Vec<Block>,
+    /// None if they are still to be found.
+    blocks: Option<Vec<Block>>,
 }
 
 /// A block's bytes, and whose they are.
@@ -50,23 +55,11 @@ impl Plan {
         let mut input = Input::new(Guarded::open(source, 0, failure).ok()?, 0, false);
         let header = Header::read(&mut input).ok()?;
         let contents = Contents::read(&mut input, &header).ok()?;
-        let mut blocks = Vec::with_capacity(contents.entries.len());
-        for entry in &contents.entries {
-            blocks.push(Block { start: entry.offset?, end: 0, id: entry.id, kind: entry.kind });
-        }
-        blocks.sort_by_key(|block| block.start);
-        let mut end = source.len();
-        for block in blocks.iter_mut().rev() {
-            block.end = end;
-            end = block.start;
-        }
-        let is_gapless = blocks.first()?.start == contents.end
-            && blocks.iter().all(|block| block.start < block.end);
-        if !is_gapless || source.len() - contents.end < WORTH_IT {
+        if source.len().saturating_sub(contents.end) < WORTH_IT {
             return None;
         }
-        // The longest first, so that no thread is left alone with one at the end.
-        blocks.sort_by_key(|block| std::cmp::Reverse(block.end - block.start));
+        let has_offsets = contents.entries.iter().all(|entry| entry.offset.is_some());
+        let blocks = if has_offsets { Some(noted(&contents, source.len())?) } else { None };
         Some(Self { header, contents, blocks })
     }
 
@@ -78,6 +71,12 @@ impl Plan {
         threads: NonZero<usize>,
         failure: &Failure,
     ) -> Option<Details> {
+        let mut blocks = match self.blocks.take() {
+            Some(blocks) => blocks,
+            None => self.found(source, failure)?,
+        };
+        // The longest first, so that no thread is left alone with one at the end.
+        blocks.sort_by_key(|block| std::cmp::Reverse(block.end - block.start));
         let next = AtomicUsize::new(0);
         let is_wrong = AtomicBool::new(false);
         let plan = &self;
@@ -85,7 +84,7 @@ impl Plan {
             let mut decoder = Decoder::new(&plan.header);
             let mut rows = Vec::new();
             while !is_wrong.load(Ordering::Relaxed)
-                && let Some(block) = plan.blocks.get(next.fetch_add(1, Ordering::Relaxed))
+                && let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed))
             {
                 match plan.block(source, block, &mut decoder, failure) {
                     Some(count) => rows.push((block.id, count)),
@@ -95,7 +94,7 @@ impl Plan {
             rows
         };
         let rows: Vec<(i32, Option<u64>)> = thread::scope(|scope| {
-            let workers = threads.get().min(plan.blocks.len());
+            let workers = threads.get().min(blocks.len());
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
             let mut rows = work();
             for other in others {
@@ -116,6 +115,27 @@ impl Plan {
         Some(Details { written_by, tables: tables(self.contents), ..Details::default() })
     }
 
+    /// The blocks, from chunk to chunk; none unless there is one for each entry and nothing else.
+    fn found(&mut self, source: &dyn Source, failure: &Failure) -> Option<Vec<Block>> {
+        let start = self.contents.end;
+        let mut input = Input::new(Guarded::open(source, start, failure).ok()?, start, false);
+        let sizes = self.header.sizes;
+        let mut blocks = Vec::with_capacity(self.contents.entries.len());
+        while !input.is_at_end().ok()? {
+            let start = input.offset();
+            let head = Head::read(&mut input, sizes).ok()?;
+            pass_over(&mut input, sizes, head.has_large_objects).ok()?;
+            let end = input.offset();
+            let entry = self.contents.find(head.id)?;
+            if entry.seen || entry.offset.is_some_and(|offset| offset != start) {
+                return None;
+            }
+            entry.seen = true;
+            blocks.push(Block { start, end, id: head.id, kind: entry.kind });
+        }
+        (blocks.len() == self.contents.entries.len()).then_some(blocks)
+    }
+
     /// Reads one block, and returns its rows; none if anything is wrong.
     fn block(
         &self,
@@ -134,4 +154,32 @@ impl Plan {
         let (rows, damage) = body(&mut input, decoder, sizes, block.kind).ok()?;
         (damage.is_none() && input.offset() == block.end).then_some(rows)
     }
+}
+
+/// The blocks where the table of contents has them; none if they leave a byte out.
+fn noted(contents: &Contents, len: u64) -> Option<Vec<Block>> {
+    let mut blocks = Vec::with_capacity(contents.entries.len());
+    for entry in &contents.entries {
+        blocks.push(Block { start: entry.offset?, end: 0, id: entry.id, kind: entry.kind });
+    }
+    blocks.sort_by_key(|block| block.start);
+    let mut end = len;
+    for block in blocks.iter_mut().rev() {
+        block.end = end;
+        end = block.start;
+    }
+    let is_gapless =
+        blocks.first()?.start == contents.end && blocks.iter().all(|block| block.start < block.end);
+    is_gapless.then_some(blocks)
+}
+
+/// Passes over a block's data, from behind its head to its end, without looking at it.
+fn pass_over(input: &mut Input<'_>, sizes: Sizes, has_large_objects: bool) -> Result<(), Fault> {
+    if !has_large_objects {
+        return Chunks::new(input, sizes).finish().map(|_| ());
+    }
+    while sizes.integer(input)? != 0 {
+        Chunks::new(input, sizes).finish()?;
+    }
+    Ok(())
 }

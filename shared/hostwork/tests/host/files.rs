@@ -79,7 +79,7 @@ async fn two_sites_in_one_slot_do_not_mix() {
     let manifest = backup(&host, Kind::Config, &noon()).await.unwrap();
     assert_eq!(manifest.artifacts[0].name, "a/files.tar.zst");
     assert_eq!(host.store.object(theirs).unwrap(), "of the other site");
-    let result = restore(&host, Kind::Config, &noon(), Target::Scratch).await.unwrap();
+    let result = restore(&host, Kind::Config, &noon(), Target::Scratch, None).await.unwrap();
     assert_eq!((result.outcome, &result.findings), (Outcome::Sound, &vec![]));
     // What the own site left half done is not built upon either.
     host.store.remove(MANIFEST);
