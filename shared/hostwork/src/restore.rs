@@ -88,8 +88,24 @@ async fn place<S: ObjectStore>(host: &Host<S>, manifest: &Manifest) -> Result<Se
         )),
         Kind::Config | Kind::Code | Kind::Logs => files::place(host, manifest).await,
         Kind::Images => images::place(host, manifest).await,
-        Kind::Cache => cache::place(host, manifest).await,
+        Kind::Cache => {
+            on_a_host(host)?;
+            cache::place(host, manifest).await
+        }
         Kind::DatabaseSnapshot | Kind::DatabaseWal => Err(not_here(manifest.kind)),
+    }
+}
+
+/// Refuses what no host can put into place.
+fn on_a_host<S>(host: &Host<S>) -> Result<(), Fault> {
+    let site = host.plan.sites.get(&host.site);
+    match site.and_then(|site| site.cache.as_ref()) {
+        None => Ok(()),
+        Some(cache) => Err(Fault::invalid(format!(
+            "ElastiCache runs the cache ({}), and loads files only into a new replication group: \
+             unpack the artifact into a bucket of your own and name it in SnapshotArns",
+            cache.replication_group
+        ))),
     }
 }
 

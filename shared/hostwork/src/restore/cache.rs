@@ -58,13 +58,6 @@ pub(super) async fn place<S: ObjectStore>(
     manifest: &Manifest,
 ) -> Result<Seen, Fault> {
     let site = host.plan.sites.get(&host.site);
-    if let Some(cache) = site.and_then(|site| site.cache.as_ref()) {
-        return Err(Fault::invalid(format!(
-            "ElastiCache runs the cache ({}), and loads files only into a new replication group: \
-             unpack the artifact into a bucket of your own and name it in SnapshotArns",
-            cache.replication_group
-        )));
-    }
     let address = site.and_then(|site| site.health.redis.clone()).unwrap_or_default();
     if Redis::connect(&address).await.is_ok() {
         return Err(Fault::refused(format!(
