@@ -75,6 +75,17 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
 
 const DUMP: &str = "artifacts/queue/database-dump/20261124T120000Z-full/a/database.dump.zst";
 
+/// Compresses to this many bytes.
+fn as_long_as(len: usize, dump: &[u8]) -> Bytes {
+    let mut packed = zstd::encode_all(dump, 19).unwrap();
+    // A frame that readers pass over (RFC 8878, section 3.1.2).
+    let rest = len - packed.len() - 8;
+    packed.extend(0x184D_2A50_u32.to_le_bytes());
+    packed.extend(u32::try_from(rest).unwrap().to_le_bytes());
+    packed.resize(len, 0);
+    Bytes::from(packed)
+}
+
 #[tokio::test]
 async fn in_place_a_dump_is_committed_only_when_every_byte_of_it_is_right() {
     let server = Server::start();
@@ -97,14 +108,16 @@ async fn in_place_a_dump_is_committed_only_when_every_byte_of_it_is_right() {
     let row = b"\tc4ca4238a0b923820dcc509a6f75849b";
     let at = forged.windows(row.len()).position(|bytes| bytes == row).unwrap();
     forged[at + 1] = b'X';
-    let forged = zstd::encode_all(&*forged, 3).unwrap();
+    // And behind all that pg_restore reads.
+    let mut longer = zstd::decode_all(&*whole).unwrap();
+    longer.resize(longer.len() + (4 << 20), 0);
     let mut flipped = whole.to_vec();
     flipped[whole.len() / 2] ^= 1;
     let mut last = whole.to_vec();
     *last.last_mut().unwrap() ^= 1;
     let cut = whole.slice(..whole.len() - 5);
-    for damaged in [forged.into(), flipped.into(), last.into(), cut] {
-        let damaged: Bytes = damaged;
+    let [forged, longer] = [forged, longer].map(|dump| as_long_as(whole.len(), &dump));
+    for damaged in [forged, longer, flipped.into(), last.into(), cut] {
         host.store.set(DUMP, damaged);
         let result =
             restore(&host, Kind::DatabaseDump, &noon(), Target::Place, None).await.unwrap();
