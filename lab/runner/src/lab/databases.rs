@@ -142,6 +142,30 @@ impl Lab {
             .map_err(|error| LabError::from_error("create the app's role", &error))
     }
 
+    /// Writes until the segment of WAL that the first site's database is at is full; its name. A
+    /// server that writes little needs `archive_timeout` for that.
+    ///
+    /// # Errors
+    /// The database does not do it.
+    pub(crate) async fn fill_segment(&self) -> Result<String, LabError> {
+        let client = self.database(&ACTIVE).await?;
+        let fail = |error: &tokio_postgres::Error| LabError::from_error("fill a segment", error);
+        let segment = async || {
+            let row = client.query_one("SELECT pg_walfile_name(pg_current_wal_lsn())", &[]).await;
+            row.map(|row| row.get::<_, String>(0)).map_err(|error| fail(&error))
+        };
+        let first = segment().await?;
+        let make = "CREATE TABLE filler (text text)";
+        client.batch_execute(make).await.map_err(|error| fail(&error))?;
+        // Some 4 MB each.
+        let fill = "INSERT INTO filler SELECT md5(n::text) FROM generate_series(1, 50000) n";
+        while segment().await? == first {
+            client.batch_execute(fill).await.map_err(|error| fail(&error))?;
+        }
+        client.batch_execute("DROP TABLE filler").await.map_err(|error| fail(&error))?;
+        Ok(first)
+    }
+
     /// A connection to a site's database as the app's role.
     ///
     /// # Errors

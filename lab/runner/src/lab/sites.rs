@@ -131,13 +131,9 @@ impl Lab {
         for site in SITES {
             self.manage_cache(&site, &mut plan).await?;
         }
-        let checks = checks.iter().map(|(name, query)| {
-            let parts = [("name", *name), ("query", *query)];
-            toml::Table::from_iter(parts.map(|(key, text)| (key.to_owned(), text.into()))).into()
-        });
         let backup = toml::Table::from_iter([
             ("schedule".to_owned(), schedule.into()),
-            ("checks".to_owned(), toml::Value::Array(checks.collect())),
+            ("checks".to_owned(), self::checks(checks)),
         ]);
         plan.insert("backup".to_owned(), backup.into());
         let text = toml::to_string(&plan)
@@ -156,6 +152,27 @@ impl Lab {
         run(&lifeboat, &["plan", "apply", &file], environment(), None).await.map(|_| ())
     }
 
+    /// Applies the plan with these questions that a restored database must answer with true; with
+    /// none, as it was at first.
+    ///
+    /// # Errors
+    /// The command failed.
+    pub(crate) async fn ask_restored(&self, questions: &[(&str, &str)]) -> Result<(), LabError> {
+        let first = self.home.join("queue.toml");
+        let fail = |error: &dyn std::error::Error| LabError::new(format!("queue.toml: {error}"));
+        let text = fs::read_to_string(&first).map_err(|error| fail(&error))?;
+        let mut plan: toml::Table = toml::from_str(&text).map_err(|error| fail(&error))?;
+        if let Some(backup) = plan.get_mut("backup").and_then(toml::Value::as_table_mut)
+            && !questions.is_empty()
+        {
+            backup.insert("checks".to_owned(), checks(questions));
+        }
+        let file = self.home.join("queue-asking.toml");
+        let text = toml::to_string(&plan).map_err(|error| fail(&error))?;
+        fs::write(&file, text).map_err(|error| fail(&error))?;
+        self.lifeboat(&["plan", "apply", &file.to_string_lossy()]).await.map(|_| ())
+    }
+
     /// Makes a site's Redis a replication group of ElastiCache, and says so in a plan.
     async fn manage_cache(
         &self,
@@ -169,7 +186,12 @@ impl Lab {
         ];
         let version = "2015-02-02";
         let create = "CreateReplicationGroup";
-        self.aws.query(site.region, "elasticache", version, create, &named).await?;
+        match self.aws.query(site.region, "elasticache", version, create, &named).await {
+            Err(error) if !error.to_string().contains("ReplicationGroupAlreadyExists") => {
+                return Err(error);
+            }
+            Ok(_) | Err(_) => {}
+        }
         let sites = plan.get_mut("sites").and_then(|sites| sites.get_mut(site.name));
         if let Some(planned) = sites.and_then(toml::Value::as_table_mut) {
             let words = [("engine", "elasticache"), ("replication_group", group.as_str())];
@@ -285,4 +307,13 @@ impl Lab {
     pub fn secrets(&self) -> [&str; 3] {
         self.passwords.all()
     }
+}
+
+/// Names and questions, as a plan has them.
+fn checks(questions: &[(&str, &str)]) -> toml::Value {
+    let checks = questions.iter().map(|(name, query)| {
+        let parts = [("name", *name), ("query", *query)];
+        toml::Table::from_iter(parts.map(|(key, text)| (key.to_owned(), text.into()))).into()
+    });
+    toml::Value::Array(checks.collect())
 }

@@ -41,6 +41,7 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
         lab.ages_are_reported().await?,
     ];
     invariants.extend(moment::restore(lab, moment, &mut steps).await?);
+    invariants.push(moment::recover(lab, moment, &mut steps).await?);
     invariants.extend(sweep(lab, &mut steps).await?);
     let one = PointId::new(backups.first().map_or("", |backup| backup.point.as_str()))
         .map_err(|error| LabError::from_error("the first backup", &error))?;

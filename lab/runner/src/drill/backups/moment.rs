@@ -1,7 +1,8 @@
-//! A moment between backups, restored by RDS in the other region from what is replicated there.
+//! A moment between backups, restored in the other region from what is replicated there: by RDS, and
+//! of a database that one runs oneself by a host, from a base backup and the archived WAL.
 //!
 //! The operator's command does it: into scratch, where the plan's own questions say what is there
-//! and what is not, and into a new instance that is kept, where the drill looks itself.
+//! and what is not, and by RDS into a new instance that is kept, too, where the drill looks itself.
 
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use serde_json::Value;
 use super::{super::evidence::invariant, Steps, VAULT};
 use crate::{
     clock,
-    lab::{ACTIVE, Lab, LabError, STANDBY},
+    lab::{ACTIVE, APP, Lab, LabError, STANDBY, backup_bucket},
     report::InvariantResult,
 };
 
 /// Until the copy of the log has reached a moment: it is archived every 30 s.
 const COPIED_WITHIN: Duration = Duration::from_secs(60);
+/// Until a segment of WAL that has ended is in the other region.
+const ARCHIVED_WITHIN: Duration = Duration::from_secs(60);
 /// Until the instance that is kept is there: RDS began before the scratch one.
 const KEPT_WITHIN: Duration = Duration::from_secs(60);
 /// The questions of the plan, while the moment is restored.
@@ -67,31 +70,19 @@ pub(super) async fn restore(
     .await
     .ok_or_else(|| LabError::new(format!("{} does not reach {to}", STANDBY.region)))?;
 
-    let (kind, moment) = (Kind::DatabaseSnapshot.as_str(), to.to_string());
-    let command = |more: &[&'static str]| {
-        let all = ["restore", "--app", VAULT, "--kind", kind, "--to", &moment, "--json"];
-        let region = ["--region", STANDBY.region];
-        all.iter().chain(&region).chain(more).map(|word| (*word).to_owned()).collect::<Vec<_>>()
-    };
-    let run = async |more: &[&'static str]| {
-        let words = command(more);
-        let said = lab.lifeboat(&words.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-        serde_json::from_str::<Value>(&said)
-            .map_err(|error| LabError::from_error("lifeboat restore", &error))
-    };
     // The region that the database is in might as well be lost.
     lab.cut_off(STANDBY.region, ACTIVE.region)?;
-    let kept_too = run(&["--into", "place", "--yes", "--no-wait"]).await;
-    let answer = run(&[]).await;
+    let kept_too =
+        command(lab, VAULT, Kind::DatabaseSnapshot, to, &["--into", "place", "--yes", "--no-wait"])
+            .await;
+    let answer = command(lab, VAULT, Kind::DatabaseSnapshot, to, &[]).await;
     let kept = kept(lab, to).await;
     lab.rejoin();
     kept_too?;
     let answer = answer?;
     let seconds = clock::now().duration_since(began).as_secs();
     steps.done("RestoreMoment", began, format!("{to} in {}, in {seconds} s", STANDBY.region));
-    let told = |pointer: &str| answer.pointer(pointer).map(ToString::to_string).unwrap_or_default();
-    let (facts, reason) = (told("/result/facts"), told("/reason"));
-    let sound = told("/result/outcome") == "\"sound\"" && facts.contains("2 of 2 checks");
+    let Told { sound, facts, reason } = told(&answer);
     let replicated = reason.contains("replicated here");
     Ok(vec![
         invariant(
@@ -104,6 +95,66 @@ pub(super) async fn restore(
         ),
         kept?,
     ])
+}
+
+/// Recovers the same moment on a host of the other region.
+pub(super) async fn recover(
+    lab: &Lab,
+    to: Timestamp,
+    steps: &mut Steps,
+) -> Result<InvariantResult, LabError> {
+    let began = clock::now();
+    let segment = lab.fill_segment().await?;
+    let bucket = backup_bucket(STANDBY.region);
+    clock::find(ARCHIVED_WITHIN, || async {
+        let archived = lab.aws.keys(STANDBY.region, &bucket, &format!("wal/{APP}/")).await.ok()?;
+        archived.iter().any(|key| key.ends_with(&format!("{segment}.zst"))).then_some(())
+    })
+    .await
+    .ok_or_else(|| LabError::new(format!("{segment} is not in {bucket}")))?;
+    lab.ask_restored(&CHECKS).await?;
+    lab.cut_off(STANDBY.region, ACTIVE.region)?;
+    let answer = command(lab, APP, Kind::DatabaseBase, to, &[]).await;
+    lab.rejoin();
+    lab.ask_restored(&[]).await?;
+    let Told { sound, facts, reason } = told(&answer?);
+    let seconds = clock::now().duration_since(began).as_secs();
+    steps.done("RecoverMoment", began, format!("{to} in {}, in {seconds} s", STANDBY.region));
+    Ok(invariant(
+        "6-moment-recovered-from-wal",
+        sound,
+        format!("{to} into scratch on a host of {}: {facts}; {reason}", STANDBY.region),
+    ))
+}
+
+/// What the command says of a restore.
+struct Told {
+    sound: bool,
+    facts: String,
+    reason: String,
+}
+
+fn told(answer: &Value) -> Told {
+    let told = |pointer: &str| answer.pointer(pointer).map(ToString::to_string).unwrap_or_default();
+    let facts = told("/result/facts");
+    let asked = facts.contains("2 of 2 checks")
+        || CHECKS.iter().all(|(name, _)| facts.contains(&format!("check `{name}`: true")));
+    Told { sound: told("/result/outcome") == "\"sound\"" && asked, facts, reason: told("/reason") }
+}
+
+/// Runs `lifeboat restore` in the other region.
+async fn command(
+    lab: &Lab,
+    app: &str,
+    kind: Kind,
+    to: Timestamp,
+    more: &[&str],
+) -> Result<Value, LabError> {
+    let moment = to.to_string();
+    let words = ["restore", "--app", app, "--kind", kind.as_str(), "--to", &moment, "--json"];
+    let words = [&words[..], &["--region", STANDBY.region], more].concat();
+    let said = lab.lifeboat(&words).await?;
+    serde_json::from_str(&said).map_err(|error| LabError::from_error("lifeboat restore", &error))
 }
 
 /// The instance that is kept holds what was written before the moment, and nothing from after it.
