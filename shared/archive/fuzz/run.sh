@@ -12,13 +12,15 @@ shift $(($# > 0 ? 1 : 0))
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(read aof_set base wal)
 cd "$(dirname "$0")"
+# That of the whole workspace; a build for a named target has a folder of its own in it.
+built=$(realpath ../../../)/target
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 coverage+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 coverage+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 # With a target named, the flags are not those of build scripts, which cannot link them.
-RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 $coverage" CARGO_TARGET_DIR=target \
+RUSTFLAGS="--cfg fuzzing -Ccodegen-units=1 $coverage" CARGO_TARGET_DIR=$built \
     cargo build --locked --release --target "$host" --bins
 
 for target in "${targets[@]}"; do
@@ -28,7 +30,7 @@ for target in "${targets[@]}"; do
     corpora=("corpus/$target" ../tests/cases/seeds ../tests/cases/parts)
     # There is none before something was found.
     [ ! -d ../tests/cases/found ] || corpora+=(../tests/cases/found)
-    if ! "target/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=512 \
+    if ! "$built/$host/release/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=512 \
         -max_len=32768 -artifact_prefix="artifacts/$target-" "${corpora[@]}" 2>"$log"; then
         tail -40 "$log" >&2
         exit 1
