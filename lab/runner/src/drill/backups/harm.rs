@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use super::super::evidence::invariant;
 use crate::{
-    lab::{Lab, LabError, SITES, backup_bucket},
+    lab::{FUNCTIONS, Lab, LabError, SITES, backup_bucket},
     report::InvariantResult,
 };
 
+/// Every function's role, and the hosts'.
+const ROLES: usize = FUNCTIONS.len() + 1;
 /// The role that may delete what no rule keeps.
 const SWEEP: &str = "lifeboat-retention-sweep";
 
 impl Lab {
-    /// Tries to delete one version of an object under the role of every function that has run, and
-    /// of the hosts; all must be refused, the sweep too, because the object is locked.
+    /// Tries to delete one version of an object under the role of every function, and of the hosts; all must be refused, the sweep too, because the object is locked.
     pub(super) async fn deletion_refused(
         &self,
         region: &str,
@@ -51,7 +52,7 @@ impl Lab {
         refused.dedup();
         Ok(invariant(
             "5-nobody-deletes",
-            allowed.is_empty() && refused.len() > 5,
+            allowed.is_empty() && refused.len() == ROLES,
             if allowed.is_empty() {
                 format!("{} roles were refused: {}", refused.len(), refused.join(", "))
             } else {
@@ -94,7 +95,7 @@ impl Lab {
         }
         Ok(invariant(
             "5-nobody-overwrites",
-            allowed.is_empty() && refused > 5,
+            allowed.is_empty() && refused == ROLES,
             if allowed.is_empty() {
                 format!("{refused} roles were refused to write over {key}")
             } else {
@@ -103,12 +104,18 @@ impl Lab {
         ))
     }
 
-    /// The credentials of each function that has a process in this region, as its process has them,
-    /// and of the region's host.
+    /// The credentials of each function in this region, as its process has them, and of the region's
+    /// host.
     async fn roles(
         &self,
         region: &str,
     ) -> Result<BTreeMap<String, Vec<(String, String)>>, LabError> {
+        // A function that has nothing to do has no process; what it is asked is no request of it.
+        for function in FUNCTIONS {
+            let path = format!("/2015-03-31/functions/lifeboat-{function}/invocations");
+            let post = reqwest::Method::POST;
+            self.aws.rest(post, region, "lambda", &path, "{}".to_owned()).await?;
+        }
         let mut roles = BTreeMap::new();
         for (function, pid) in self.function_processes(region).await? {
             let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { continue };
