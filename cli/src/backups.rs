@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::BackupsArgs,
-    cloud::recover_machine,
+    cloud::{self, recover_machine},
     output::{Failure, complain, say, say_json},
 };
 
@@ -29,11 +29,7 @@ struct Row {
 pub(crate) async fn list(request: BackupsArgs, as_json: bool) -> Result<(), Failure> {
     let BackupsArgs { app, region, all } = request;
     let config = aws::config().await;
-    let home = match (&region, config.region()) {
-        (Some(region), _) => region.to_string(),
-        (None, Some(region)) => region.to_string(),
-        (None, None) => return Err(Failure::input("no region: give --region, or set AWS_REGION")),
-    };
+    let home = cloud::region(&config, region.as_ref().map(Region::as_str))?;
     let here = aws::in_region(&config, &home);
     let plan = Parameters::new(&here).plan(&app).await?;
     let account = recover_machine(&here, &home).await?.account;

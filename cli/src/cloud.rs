@@ -6,7 +6,18 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use lifeboat_core::{AppName, Fault};
 use lifeboat_runtime::aws;
 
-use crate::alarms::{Alarm, Watch};
+use crate::{
+    alarms::{Alarm, Watch},
+    output::Failure,
+};
+
+/// The region that is asked for, or that of the environment.
+pub(crate) fn region(config: &SdkConfig, asked: Option<&str>) -> Result<String, Failure> {
+    asked
+        .map(str::to_owned)
+        .or_else(|| config.region().map(ToString::to_string))
+        .ok_or_else(|| Failure::input("no region: give --region, or set AWS_REGION"))
+}
 
 /// The recover machine of a region.
 pub(crate) async fn recover_machine(config: &SdkConfig, region: &str) -> Result<Machine, Fault> {

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     alarms::alarms,
-    cloud::{Machine, put_alarm, recover_machine},
+    cloud::{self, Machine, put_alarm, recover_machine},
     output::{Failure, say, say_json},
 };
 
@@ -166,13 +166,7 @@ pub(crate) async fn show(
     as_json: bool,
 ) -> Result<(), Failure> {
     let config = aws::config().await;
-    let region = match (region, config.region()) {
-        (Some(region), _) => region.to_owned(),
-        (None, Some(region)) => region.to_string(),
-        (None, None) => {
-            return Err(Failure::input("no region: give --region, or set AWS_REGION"));
-        }
-    };
+    let region = cloud::region(&config, region)?;
     let here: Region =
         region.parse().map_err(|error| Failure::input(format!("--region: {error}")))?;
     let config = aws::in_region(&config, &region);

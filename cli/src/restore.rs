@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     args::RestoreTarget,
-    cloud::{Machine, machine},
+    cloud::{self, Machine, machine},
     output::{Failure, say, say_json},
 };
 
@@ -70,13 +70,7 @@ pub(crate) async fn run(request: RestoreArgs, as_json: bool) -> Result<(), Failu
         ));
     }
     let config = aws::config().await;
-    let region = match region.map(|region| region.to_string()) {
-        Some(region) => region,
-        None => config
-            .region()
-            .map(ToString::to_string)
-            .ok_or_else(|| Failure::input("no region: give --region, or set AWS_REGION"))?,
-    };
+    let region = cloud::region(&config, region.as_ref().map(Region::as_str))?;
     let config = aws::in_region(&config, &region);
     let machine = machine(&config, &region, "lifeboat-restore").await?;
     let plan = Parameters::new(&config).plan(&app).await?;

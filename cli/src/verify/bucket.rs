@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use lifeboat_archive::{Format, Options};
-use lifeboat_catalogue::{Content, Objects, S3Bucket, source};
+use lifeboat_catalogue::{Backups, Content, Objects, source};
 use lifeboat_core::{
     Fault, Region,
-    backup::{Artifact, Manifest, keys},
+    backup::{Artifact, keys},
 };
 use lifeboat_runtime::aws;
 use serde_json::{Value, json};
 
 use super::{COULD_NOT_TELL, DAMAGED, Verdict, is_known, tell};
-use crate::output::{Failure, complain, say_json};
+use crate::{
+    cloud,
+    output::{Failure, complain, say_json},
+};
 
 /// One object, and what it must be.
 #[derive(Debug)]
@@ -31,18 +34,14 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let (name, key) = read_url(url)?;
     let config = aws::config().await;
-    let region = match (region, config.region()) {
-        (Some(region), _) => region.clone(),
-        (None, Some(region)) => Region::new(region.to_string())
-            .map_err(|error| Failure::input(format!("AWS_REGION: {error}")))?,
-        (None, None) => return Err(Failure::input("no region: give --region, or set AWS_REGION")),
-    };
-    let bucket = Arc::new(S3Bucket::new(&config, name.to_owned(), &region));
-    let wanted = wanted(&*bucket, key).await.map_err(|fault| unknown(url, &fault))?;
+    let region = cloud::region(&config, region.map(Region::as_str))?;
+    let region = Region::new(region).map_err(|error| Failure::input(error.to_string()))?;
+    let backups = Backups::new(&config, name.to_owned(), region);
+    let wanted = wanted(&backups, key).await.map_err(|fault| unknown(url, &fault))?;
     let (mut answers, mut worst) = (Vec::new(), Vec::new());
     for object in wanted {
         let url = format!("s3://{name}/{}", object.key);
-        match read(&bucket, &url, object, &options, as_json).await {
+        match read(backups.bucket(), &url, object, &options, as_json).await {
             Ok((verdict, answer)) => {
                 answers.push(answer);
                 worst.push(verdict);
@@ -82,9 +81,9 @@ fn read_url(url: &str) -> Result<(&str, &str), Failure> {
 }
 
 /// The objects that a key stands for: of a manifest, all that it names.
-async fn wanted<B: Objects>(bucket: &B, key: &str) -> Result<Vec<Wanted>, Fault> {
+async fn wanted<B: Objects>(backups: &Backups<B>, key: &str) -> Result<Vec<Wanted>, Fault> {
     if let Some((app, kind, id)) = keys::read_manifest(key) {
-        let manifest = manifest(bucket, key).await?;
+        let manifest = backups.manifest(&app, kind, &id).await?;
         let manifest =
             manifest.ok_or_else(|| Fault::invalid(format!("there is no object {key}")))?;
         if manifest.artifacts.is_empty() {
@@ -99,18 +98,11 @@ async fn wanted<B: Objects>(bucket: &B, key: &str) -> Result<Vec<Wanted>, Fault>
     let mut artifact = None;
     if let Some((app, kind, id, name)) = keys::read_artifact(key) {
         // Without a manifest it is what a run has left half done; it can be read all the same.
-        let manifest = manifest(bucket, &keys::manifest(&app, kind, &id)).await?;
+        let manifest = backups.manifest(&app, kind, &id).await?;
         let named = manifest.into_iter().flat_map(|manifest| manifest.artifacts);
         artifact = named.into_iter().find(|artifact| artifact.name == name);
     }
     Ok(vec![Wanted { key: key.to_owned(), artifact }])
-}
-
-async fn manifest<B: Objects>(bucket: &B, key: &str) -> Result<Option<Manifest>, Fault> {
-    let Some(body) = bucket.get(key).await? else { return Ok(None) };
-    serde_json::from_slice(&body).map(Some).map_err(|error| {
-        Fault::needs_human(format!("the manifest {key} cannot be read by this version: {error}"))
-    })
 }
 
 /// Reads one object and says what it is.

@@ -26,7 +26,8 @@ fn backup(names: &[&str]) -> Arc<MemoryBucket> {
 
 async fn verdicts(bucket: &Arc<MemoryBucket>, key: &str) -> Result<Vec<Verdict>, Failure> {
     let options = Options::default();
-    let wanted = wanted(&**bucket, key).await.map_err(|fault| unknown(key, &fault))?;
+    let backups = Backups::over(Arc::clone(bucket), "us-east-1".parse().unwrap());
+    let wanted = wanted(&backups, key).await.map_err(|fault| unknown(key, &fault))?;
     let mut verdicts = Vec::new();
     for object in wanted {
         let key = object.key.clone();

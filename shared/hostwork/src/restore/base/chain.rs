@@ -52,17 +52,12 @@ pub(super) async fn make<S: ObjectStore>(
     user: Option<User>,
     seen: &mut Seen,
 ) -> Result<bool, Fault> {
-    match members {
-        [only] => {
-            if !unpacked(host, only, data, user, seen).await? {
-                return Ok(false);
-            }
-        }
-        _ => {
-            if !combined(host, members, major, data, user, seen).await? {
-                return Ok(false);
-            }
-        }
+    let is_whole = match members {
+        [only] => unpacked(host, only, data, user, seen).await?,
+        _ => combined(host, members, major, data, user, seen).await?,
+    };
+    if !is_whole {
+        return Ok(false);
     }
     // A replica's backup would wait for its primary.
     for name in ["standby.signal", "recovery.signal"] {
