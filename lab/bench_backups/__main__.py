@@ -2,7 +2,7 @@
 
     python lab/bench_backups --bin target/release [--runs 5] [--only read take keep plan sweep wal damage]
 
-It makes a database of about 1 GB (pgbench and six tables with jsonb) in a PostgreSQL of its own, and for
+It makes a database of about 1 GB (pgbench and a table with jsonb) in a PostgreSQL of its own, and for
 the parts that need it starts the lab's AWS (emulator and gateway) without any site; all of it lives in
 target/bench, on free ports of loopback, and is ended and removed. A figure is the median of the runs,
 with the least and the greatest; commands that are compared take turns. The summary goes to

@@ -5,7 +5,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_rds::{
     Client,
     primitives::DateTime,
-    types::{DbSnapshot, Tag},
+    types::{DbInstanceAutomatedBackup, DbSnapshot, Filter, Tag},
 };
 use backup_trigger::{ALONE_TAG, Snapshot, SnapshotStatus, Window};
 use jiff::Timestamp;
@@ -149,23 +149,15 @@ impl Rds {
     pub(crate) async fn window(&self, instance: &str, region: &Region) -> Result<Window, Fault> {
         let client = self.in_region(region);
         let doing = || format!("read the automated backups of {instance} in {region}");
-        let answer = client
-            .describe_db_instance_automated_backups()
-            .db_instance_identifier(instance)
-            .send()
-            .await;
-        let backups = match answer {
-            Ok(answer) => answer.db_instance_automated_backups.unwrap_or_default(),
-            Err(error) if aws::is_rds(&error, "DBInstanceAutomatedBackupNotFound") => Vec::new(),
-            Err(error) => return Err(aws::fault(&doing(), error)),
-        };
-        let mut window = Window::default();
-        for backup in &backups {
-            let Some(here) = backup.restore_window() else { continue };
-            window.earliest =
-                here.earliest_time().and_then(moment).into_iter().chain(window.earliest).min();
-            window.latest = here.latest_time().and_then(moment).max(window.latest);
-        }
+        // By a filter: the parameter wants an instance that exists in that region (API reference,
+        // `DescribeDBInstanceAutomatedBackups`).
+        let named = Filter::builder().name("db-instance-id").values(instance).build();
+        let answer = client.describe_db_instance_automated_backups().filters(named).send().await;
+        let backups = answer
+            .map_err(|error| aws::fault(&doing(), error))?
+            .db_instance_automated_backups
+            .unwrap_or_default();
+        let mut window = restorable(&backups, &self.own);
         if *region == self.own {
             let described =
                 client.describe_db_instances().db_instance_identifier(instance).send().await;
@@ -175,6 +167,19 @@ impl Rds {
         }
         Ok(window)
     }
+}
+
+/// To where the backups of the instance in `source` restore. The other site's instance may have the
+/// same name, and backups of its own.
+fn restorable(backups: &[DbInstanceAutomatedBackup], source: &Region) -> Window {
+    let of_it = backups
+        .iter()
+        .filter(|backup| backup.region().is_none_or(|region| region == source.as_str()));
+    let spans = of_it.filter_map(DbInstanceAutomatedBackup::restore_window);
+    spans.fold(Window::default(), |all, span| Window {
+        earliest: span.earliest_time().and_then(moment).into_iter().chain(all.earliest).min(),
+        latest: span.latest_time().and_then(moment).max(all.latest),
+    })
 }
 
 fn snapshot(found: &DbSnapshot) -> Snapshot {
