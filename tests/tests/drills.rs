@@ -56,6 +56,13 @@ fn drill(arguments: &[&str]) -> Value {
     report
 }
 
+/// The drill's page shows rounds of the probe with this vote: `good` (up), `bad` (down) or `more`
+/// (unknown).
+fn shows_votes(scenario: &str, vote: &str) {
+    let page = fs::read_to_string(root().join(format!("target/drill/{scenario}.html"))).unwrap();
+    assert!(page.contains(&format!(r#"class="vote {vote}""#)), "no vote {vote} in {scenario}.html");
+}
+
 fn held(report: &Value, invariant: &str) {
     let found = report["invariants"].as_array().unwrap().iter().find(|i| i["id"] == invariant);
     let found = found.unwrap_or_else(|| panic!("{invariant} was not looked at"));
@@ -88,6 +95,7 @@ fn a_canary_of_what_drills_rely_on() {
 #[test]
 fn region_outage_by_killing() {
     let report = drill(&["region-outage"]);
+    shows_votes("region-outage", "bad");
     recovered(&report);
     detected_in_time(&report);
     held(&report, "4-needs-nothing-lost");
@@ -127,6 +135,7 @@ fn region_outage_switched_by_record() {
 #[test]
 fn a_blind_standby_does_not_fail_over() {
     let report = drill(&["standby-blind"]);
+    shows_votes("standby-blind", "more");
     held(&report, "7-no-failover-without-proof");
     held(&report, "7-the-machine-stands-down");
     assert_eq!(report["epoch_after"], 1);

@@ -7,6 +7,7 @@ mod evidence;
 mod false_alarm;
 mod follow;
 mod outage;
+mod rounds;
 
 use std::{net::TcpListener, path::Path, process::ExitCode, time::Duration};
 
@@ -119,9 +120,16 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
         Scenario::BackupCycle => backups::cycle(&lab, request).await,
         Scenario::CorruptBackup => backups::corrupt(&lab, request).await,
     };
+    // Drills of backups watch no site.
+    let observations = match &outcome {
+        Ok(finding) if !request.scenario.is_about_backups() => {
+            lab.rounds(finding.report.started_at).await
+        }
+        Ok(_) | Err(_) => Ok(Vec::new()),
+    };
     let calls = lab.home.join("calls.jsonl");
     lab.stop().await;
-    let mut finding = outcome?;
+    let (mut finding, observations) = (outcome?, observations?);
     finding.report.leftover_resources = leftovers();
     judge(&mut finding);
     let folder = root.join("target/drill");
@@ -129,7 +137,7 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
         command: command(request),
         report: finding.report,
         writes: finding.writes,
-        observations: Vec::new(),
+        observations,
         dns: finding.dns,
         marks: Vec::new(),
     };
