@@ -3,7 +3,7 @@
 use lifeboat_core::{
     Region, SiteName,
     backup::Kind,
-    plan_file::{AppPlan, Detection},
+    plan_file::{AppPlan, Detection, Engine},
 };
 use serde::Serialize;
 
@@ -17,6 +17,15 @@ const REPORT_SECONDS: i32 = 3_600;
 /// missed altogether is then noticed when the next one is due.
 const VERIFY_SECONDS: u32 = 3_600;
 
+/// How often the moments are reported to which RDS can restore: the schedule of `lifeboat-backup`.
+const TICK_SECONDS: i32 = 300;
+/// Ticks that must agree; one may come late.
+const LATE_TICKS: i32 = 3;
+/// How old the newest such moment may be, in seconds. RDS hands in its logs every five minutes
+/// (user guide, "Restoring a DB instance to a specified time"), and copies into another region take
+/// some minutes more.
+const PITR_SECONDS: u32 = 1_800;
+
 /// What to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,6 +37,9 @@ pub(crate) enum Watch {
     /// The newest verified backup of a kind in the alarm's own region is too old, or there is
     /// none: pages a person.
     BackupAge(Kind),
+    /// The newest moment to which RDS can restore the active site's database in the alarm's own
+    /// region is too old, or there is none: pages a person.
+    PitrLag,
 }
 
 /// One alarm.
@@ -82,6 +94,18 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
             threshold: 1,
         });
         all.extend(backup_ages(plan, site, &here.region));
+        if plan.database.engine == Engine::Rds && plan.backup.is_some() {
+            all.push(Alarm {
+                name: format!("lifeboat-pitr-lag-{app}"),
+                region: here.region.clone(),
+                site: site.clone(),
+                watch: Watch::PitrLag,
+                period_seconds: TICK_SECONDS,
+                evaluation_periods: LATE_TICKS,
+                datapoints_to_alarm: LATE_TICKS,
+                threshold: PITR_SECONDS,
+            });
+        }
     }
     all
 }
@@ -91,16 +115,24 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
 /// the active site.
 fn backup_ages(plan: &AppPlan, site: &SiteName, region: &Region) -> impl Iterator<Item = Alarm> {
     let schedule = plan.backup.iter().flat_map(|backup| &backup.schedule);
-    schedule.map(|(kind, slots)| Alarm {
+    // WAL is archived by no schedule, and is watched where base backups are taken. Each of those ends
+    // a segment, so that one comes in that time however little is written.
+    let ages = schedule.flat_map(|(kind, slots)| {
+        let every = slots.every.seconds();
+        let wal = every.saturating_add(VERIFY_SECONDS);
+        let wal = (*kind == Kind::DatabaseBase).then_some((Kind::DatabaseWal, wal));
+        wal.into_iter().chain([(*kind, every.saturating_mul(2))])
+    });
+    ages.map(|(kind, seconds)| Alarm {
         name: format!("lifeboat-backup-age-{}-{kind}", plan.app),
         region: region.clone(),
         site: site.clone(),
-        watch: Watch::BackupAge(*kind),
+        watch: Watch::BackupAge(kind),
         period_seconds: REPORT_SECONDS,
         // The first hour that is missed may be a tick that came late.
         evaluation_periods: 2,
         datapoints_to_alarm: 2,
-        threshold: slots.every.seconds().saturating_mul(2).saturating_add(VERIFY_SECONDS),
+        threshold: seconds.saturating_add(VERIFY_SECONDS),
     })
 }
 
@@ -138,7 +170,11 @@ mod tests {
             at: None,
             full_every: None,
         };
-        let schedule = [(Kind::DatabaseDump, slots("1d")), (Kind::Config, slots("4h"))];
+        let schedule = [
+            (Kind::DatabaseDump, slots("1d")),
+            (Kind::DatabaseBase, slots("4h")),
+            (Kind::Config, slots("4h")),
+        ];
         plan.backup = Some(lifeboat_core::plan_file::Backup {
             schedule: schedule.into(),
             ..Default::default()
@@ -151,12 +187,27 @@ mod tests {
         let of = |kind: &str, region: &str, hours: u32| {
             (format!("lifeboat-backup-age-queue-{kind}"), region.to_owned(), hours * 3_600)
         };
-        let expected = [
-            of("database-dump", "us-east-1", 49),
-            of("config", "us-east-1", 9),
-            of("database-dump", "us-west-2", 49),
-            of("config", "us-west-2", 9),
-        ];
-        assert_eq!(found, expected);
+        let expected = ["us-east-1", "us-west-2"].map(|region| {
+            [
+                of("database-dump", region, 49),
+                of("database-wal", region, 6),
+                of("database-base", region, 9),
+                of("config", region, 9),
+            ]
+        });
+        assert_eq!(found, expected.concat());
+    }
+
+    #[test]
+    fn what_rds_can_restore_is_watched_in_both_regions() {
+        let text = include_str!("../../events/plan/queue.toml");
+        let mut plan = lifeboat_core::plan_file::read(text).unwrap();
+        let watched = |plan: &AppPlan| {
+            let all = alarms(plan).into_iter().filter(|alarm| alarm.watch == Watch::PitrLag);
+            all.map(|alarm| alarm.region.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(watched(&plan), ["us-east-1", "us-west-2"]);
+        plan.database.engine = Engine::Postgres;
+        assert!(watched(&plan).is_empty());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     args::BackupArgs,
-    cloud::machine,
+    cloud::{control_record, machine},
     output::{Failure, say, say_json},
 };
 
@@ -34,9 +34,22 @@ pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Fail
             "the plan of {app} schedules no backups: add [backup.schedule] and apply it"
         )));
     }
+    let active = control_record(&config, &machine, &plan, &region).await?.active_site;
+    if plan.site_in(region.as_str()).is_none_or(|(here, _)| *here != active) {
+        let there = plan.sites.get(&active).map_or("", |site| site.region.as_str());
+        return Err(Failure {
+            lines: vec![format!(
+                "site {active} of {app} is active, and backups are taken of the active site alone; \
+                 ask for --region {there}"
+            )],
+            code: 3,
+        });
+    }
     let id = PointId::full(clock::now());
-    let due: Vec<Due> =
-        kinds.iter().map(|kind| Due { app: app.clone(), kind: *kind, id: id.clone() }).collect();
+    let due: Vec<Due> = kinds
+        .iter()
+        .map(|kind| Due { app: app.clone(), kind: *kind, id: id.clone(), tell: true })
+        .collect();
     let input = json!({ "app": app, "due": due });
     let (execution, _) = machine.start(&format!("{app}-{id}"), &input.to_string()).await?;
     if as_json {

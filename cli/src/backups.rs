@@ -57,8 +57,9 @@ pub(crate) async fn list(request: BackupsArgs, as_json: bool) -> Result<(), Fail
     if as_json {
         say_json(&json!({ "app": app, "at": now, "regions": answers }));
     }
-    if failed == regions.len() {
-        return Err(Failure::work("no region answered"));
+    if failed > 0 {
+        let of = regions.len();
+        return Err(Failure::work(format!("{failed} of {of} regions did not answer")));
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StandardUnit, Statistic};
 use aws_sdk_sfn::types::ExecutionStatus;
-use lifeboat_core::{AppName, Fault};
+use lifeboat_core::{AppName, Fault, Region, ledger::ControlRecord, plan_file::AppPlan};
+use lifeboat_ledger::Ledger;
 use lifeboat_runtime::aws;
 
 use crate::{
@@ -44,6 +45,35 @@ pub(crate) async fn machine(
     Err(Fault::invalid(format!(
         "region {region} has no machine {name}: deploy infra/template.yaml there first"
     )))
+}
+
+/// The ledger, as a region sees it.
+pub(crate) fn ledger(
+    config: &SdkConfig,
+    machine: &Machine,
+    plan: &AppPlan,
+    region: &Region,
+) -> Ledger {
+    let prefix = format!("lifeboat-ledger-{}", machine.account);
+    let peers = plan.sites.values().map(|site| site.region.clone());
+    Ledger::new(config, prefix, region.clone(), peers.filter(|peer| peer != region).collect())
+}
+
+/// The newest control record of an app.
+///
+/// # Errors
+/// There is none, or the ledger cannot be read.
+pub(crate) async fn control_record(
+    config: &SdkConfig,
+    machine: &Machine,
+    plan: &AppPlan,
+    region: &Region,
+) -> Result<ControlRecord, Failure> {
+    let seen = ledger(config, machine, plan, region).newest(&plan.app).await?;
+    seen.newest.ok_or_else(|| {
+        let app = &plan.app;
+        Failure::input(format!("{app} has no control record: run `lifeboat plan apply` first"))
+    })
 }
 
 /// A state machine of a region.
@@ -173,6 +203,21 @@ pub(crate) async fn put_alarm(
                  there is none. Look at lifeboat backups --app {app}, and at the executions of \
                  lifeboat-backup and lifeboat-verify.",
                 alarm.threshold / 3_600
+            )),
+        Watch::PitrLag => request
+            .metric_name("PitrLagSeconds")
+            .dimensions(dimension("region", alarm.region.as_str()))
+            .statistic(Statistic::Minimum)
+            .unit(StandardUnit::Seconds)
+            .treat_missing_data("breaching")
+            .alarm_actions(&topic)
+            .alarm_description(format!(
+                "RDS can restore the database of {app} in {region} to no moment of the last {} \
+                 minutes. Look at aws rds describe-db-instance-automated-backups --region {region}: \
+                 automated backups are off, or their replication has stopped (aws rds \
+                 start-db-instance-automated-backups-replication), or the executions of \
+                 lifeboat-backup fail.",
+                alarm.threshold / 60
             )),
     };
     request

@@ -5,7 +5,7 @@ use std::{
     io::{BufWriter, StdoutLock, Write, stdout},
 };
 
-use lifeboat_core::Fault;
+use lifeboat_core::{ErrorName, Fault};
 use serde::Serialize;
 
 /// Why the command ends with a non-zero exit code.
@@ -32,14 +32,18 @@ impl Failure {
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        Self::work(fault.message)
+        let code = match fault.name {
+            ErrorName::InvalidInput => 2,
+            ErrorName::Refused | ErrorName::StaleEpoch => 3,
+            ErrorName::Transient | ErrorName::NotReady | ErrorName::NeedsHuman => 1,
+        };
+        Self { lines: vec![fault.message], code }
     }
 }
 
-/// A line for people.
-#[expect(clippy::print_stdout, reason = "the output of a command")]
+/// A line for people. A reader that has gone away (`| head`) is no failure of ours.
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    let _gone = writeln!(stdout().lock(), "{line}");
 }
 
 /// A line of what went wrong.

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     alarms::alarms,
-    cloud::{self, Machine, put_alarm, recover_machine},
+    cloud::{self, Machine, ledger, put_alarm, recover_machine},
     output::{Failure, say, say_json},
 };
 
@@ -100,12 +100,7 @@ async fn apply_in(
             changes.push(format!("{verb} plan /lifeboat/plans/{}", plan.app));
         }
     }
-    let ledger = Ledger::new(
-        &config,
-        format!("lifeboat-ledger-{}", machine.account),
-        region.clone(),
-        plan.sites.values().map(|site| site.region.clone()).filter(|peer| peer != region).collect(),
-    );
+    let ledger = ledger(&config, &machine, plan, region);
     changes.push(settle_ledger(&ledger, plan, dry_run).await?);
     // Alarms come last: they may fire at once, and must then find everything in place.
     for alarm in alarms(plan).iter().filter(|alarm| alarm.region == *region) {
@@ -172,10 +167,7 @@ pub(crate) async fn show(
     let config = aws::in_region(&config, &region);
     let plan = Parameters::new(&config).plan(app).await?;
     let machine = recover_machine(&config, &region).await?;
-    let peers: Vec<Region> =
-        plan.sites.values().map(|site| site.region.clone()).filter(|peer| *peer != here).collect();
-    let prefix = format!("lifeboat-ledger-{}", machine.account);
-    let seen = Ledger::new(&config, prefix, here, peers).newest(app).await?;
+    let seen = ledger(&config, &machine, &plan, &here).newest(app).await?;
     if as_json {
         let unreachable: Vec<_> = seen.unreachable.iter().map(|(region, _)| region).collect();
         say_json(&json!({ "plan": plan, "control": seen.newest, "unreachable": unreachable }));

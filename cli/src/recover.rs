@@ -1,14 +1,13 @@
 //! `lifeboat recover`: start the machine by hand.
 
-use lifeboat_core::{Region, ledger::HolderState, situation::Trigger};
-use lifeboat_ledger::Ledger;
+use lifeboat_core::{ledger::HolderState, situation::Trigger};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::aws;
 use serde_json::json;
 
 use crate::{
     args::RecoverArgs,
-    cloud::recover_machine,
+    cloud::{control_record, recover_machine},
     output::{Failure, say, say_json},
 };
 
@@ -24,20 +23,7 @@ pub(crate) async fn start(request: RecoverArgs, as_json: bool) -> Result<(), Fai
     let incident = match incident {
         Some(incident) => incident.to_string(),
         None => {
-            let prefix = format!("lifeboat-ledger-{}", machine.account);
-            let peers: Vec<Region> = plan
-                .sites
-                .values()
-                .map(|site| site.region.clone())
-                .filter(|peer| *peer != region)
-                .collect();
-            let ledger = Ledger::new(&config, prefix, region.clone(), peers);
-            let seen = ledger.newest(&app).await?;
-            let Some(record) = seen.newest else {
-                return Err(Failure::input(format!(
-                    "{app} has no control record: run `lifeboat plan apply` first"
-                )));
-            };
+            let record = control_record(&config, &machine, &plan, &region).await?;
             // The same until the active site changes or a recovery fails: starting twice is once.
             match &record.recovery {
                 Some(holder) if holder.state == HolderState::Failed => {

@@ -231,6 +231,9 @@ fn recover_is_bounded_by_the_ledgers_hold() {
     assert!(limit < lifeboat_core::ledger::HOLD_SECONDS, "a live recovery could lose the ledger");
 }
 
+/// How long a document may run on a host: `timeoutSeconds` of those in infra/documents.
+const DOCUMENT_SECONDS: u64 = 21_600;
+
 /// The machines of backups, with how long their longest task may go on being asked about.
 #[test]
 fn what_is_waited_for_ends_before_its_machine_does() {
@@ -245,6 +248,10 @@ fn what_is_waited_for_ends_before_its_machine_does() {
                     let longest = retry["MaxDelaySeconds"].as_u64().unwrap()
                         * retry["MaxAttempts"].as_u64().unwrap();
                     assert!(longest < limit, "{file}: {name} waits {longest} s of {limit}");
+                    // The jitter takes half of each wait on average.
+                    let host_works = longest > DOCUMENT_SECONDS;
+                    let enough = longest / 2 > DOCUMENT_SECONDS;
+                    assert!(!host_works || enough, "{file}: {name} gives up after {} s", longest / 2);
                 }
             }
         }

@@ -167,8 +167,8 @@ impl Snapshots for Outside {
         self.rds.mark(&snapshot.arn, tag, value).await
     }
 
-    async fn window(&self, database: Database<'_>, region: &Region) -> Result<Window, Fault> {
-        self.rds.window(database.identifier, region).await
+    async fn window(&self, database: Database<'_>, source: &Region) -> Result<Window, Fault> {
+        self.rds.window(database.identifier, source).await
     }
 }
 
@@ -204,8 +204,8 @@ impl Caches for Outside {
 }
 
 impl Meter for Outside {
-    fn report(&self, app: &AppName, region: &Region, window: Window, now: Timestamp) {
-        let dimensions = [("app", app.as_str()), ("region", region.as_str())];
+    fn report(&self, app: &AppName, window: Window, now: Timestamp) {
+        let dimensions = [("app", app.as_str()), ("region", self.rds.region().as_str())];
         let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| {
             from.zip(to).map_or(f64::NAN, |(from, to)| to.duration_since(from).as_secs_f64())
         };

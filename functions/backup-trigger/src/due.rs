@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
-    AppName, Fault,
+    AppName, Fault, SiteName,
     backup::{
-        Catalogue, Kind, PointId, rds,
+        Catalogue, Kind, PointId, RecoveryPoint, rds,
         schedule::{self, Incremental},
     },
     contract::backup_trigger::{Due, Response},
@@ -32,41 +32,69 @@ pub(crate) async fn due<W: World>(
     let plan = world.plan(app).await?;
     let (name, site) = site_here(&plan, &ports.region)?;
     let active = world.active(&plan).await?;
+    if plan.database.engine == Engine::Rds {
+        report_window(&plan, &active, ports, now).await;
+    }
     if active != *name {
         return Ok(Response::Due { site: active, due: Vec::new() });
     }
-    if plan.database.engine == Engine::Rds {
-        report_windows(&plan, Database { identifier: &site.database.identifier }, ports, now).await;
-    }
     let mut all = Vec::new();
-    let mut recent: Option<Vec<Found>> = None;
+    let mut hosts = Hosts::default();
     for (kind, id) in owed(&plan, ports, now).await? {
-        let free = if kind == Kind::DatabaseSnapshot {
-            may_go_on(app, &id, ports).await?
-        } else {
-            let commands = match recent.take() {
-                Some(commands) => commands,
-                None => world.recent(hosts::DOCUMENT, now - lifeboat_hosts::LOOK_BACK).await?,
-            };
-            let work = Work { plan: &plan, name, site, kind, id: &id };
-            let order = hosts::order(&work, ports);
-            let tries: Vec<&Found> = commands.iter().filter(|found| found.is(&order)).collect();
-            // One that is under way is watched by the execution that began it.
-            let free = attempts::judge(&tries, now) == Tries::Free;
-            recent = Some(commands);
-            match cache::managed(site, kind) {
-                Some(managed) if free => cache::may_go_on(app, &id, managed, ports).await?,
-                Some(_) | None => free,
+        let work = Work { plan: &plan, name, site, kind, id: &id };
+        let free = match (kind, cache::managed(site, kind)) {
+            (Kind::DatabaseSnapshot, _) => may_go_on(app, &id, ports).await?,
+            (_, Some(managed)) => {
+                hosts.are_free(&work, ports, now).await?
+                    && cache::may_go_on(app, &id, managed, ports).await?
             }
+            (_, None) => hosts.are_free(&work, ports, now).await?,
         };
         if free {
-            all.push(Due { app: app.clone(), kind, id });
+            let tell = id.time().is_none_or(|start| schedule::is_told(start, now));
+            all.push(Due { app: app.clone(), kind, id, tell });
         }
     }
     Ok(Response::Due { site: active, due: all })
 }
 
-/// What the schedule says of what is there.
+/// How many backups a host makes at once: its agent carries out five commands at a time (Systems
+/// Manager, `Mds.CommandWorkersLimit`), and an order of a recovery must never wait behind backups.
+const AT_ONCE: usize = 3;
+
+/// What the hosts of an app have been asked for in the last day; asked of Systems Manager once.
+#[derive(Default)]
+struct Hosts {
+    recent: Option<Vec<Found>>,
+}
+
+impl Hosts {
+    /// Whether a host may begin this backup now.
+    async fn are_free<W: World>(
+        &mut self,
+        work: &Work<'_>,
+        ports: &Ports<W>,
+        now: Timestamp,
+    ) -> Result<bool, Fault> {
+        let recent = match self.recent.take() {
+            Some(recent) => recent,
+            None => ports.world.recent(hosts::DOCUMENT, now - lifeboat_hosts::LOOK_BACK).await?,
+        };
+        let order = hosts::order(work, ports);
+        let tries: Vec<&Found> = recent.iter().filter(|found| found.is(&order)).collect();
+        let of_app = |found: &&Found| {
+            found.parameters.get("App").is_some_and(|app| *app == work.plan.app.as_str())
+        };
+        let open = recent.iter().filter(of_app).filter(|found| found.succeeded.is_none()).count();
+        // One that is under way is watched by the execution that began it.
+        let free = open < AT_ONCE && attempts::judge(&tries, now) == Tries::Free;
+        self.recent = Some(recent);
+        Ok(free)
+    }
+}
+
+/// What the schedule says of what is there, and what a service may still be at work on from earlier
+/// slots.
 async fn owed<W: World>(
     plan: &AppPlan,
     ports: &Ports<W>,
@@ -84,7 +112,26 @@ async fn owed<W: World>(
         catalogue.points.extend(ports.world.catalogue(&plan.app, *kind, since).await?.points);
     }
     let incremental = incremental(plan, &catalogue, ports).await?;
-    Ok(schedule::due(&backup.schedule, &plan.app, &ports.region, &catalogue, incremental, now))
+    let mut owed =
+        schedule::due(&backup.schedule, &plan.app, &ports.region, &catalogue, incremental, now);
+    if let Some(slots) = backup.schedule.get(&Kind::DatabaseSnapshot) {
+        for start in slots.before(now) {
+            let id = PointId::full(start);
+            let of_slot = |point: &RecoveryPoint| {
+                point.kind == Kind::DatabaseSnapshot && point.id.time() == Some(start)
+            };
+            if !catalogue.points.iter().any(of_slot) && is_begun(&plan.app, &id, ports).await? {
+                owed.push((Kind::DatabaseSnapshot, id));
+            }
+        }
+    }
+    Ok(owed)
+}
+
+/// Whether there is a snapshot that was begun for this point.
+async fn is_begun<W: World>(app: &AppName, id: &PointId, ports: &Ports<W>) -> Result<bool, Fault> {
+    let Some(name) = rds::snapshot(app, id) else { return Ok(false) };
+    Ok(ports.world.find(&ports.region, &name).await?.is_some())
 }
 
 /// Whether base backups may be incremental: as the server was when the newest one was taken. A
@@ -117,28 +164,27 @@ async fn may_go_on<W: World>(app: &AppName, id: &PointId, ports: &Ports<W>) -> R
     Ok(!found.is_some_and(|snapshot| matches!(snapshot.status, SnapshotStatus::Failed(_))))
 }
 
-/// Reports to which points in time the database can be restored, here and in the other region. It
-/// is watched, not made, so a failure to look costs nothing but a datapoint.
-async fn report_windows<W: World>(
+/// Reports to which points in time the active site's database can be restored in this region. Each
+/// region looks for itself, so that a dark one hides nothing of the other. It is watched, not made, so
+/// a failure to look costs nothing but a datapoint.
+async fn report_window<W: World>(
     plan: &AppPlan,
-    database: Database<'_>,
+    active: &SiteName,
     ports: &Ports<W>,
     now: Timestamp,
 ) {
-    for site in plan.sites.values() {
-        match ports.world.window(database, &site.region).await {
-            Ok(window) => {
-                tracing::info!(
-                    event = "pitr_window",
-                    region = %site.region,
-                    earliest = window.earliest.map(tracing::field::display),
-                    latest = window.latest.map(tracing::field::display),
-                );
-                ports.world.report(&plan.app, &site.region, window, now);
-            }
-            Err(fault) => {
-                tracing::warn!(event = "pitr_window_unknown", region = %site.region, "{fault}");
-            }
+    let Some(site) = plan.sites.get(active) else { return };
+    let database = Database { identifier: &site.database.identifier };
+    match ports.world.window(database, &site.region).await {
+        Ok(window) => {
+            tracing::info!(
+                event = "pitr_window",
+                source = %site.region,
+                earliest = window.earliest.map(tracing::field::display),
+                latest = window.latest.map(tracing::field::display),
+            );
+            ports.world.report(&plan.app, window, now);
         }
+        Err(fault) => tracing::warn!(event = "pitr_window_unknown", "{fault}"),
     }
 }

@@ -149,8 +149,7 @@ async fn complete<W: World>(
     ports: &Ports<W>,
 ) -> Result<Option<Response>, Fault> {
     let manifest = ports.world.manifest(app, kind, id).await?;
-    Ok(manifest
-        .map(|manifest| Response::Complete { manifest: Box::new(manifest), not_elsewhere: None }))
+    Ok(manifest.map(|_| Response::Complete { not_elsewhere: None }))
 }
 
 #[cfg(test)]

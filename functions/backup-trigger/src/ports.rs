@@ -131,12 +131,12 @@ pub trait Snapshots {
         value: &str,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// To which points in time the instance of this region can be restored in `region`, from its
-    /// own backups there or from replicated ones.
+    /// To which points in time the instance of `source` can be restored in this region: from its
+    /// own backups here, or from those that are replicated here.
     fn window(
         &self,
         database: Database<'_>,
-        region: &Region,
+        source: &Region,
     ) -> impl Future<Output = Result<Window, Fault>> + Send;
 }
 
@@ -185,8 +185,8 @@ pub trait Caches {
 
 /// Metrics.
 pub trait Meter {
-    /// Reports the window of an app in a region.
-    fn report(&self, app: &AppName, region: &Region, window: Window, now: Timestamp);
+    /// Reports the window that an app has in this region.
+    fn report(&self, app: &AppName, window: Window, now: Timestamp);
 }
 
 /// All of it.

@@ -30,6 +30,10 @@ impl Rds {
         Self { near: Client::new(&config), own, config }
     }
 
+    pub(crate) const fn region(&self) -> &Region {
+        &self.own
+    }
+
     fn in_region(&self, region: &Region) -> Client {
         if *region == self.own {
             return self.near.clone();
@@ -144,23 +148,19 @@ impl Rds {
             .map_err(|error| aws::fault(&format!("tag {arn}"), error))
     }
 
-    /// The restore window of an instance's automated backups in a region: its own, or those that
-    /// are replicated there.
-    pub(crate) async fn window(&self, instance: &str, region: &Region) -> Result<Window, Fault> {
-        let client = self.in_region(region);
-        let doing = || format!("read the automated backups of {instance} in {region}");
-        // By a filter: the parameter wants an instance that exists in that region (API reference,
+    /// The restore window in this region of the instance of `source`: that of its own automated
+    /// backups, or of those that are replicated here.
+    pub(crate) async fn window(&self, instance: &str, source: &Region) -> Result<Window, Fault> {
+        let doing = || format!("read the automated backups of {instance}");
+        // By a filter: the parameter wants an instance that exists in this region (API reference,
         // `DescribeDBInstanceAutomatedBackups`).
         let named = Filter::builder().name("db-instance-id").values(instance).build();
-        let answer = client.describe_db_instance_automated_backups().filters(named).send().await;
-        let backups = answer
-            .map_err(|error| aws::fault(&doing(), error))?
-            .db_instance_automated_backups
-            .unwrap_or_default();
-        let mut window = restorable(&backups, &self.own);
-        if *region == self.own {
+        let asked = self.near.describe_db_instance_automated_backups().filters(named);
+        let answer = asked.send().await.map_err(|error| aws::fault(&doing(), error))?;
+        let mut window = restorable(answer.db_instance_automated_backups(), source);
+        if *source == self.own {
             let described =
-                client.describe_db_instances().db_instance_identifier(instance).send().await;
+                self.near.describe_db_instances().db_instance_identifier(instance).send().await;
             let described = described.map_err(|error| aws::fault(&doing(), error))?;
             let latest = described.db_instances().first().and_then(|i| i.latest_restorable_time());
             window.latest = latest.and_then(moment).max(window.latest);

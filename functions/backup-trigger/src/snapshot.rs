@@ -83,7 +83,7 @@ pub(crate) async fn advance<W: World>(
     if let Some(reason) = &not_elsewhere {
         tracing::error!(event = "snapshot_not_elsewhere", point = %id, "{reason}");
     }
-    Ok(Response::Complete { manifest: Box::new(manifest), not_elsewhere })
+    Ok(Response::Complete { not_elsewhere })
 }
 
 /// Why the other region has no copy; none when it has one.

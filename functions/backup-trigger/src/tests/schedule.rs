@@ -4,6 +4,9 @@ use lifeboat_core::{
     ErrorName, backup::schedule::Slots, contract::backup_trigger::Due, plan_file::Backup,
 };
 
+use jiff::SignedDuration;
+use lifeboat_hosts::Progress;
+
 use super::{super::*, fake::*};
 
 fn slots(every: &str, full_every: Option<&str>) -> Slots {
@@ -38,7 +41,7 @@ async fn what_has_no_manifest_in_its_slot_is_due_until_it_is_under_way_or_done()
     let both = [(Kind::DatabaseSnapshot, point().to_string()), (Kind::Config, point().to_string())];
     assert_eq!(due(&ports).await, both);
     assert_eq!(due(&ports).await, both);
-    assert_eq!(*ports.world.windows.lock().unwrap(), ["us-east-1", "us-west-2"].repeat(2));
+    assert_eq!(*ports.world.windows.lock().unwrap(), ["us-east-1"; 2]);
 
     for kind in [Kind::Config, Kind::DatabaseSnapshot] {
         handle(start(kind), &ports, now()).await.unwrap();
@@ -69,7 +72,8 @@ async fn the_region_of_a_standby_owes_nothing_and_says_who_is_active() {
     let ports = ports(world);
     let answer = handle(Request::Due { app: app() }, &ports, now()).await.unwrap();
     assert_eq!(answer, Response::Due { site: "b".parse().unwrap(), due: Vec::new() });
-    assert!(ports.world.windows.lock().unwrap().is_empty());
+    // What is replicated here is watched from here.
+    assert_eq!(*ports.world.windows.lock().unwrap(), ["us-west-2"]);
 }
 
 #[tokio::test]
@@ -84,7 +88,49 @@ async fn a_dark_region_does_not_keep_backups_from_being_due() {
     world.dark = true;
     let ports = ports(world);
     assert_eq!(due(&ports).await.len(), 2);
-    assert_eq!(*ports.world.windows.lock().unwrap(), ["us-east-1"]);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_outlives_its_slot_is_taken_further_until_it_is_a_backup() {
+    let ports = ports(scheduled());
+    let earlier = PointId::new("20261124T080000Z-full").unwrap();
+    let request = Request::Start { app: app(), kind: Kind::DatabaseSnapshot, id: earlier.clone() };
+    let then = now() - SignedDuration::from_hours(4);
+    handle(request.clone(), &ports, then).await.unwrap();
+    let has_it = |due: &[(Kind, String)]| due.iter().any(|(_, id)| id == earlier.as_str());
+    assert!(has_it(&due(&ports).await));
+    for _ in 0..3 {
+        ports.world.become_all(SnapshotStatus::Available);
+        handle(request.clone(), &ports, now()).await.unwrap();
+    }
+    assert!(ports.world.manifests.lock().unwrap().keys().any(|(_, id)| *id == earlier));
+    assert!(!has_it(&due(&ports).await));
+}
+
+#[tokio::test]
+async fn a_host_makes_few_backups_at_once() {
+    let kinds = [Kind::Config, Kind::Code, Kind::Logs, Kind::Cache, Kind::DatabaseDump];
+    let schedule = kinds.map(|kind| (kind, slots("4h", None))).into();
+    let backup = Some(Backup { schedule, ..Backup::default() });
+    let ports = ports(Fake { backup, ends: Some(Progress::Pending), ..Fake::default() });
+    assert_eq!(due(&ports).await.len(), kinds.len(), "the machine takes them by threes");
+    for kind in &kinds[..2] {
+        handle(start(*kind), &ports, now()).await.unwrap();
+    }
+    assert_eq!(due(&ports).await.len(), 3);
+    handle(start(kinds[2]), &ports, now()).await.unwrap();
+    assert!(due(&ports).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_begun_is_not_told_with_every_tick() {
+    let ports = ports(scheduled());
+    for (minutes, expected) in [(0, true), (5, false), (60, true)] {
+        let at = now() + SignedDuration::from_mins(minutes);
+        let answer = handle(Request::Due { app: app() }, &ports, at).await.unwrap();
+        let Response::Due { due, .. } = answer else { panic!("{answer:?}") };
+        assert!(due.iter().all(|due| due.tell == expected), "{minutes}: {due:?}");
+    }
 }
 
 #[tokio::test]

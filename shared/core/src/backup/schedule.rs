@@ -153,6 +153,37 @@ impl Slots {
         let start = since.saturating_sub(since.rem_euclid(every)).saturating_add(offset);
         Timestamp::from_second(start).unwrap_or(Timestamp::MIN)
     }
+
+    /// The slots before the one that `now` lies in, the newest first: those in which a backup may have
+    /// been begun that a service is still at work on.
+    pub fn before(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+        let every = SignedDuration::from_secs(i64::from(self.every.seconds));
+        let starts = std::iter::successors(Some(self.current(now)), move |start| {
+            start.checked_sub(every).ok()
+        });
+        starts
+            .skip(1)
+            .take(SLOTS_BACK)
+            .take_while(move |start| now.duration_since(*start) <= LONGEST_COPY)
+    }
+}
+
+/// How many slots back [`Slots::before`] looks at most: each that has no backup costs a call.
+const SLOTS_BACK: usize = 6;
+/// How far back it looks at most: the first copy of many terabytes into another region takes most of
+/// a day. Beyond it the alarm on the age of the newest verified point has gone off.
+const LONGEST_COPY: SignedDuration = SignedDuration::from_hours(48);
+
+/// How often a person is told that a backup cannot be begun.
+const TELL_EVERY: i64 = 3_600;
+/// Seconds from one tick to the next: the schedule of `lifeboat-backup` in the template.
+const TICK: i64 = 300;
+
+/// Whether a person is told, at this tick, that the backup of a slot cannot be begun: with the slot's
+/// first tick, and then once an hour.
+#[must_use]
+pub fn is_told(start: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(start).as_secs().rem_euclid(TELL_EVERY) < TICK
 }
 
 /// What the database server that base backups are taken from allows.

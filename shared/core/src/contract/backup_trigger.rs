@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    backup::{Kind, Manifest, PointId},
+    backup::{Kind, PointId},
     ids::{AppName, SiteName},
 };
 
@@ -48,6 +48,15 @@ pub struct Due {
     pub kind: Kind,
     /// The recovery point to make: the same for everyone who asks within a slot of the schedule.
     pub id: PointId,
+    /// Whether a person is told when it cannot even be begun. A tick comes every five minutes, and
+    /// what keeps a backup from being begun may last for hours.
+    #[serde(default = "told")]
+    pub tell: bool,
+}
+
+/// What an operator asks for is always told of.
+const fn told() -> bool {
+    true
 }
 
 /// What was done.
@@ -67,10 +76,9 @@ pub enum Response {
         /// The command on a host; none while RDS or `ElastiCache` does the work.
         commands: Vec<String>,
     },
-    /// Of [`Request::Start`] and [`Request::Poll`]: it is there.
+    /// Of [`Request::Start`] and [`Request::Poll`]: it is there. Its manifest says what it holds: that of
+    /// a database with thousands of tables is larger than what a state machine passes on (256 KiB).
     Complete {
-        /// What it holds.
-        manifest: Box<Manifest>,
         /// Of a snapshot: why the other region has no copy of it. A person has to know, and the
         /// backup counts here nevertheless.
         #[serde(default, skip_serializing_if = "Option::is_none")]

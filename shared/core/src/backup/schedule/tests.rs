@@ -178,3 +178,25 @@ proptest! {
         prop_assert_eq!(slots.current(last), start);
     }
 }
+
+#[test]
+fn a_snapshot_that_outlives_its_slot_is_looked_for_two_days_back_and_in_few_slots() {
+    let slots = |every: &str| Slots { every: every.parse().unwrap(), at: None, full_every: None };
+    let now: Timestamp = "2026-11-24T12:03:00Z".parse().unwrap();
+    let before = |every| slots(every).before(now).map(|at| at.to_string()).collect::<Vec<_>>();
+    assert_eq!(before("24h"), ["2026-11-23T00:00:00Z"]);
+    assert_eq!(before("12h").len(), 3, "not what began two days ago and more");
+    assert_eq!(before("1h").len(), 6);
+    assert_eq!(before("1h")[0], "2026-11-24T11:00:00Z");
+}
+
+#[test]
+fn what_cannot_be_begun_is_told_with_the_first_tick_and_then_each_hour() {
+    let start: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+    let told = |seconds| is_told(start, start + SignedDuration::from_secs(seconds));
+    assert!(told(0) && told(299));
+    assert!(!told(300) && !told(3_599));
+    assert!(told(3_600) && !told(3_900));
+    let hours = (0..24 * 12).filter(|tick| told(tick * 300 + 137)).count();
+    assert_eq!(hours, 24, "whenever within its five minutes a tick comes");
+}
