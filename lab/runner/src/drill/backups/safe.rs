@@ -5,7 +5,7 @@ use std::time::Duration;
 use lifeboat_core::backup::{Kind, PointId};
 use serde_json::{Value, json};
 
-use super::{super::evidence::invariant, KINDS};
+use super::{super::evidence::invariant, KINDS, VAULT};
 use crate::{
     clock,
     lab::{APP, Lab, LabError, SITES, STANDBY, SiteConfig, backup_bucket},
@@ -89,8 +89,9 @@ impl Lab {
     /// hook, in the other region: absence is the worst news.
     pub(super) async fn absence_is_alarmed(&self) -> Result<InvariantResult, LabError> {
         let name = |kind: Kind| format!("lifeboat-backup-age-{APP}-{kind}");
-        let kinds: Vec<Kind> =
+        let mut kinds: Vec<Kind> =
             KINDS.into_iter().filter(|(app, _)| *app == APP).map(|(_, kind)| kind).collect();
+        kinds.push(Kind::DatabaseWal);
         let silent = std::sync::Mutex::new(Vec::new());
         clock::find(ALARM_WITHIN, || async {
             let mut quiet = Vec::new();
@@ -123,16 +124,27 @@ impl Lab {
         ))
     }
 
-    /// The age of the newest verified backup of every kind is a metric in both regions.
+    /// The age of the newest verified backup of every kind is a metric in both regions, and so is how
+    /// old the newest moment is to which RDS can restore.
     pub(super) async fn ages_are_reported(&self) -> Result<InvariantResult, LabError> {
         let mut missing = Vec::new();
         let mut oldest = 0.0_f64;
+        let kinds = KINDS.into_iter().chain([(APP, Kind::DatabaseWal)]);
+        for (site, (app, kind)) in SITES.iter().flat_map(|site| kinds.clone().map(move |k| (site, k)))
+        {
+            let metric = "VerifiedBackupAgeSeconds";
+            let of = ("kind", kind.as_str());
+            match self.reported(site.region, metric, app, of).await? {
+                Some(age) => oldest = oldest.max(age),
+                None => missing.push(format!("{kind} of {app} in {}", site.region)),
+            }
+        }
+        let mut lag = 0.0_f64;
         for site in SITES {
-            for (app, kind) in KINDS {
-                match self.age_reported(site.region, app, kind).await? {
-                    Some(age) => oldest = oldest.max(age),
-                    None => missing.push(format!("{kind} of {app} in {}", site.region)),
-                }
+            let of = ("region", site.region);
+            match self.reported(site.region, "PitrLagSeconds", VAULT, of).await? {
+                Some(seconds) => lag = lag.max(seconds),
+                None => missing.push(format!("the moments of {VAULT} in {}", site.region)),
             }
         }
         Ok(invariant(
@@ -141,7 +153,8 @@ impl Lab {
             if missing.is_empty() {
                 let hours = oldest / 3600.0;
                 format!(
-                    "reported for {} kinds in both regions; the oldest has {hours:.1} h",
+                    "reported for {} kinds and for WAL in both regions; the oldest has {hours:.1} h; \
+                     RDS restores to {lag:.0} s ago in both",
                     KINDS.len()
                 )
             } else {
@@ -150,17 +163,19 @@ impl Lab {
         ))
     }
 
-    async fn age_reported(
+    /// The least value of a metric of an app in the last minutes; none when there is no datapoint.
+    async fn reported(
         &self,
         region: &str,
+        metric: &str,
         app: &str,
-        kind: Kind,
+        of: (&str, &str),
     ) -> Result<Option<f64>, LabError> {
         let now = clock::now();
         let dimension = |name: &str, value: &str| json!({ "Name": name, "Value": value });
         let body = json!({
-            "Namespace": "Lifeboat", "MetricName": "VerifiedBackupAgeSeconds",
-            "Dimensions": [dimension("app", app), dimension("kind", kind.as_str())],
+            "Namespace": "Lifeboat", "MetricName": metric,
+            "Dimensions": [dimension("app", app), dimension(of.0, of.1)],
             "StartTime": (now - REPORTED_WITHIN).as_second(), "EndTime": now.as_second() + 60,
             "Period": 60, "Statistics": ["Minimum"],
         });
