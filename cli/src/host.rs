@@ -196,7 +196,10 @@ mod tests {
         });
         let mut manifest: Manifest = serde_json::from_value(json).unwrap();
         manifest.tables = (0..tables)
-            .map(|rows| TableCount { table: format!("a_rather_long_schema.table_{rows}"), rows })
+            .map(|rows| TableCount {
+                table: format!("a_rather_long_schema.table_{rows}"),
+                rows: Some(rows),
+            })
             .collect();
         manifest
     }
@@ -208,7 +211,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         let read: Manifest = serde_json::from_value(value["manifest"].clone()).unwrap();
         assert_eq!(read.tables.len(), TABLES);
-        assert_eq!(read.tables[0].rows, 4999);
+        assert_eq!(read.tables[0].rows, Some(4999));
         assert_eq!(value["outcome"], "complete");
     }
 

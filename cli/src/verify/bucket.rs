@@ -37,7 +37,7 @@ pub(super) async fn run(
     let region = cloud::region(&config, region.map(Region::as_str))?;
     let region = Region::new(region).map_err(|error| Failure::input(error.to_string()))?;
     let backups = Backups::new(&config, name.to_owned(), region);
-    let wanted = wanted(&backups, key).await.map_err(|fault| unknown(url, &fault))?;
+    let wanted = named(&backups, name, key).await?;
     let (mut answers, mut worst) = (Vec::new(), Vec::new());
     for object in wanted {
         let url = format!("s3://{name}/{}", object.key);
@@ -78,6 +78,16 @@ fn read_url(url: &str) -> Result<(&str, &str), Failure> {
              s3://BUCKET/manifests/APP/KIND/POINT.json (`lifeboat backups` lists them)"
         ))
     })
+}
+
+/// The objects that a key of this bucket stands for; a failure names them as they were asked for.
+async fn named<B: Objects>(
+    backups: &Backups<B>,
+    bucket: &str,
+    key: &str,
+) -> Result<Vec<Wanted>, Failure> {
+    let wanted = wanted(backups, key).await;
+    wanted.map_err(|fault| unknown(&format!("s3://{bucket}/{key}"), &fault))
 }
 
 /// The objects that a key stands for: of a manifest, all that it names.

@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, ErrorName, Fault,
-    backup::{EvidenceFinding, Manifest, Outcome, PointId, rds},
+    backup::{EvidenceFinding, Manifest, Outcome, PointId, question, rds},
     contract::restore_backup::{Response, RestoreResult, Target},
 };
 
 use crate::{
-    Instance, InstanceState, NewInstance, Ports, Restoring, Source, Work, World, held, judge,
-    reliable,
+    Instance, InstanceState, Judgement, NewInstance, Ports, Restoring, Source, Work, World, held,
+    judge, reliable,
 };
 
 pub(crate) async fn start<W: World>(
@@ -75,7 +75,11 @@ pub(crate) async fn advance<W: World>(
                 // Whatever was found: nobody needs it any more.
                 world.delete(name).await?;
             }
-            let (mut facts, findings) = looked?;
+            let Judgement { mut facts, findings, unasked } = looked?;
+            if into.scratch && findings.is_empty() && !unasked.is_empty() {
+                return Err(Fault::invalid(question::undecided(&unasked)));
+            }
+            facts.extend(unasked);
             if !into.scratch {
                 facts.extend(next_steps(work, name, host, *port));
             }

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_core::backup::{EvidenceFinding, Manifest};
+use lifeboat_core::backup::{
+    EvidenceFinding, Manifest,
+    question::{self, Answer},
+};
 
 /// What was found in a restored database.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,16 +15,27 @@ pub struct Seen {
     pub in_recovery: bool,
     /// Rows by table.
     pub tables: BTreeMap<String, u64>,
-    /// The plan's checks by name, with the answer: whether it held, or why it could not be asked.
-    pub checks: Vec<(String, Result<bool, String>)>,
+    /// The plan's checks by name, in the plan's order, with what came of each.
+    pub checks: Vec<(String, Answer)>,
     /// What could not be read at all, with the server's words; empty when all could.
     pub unreadable: Vec<String>,
 }
 
-/// What it comes to: facts for people, and what is wrong (nothing: it is sound). A moment between
-/// backups has no manifest.
+/// What it comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// What was looked at, in sentences for people.
+    pub facts: Vec<String>,
+    /// What is wrong; empty when nothing is.
+    pub findings: Vec<EvidenceFinding>,
+    /// Checks of the plan that could not be asked, in sentences: no word about the backup, and
+    /// without them it cannot be called sound.
+    pub unasked: Vec<String>,
+}
+
+/// Holds it against the manifest, which a moment between backups has not.
 #[must_use]
-pub fn judge(manifest: Option<&Manifest>, seen: &Seen) -> (Vec<String>, Vec<EvidenceFinding>) {
+pub fn judge(manifest: Option<&Manifest>, seen: &Seen) -> Judgement {
     let mut findings = Vec::new();
     let mut add = |place: String, message: String| {
         findings.push(EvidenceFinding { file: String::new(), place, message });
@@ -40,15 +54,19 @@ pub fn judge(manifest: Option<&Manifest>, seen: &Seen) -> (Vec<String>, Vec<Evid
         let place = || format!("table {}", expected.table);
         match seen.tables.get(&expected.table) {
             None => add(place(), "it is missing".into()),
-            Some(rows) if *rows == expected.rows => {}
-            Some(rows) => add(place(), format!("{rows} rows instead of {}", expected.rows)),
+            Some(rows) => {
+                if let Some(wanted) = expected.rows.filter(|wanted| wanted != rows) {
+                    add(place(), format!("{rows} rows instead of {wanted}"));
+                }
+            }
         }
     }
-    for (name, answer) in &seen.checks {
+    let mut unasked = Vec::new();
+    for (place, (name, answer)) in seen.checks.iter().enumerate() {
         match answer {
-            Ok(true) => {}
-            Ok(false) => add(format!("check {name}"), "it does not hold".into()),
-            Err(why) => add(format!("check {name}"), format!("it cannot be asked: {why}")),
+            Answer::Holds => {}
+            Answer::Fails(why) => add(format!("check {name}"), why.clone()),
+            Answer::Unasked(why) => unasked.push(question::unasked(place, name, why)),
         }
     }
     let rows: u64 = seen.tables.values().sum();
@@ -59,8 +77,8 @@ pub fn judge(manifest: Option<&Manifest>, seen: &Seen) -> (Vec<String>, Vec<Evid
         Some(counts) => format!("the manifest counts {} tables", counts.len()),
     });
     if !seen.checks.is_empty() {
-        let held = seen.checks.iter().filter(|(_, answer)| *answer == Ok(true)).count();
+        let held = seen.checks.iter().filter(|(_, answer)| *answer == Answer::Holds).count();
         facts.push(format!("{held} of {} checks of the plan hold", seen.checks.len()));
     }
-    (facts, findings)
+    Judgement { facts, findings, unasked }
 }

@@ -24,7 +24,7 @@ use lifeboat_core::{
 };
 
 pub use hosts::DOCUMENT;
-pub use judge::{Seen, judge};
+pub use judge::{Judgement, Seen, judge};
 pub use ports::{
     Backups, Instance, InstanceState, Instances, Ledgers, NewInstance, Outputs, Plans, Ports,
     Restoring, Source, Sql, World,

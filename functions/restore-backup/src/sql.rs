@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use lifeboat_core::{Fault, plan_file::AppPlan};
+use lifeboat_core::{Fault, backup::question, plan_file::AppPlan};
 use lifeboat_parameters::Parameters;
-use lifeboat_postgres::{Session, SqlError, Target};
+use lifeboat_postgres::{SqlError, Target};
 use restore_backup::Seen;
 
 /// To log in: the instance has just said that it is available.
@@ -39,24 +39,18 @@ pub(crate) async fn look(
         Err(error) => seen.unreadable.push(answered(error, &doing)?),
     }
     for check in plan.backup.iter().flat_map(|backup| &backup.checks) {
-        let answer = ask(&session, &check.query, &doing).await?;
+        let answer = session.question(&check.query, QUERY).await.map_err(failed)?;
         seen.checks.push((check.name.clone(), answer));
     }
     Ok(seen)
 }
 
-async fn ask(session: &Session, query: &str, doing: &str) -> Result<Result<bool, String>, Fault> {
-    match session.holds(query, QUERY).await {
-        Ok(holds) => Ok(Ok(holds)),
-        Err(error) => answered(error, doing).map(Err),
-    }
-}
-
-/// What the server said against a query is about the data; that it did not answer is not.
+/// What the server said against reading a table, if it tells of the data.
 fn answered(error: SqlError, doing: &str) -> Result<String, Fault> {
-    match error {
-        SqlError::Failed { .. } => Ok(error.to_string()),
-        SqlError::Timeout(_)
+    match &error {
+        SqlError::Failed { code, .. } if question::is_of_the_data(code) => Ok(error.to_string()),
+        SqlError::Failed { .. }
+        | SqlError::Timeout(_)
         | SqlError::Unreachable(_)
         | SqlError::NotReady(_)
         | SqlError::Denied(_) => Err(error.fault(doing)),

@@ -102,7 +102,7 @@ impl Snapshot {
 
 /// The tables whose rows a dump carries: ordinary ones (a partitioned table's rows are its
 /// partitions'), without the system's, temporary ones, and an extension's own.
-const TABLES: &str = "SELECT n.nspname, c.relname, \
+const TABLES: &str = "SELECT n.nspname, c.relname, c.oid, \
      format('SELECT count(*) FROM ONLY %I.%I', n.nspname, c.relname) \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' \
@@ -150,10 +150,28 @@ pub(crate) async fn cluster(session: &Session) -> Result<Cluster, Fault> {
     })
 }
 
-/// The names of all user tables that hold rows of their own.
-pub(crate) async fn tables(session: &Session) -> Result<Vec<String>, Fault> {
+/// A user table that holds rows of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Table {
+    /// Schema and name, as in `public.tickets`.
+    pub(crate) name: String,
+    /// Its number, which one that was dropped and made anew under its name has not.
+    oid: String,
+}
+
+impl Table {
+    /// A table of this name and number.
+    pub(crate) fn new(name: impl Into<String>, oid: impl Into<String>) -> Self {
+        Self { name: name.into(), oid: oid.into() }
+    }
+}
+
+/// All of them.
+pub(crate) async fn tables(session: &Session) -> Result<Vec<Table>, Fault> {
     let rows = ask(session, "list the tables", TABLES, QUICK).await?;
-    Ok(rows.iter().map(|row| format!("{}.{}", text(row, 0), text(row, 1))).collect())
+    let table =
+        |row: &Vec<_>| Table::new(format!("{}.{}", text(row, 0), text(row, 1)), text(row, 2));
+    Ok(rows.iter().map(table).collect())
 }
 
 /// Rows of every user table.
@@ -162,10 +180,10 @@ pub(crate) async fn count(session: &Session) -> Result<Vec<TableCount>, Fault> {
     for row in ask(session, "list the tables", TABLES, QUICK).await? {
         let table = format!("{}.{}", text(&row, 0), text(&row, 1));
         let doing = format!("count the rows of {table}");
-        let answer = ask(session, &doing, text(&row, 2), LONG).await?;
+        let answer = ask(session, &doing, text(&row, 3), LONG).await?;
         let rows = answer.first().and_then(|row| text(row, 0).parse().ok());
         let rows = rows.ok_or_else(|| Fault::needs_human(format!("{doing}: no number came")))?;
-        counts.push(TableCount { table, rows });
+        counts.push(TableCount { table, rows: Some(rows) });
     }
     Ok(counts)
 }

@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use jiff::Timestamp;
 use lifeboat_core::{
     Fault,
-    backup::{Artifact, EvidenceFinding, Kind, Manifest, Outcome, PointId},
+    backup::{Artifact, EvidenceFinding, Kind, Manifest, Outcome, PointId, question},
     contract::restore_backup::{RestoreResult, Target},
 };
 
@@ -23,6 +23,8 @@ use crate::{Host, backup::manifest, store::ObjectStore, upload::stopped};
 struct Seen {
     facts: Vec<String>,
     findings: Vec<EvidenceFinding>,
+    /// Questions of the plan that could not be put, in sentences: no word about the backup.
+    unasked: Vec<String>,
 }
 
 impl Seen {
@@ -40,8 +42,10 @@ impl Seen {
 /// transaction that ended later is in it then.
 ///
 /// # Errors
-/// `InvalidInput` when there is no such point, or it cannot be recovered to that moment; `Refused` when the place is not free; otherwise the
-/// restore could not be carried out, which says nothing of the backup.
+/// `InvalidInput` when there is no such point, it cannot be recovered to that moment, or a question of
+/// the plan cannot be put to what is in scratch, so that it cannot be told whether it is sound;
+/// `Refused` when the place is not free; otherwise the restore could not be carried out, which says
+/// nothing of the backup.
 pub async fn restore<S: ObjectStore>(
     host: &Host<S>,
     kind: Kind,
@@ -69,11 +73,16 @@ pub async fn restore<S: ObjectStore>(
         seen = work => seen?,
         () = host.stop.asked() => return Err(stopped()),
     };
+    // What is in place is there whatever could be asked of it.
+    if target == Target::Scratch && seen.findings.is_empty() && !seen.unasked.is_empty() {
+        return Err(Fault::invalid(question::undecided(&seen.unasked)));
+    }
     Ok(result(started_at, (host.clock)(), seen))
 }
 
 fn result(started_at: Timestamp, ended_at: Timestamp, seen: Seen) -> RestoreResult {
-    let Seen { facts, findings } = seen;
+    let Seen { mut facts, findings, unasked } = seen;
+    facts.extend(unasked);
     let outcome = if findings.is_empty() { Outcome::Sound } else { Outcome::Damaged };
     RestoreResult { started_at, ended_at, outcome, facts, findings }
 }

@@ -12,7 +12,7 @@ use aws_sdk_s3::{
 };
 use aws_smithy_types::base64;
 use bytes::Bytes;
-use lifeboat_core::Fault;
+use lifeboat_core::{ErrorName, Fault};
 use lifeboat_runtime::aws;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +24,10 @@ const ATTEMPT: Duration = Duration::from_secs(30);
 const OPERATION: Duration = Duration::from_secs(120);
 /// Attempts of a call. A backup of hours should not end with one bad minute.
 const ATTEMPTS: u32 = 6;
+/// For putting the parts of an upload together: S3 says that it "could take several minutes to
+/// finalize" (API reference, `CompleteMultipartUpload`), during which it may send white space and no
+/// answer.
+const COMPLETE: Duration = Duration::from_secs(600);
 /// The slowest transfer that is waited for, in bytes a second.
 const SLOWEST: u64 = 256 << 10;
 /// Where an object says which run has written it.
@@ -68,10 +72,15 @@ impl S3 {
 /// Limits for a call that carries `len` bytes.
 fn limits(len: u64) -> aws_sdk_s3::config::Builder {
     let attempt = ATTEMPT + Duration::from_secs(len / SLOWEST);
+    within(attempt, attempt * ATTEMPTS)
+}
+
+/// For one attempt, and for the call with its retries.
+fn within(attempt: Duration, total: Duration) -> aws_sdk_s3::config::Builder {
     let limits = TimeoutConfig::builder()
         .read_timeout(attempt)
         .operation_attempt_timeout(attempt)
-        .operation_timeout(attempt * ATTEMPTS)
+        .operation_timeout(total)
         .build();
     aws_sdk_s3::config::Builder::new().timeout_config(limits)
 }
@@ -232,7 +241,10 @@ impl ObjectStore for S3 {
             .key(key)
             .upload_id(upload)
             .multipart_upload(completed)
-            .if_none_match("*");
+            .if_none_match("*")
+            .customize()
+            // Whoever asks again after the longest wait finds the work done, or never will.
+            .config_override(within(COMPLETE, COMPLETE + OPERATION));
         match request.send().await {
             Ok(_) => Ok(Put::Written),
             // The answer to an earlier attempt may have been lost: then the upload is gone and the
@@ -246,7 +258,15 @@ impl ObjectStore for S3 {
                     Put::Exists => Err(aws::fault(&self.doing("complete", key), error)),
                 }
             }
-            Err(error) => Err(aws::fault(&self.doing("complete", key), error)),
+            Err(error) => {
+                let fault = aws::fault(&self.doing("complete", key), error);
+                // No answer may be the answer to what was done.
+                let may_be_done = fault.name == ErrorName::Transient;
+                if may_be_done && self.is_ours(key, run).await? {
+                    return Ok(Put::Written);
+                }
+                Err(fault)
+            }
         }
     }
 
@@ -260,3 +280,6 @@ impl ObjectStore for S3 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

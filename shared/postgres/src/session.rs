@@ -2,8 +2,11 @@
 
 use std::{fmt, time::Duration};
 
+use lifeboat_core::backup::question::{self, Answer};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow, config::SslMode};
+use tokio_postgres::{
+    Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow, config::SslMode, error::SqlState,
+};
 
 use crate::{error::SqlError, lsn::Lsn, tls::Tls};
 
@@ -188,15 +191,22 @@ impl Session {
         Ok(tables)
     }
 
-    /// Whether a query of one row and one boolean column answers with true.
+    /// What a query of one row and one boolean column answers.
     ///
     /// # Errors
-    /// [`SqlError`]; [`SqlError::Failed`] also when it has no such answer.
-    pub async fn holds(&self, query: &str, limit: Duration) -> Result<bool, SqlError> {
-        match column(&self.row(query, limit).await?, 0)? {
-            Some("t") => Ok(true),
-            Some("f") | None => Ok(false),
-            Some(_) => Err(unreadable("the query does not answer with true or false".to_owned())),
+    /// [`SqlError`] when the server does not answer at all; what it says against the query is an
+    /// answer.
+    pub async fn question(&self, query: &str, limit: Duration) -> Result<Answer, SqlError> {
+        match self.rows(query, limit).await {
+            Ok(rows) => Ok(question::answer(&rows)),
+            Err(SqlError::Failed { code, message }) => Ok(question::refusal(&code, &message)),
+            // Class 28, the other one of this name, ends a login and no query.
+            Err(SqlError::Denied(message)) => {
+                Ok(question::refusal(SqlState::INSUFFICIENT_PRIVILEGE.code(), &message))
+            }
+            Err(
+                error @ (SqlError::Timeout(_) | SqlError::Unreachable(_) | SqlError::NotReady(_)),
+            ) => Err(error),
         }
     }
 

@@ -27,7 +27,7 @@ fn backup(names: &[&str]) -> Arc<MemoryBucket> {
 async fn verdicts(bucket: &Arc<MemoryBucket>, key: &str) -> Result<Vec<Verdict>, Failure> {
     let options = Options::default();
     let backups = Backups::over(Arc::clone(bucket), "us-east-1".parse().unwrap());
-    let wanted = wanted(&backups, key).await.map_err(|fault| unknown(key, &fault))?;
+    let wanted = named(&backups, "bucket", key).await?;
     let mut verdicts = Vec::new();
     for object in wanted {
         let key = object.key.clone();
@@ -67,6 +67,9 @@ async fn what_is_not_there_or_not_to_be_had_is_not_damaged() {
         assert_eq!(failure.code, COULD_NOT_TELL);
         assert!(failure.lines[0].contains("there is no"), "{failure:?}");
     }
+    let asked = "manifests/queue/code/20261124T120000Z-full.json";
+    let failure = verdicts(&bucket, asked).await.unwrap_err();
+    assert!(failure.lines[0].starts_with(&format!("s3://bucket/{asked}: ")), "{failure:?}");
     for call in 0..4 {
         bucket.heal();
         bucket.fail(call, Broken::Before);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use lifeboat_core::{
     ErrorName,
-    backup::{Outcome, TableCount},
+    backup::{Outcome, TableCount, question::Answer},
 };
 
 use super::{super::*, fake::*};
@@ -147,24 +147,55 @@ async fn what_goes_into_use_is_a_new_instance_which_nothing_deletes() {
 
 #[test]
 fn every_difference_from_the_manifest_is_a_finding() {
-    let count = |table: &str, rows| TableCount { table: table.into(), rows };
+    let count = |table: &str, rows| TableCount { table: table.into(), rows: Some(rows) };
     let mut expected = manifest(KIND);
     expected.tables = vec![count("public.a", 1), count("public.b", 2), count("public.c", 3)];
     let seen = Seen {
         in_recovery: true,
         tables: [("public.a".into(), 1), ("public.b".into(), 1)].into(),
         checks: vec![
-            ("holds".into(), Ok(true)),
-            ("fails".into(), Ok(false)),
-            ("breaks".into(), Err("no such column".into())),
+            ("holds".into(), Answer::Holds),
+            ("fails".into(), Answer::Fails("answered false".into())),
+            ("breaks".into(), Answer::Unasked("no such column (SQLSTATE 42703)".into())),
         ],
         unreadable: Vec::new(),
     };
-    let (facts, findings) = judge(Some(&expected), &seen);
+    let Judgement { facts, findings, unasked } = judge(Some(&expected), &seen);
     let places: Vec<&str> = findings.iter().map(|finding| finding.place.as_str()).collect();
-    assert_eq!(places, ["", "table public.b", "table public.c", "check fails", "check breaks"]);
+    assert_eq!(places, ["", "table public.b", "table public.c", "check fails"]);
+    assert!(unasked[0].contains("check `breaks` (backup.checks[2] of the plan)"), "{unasked:?}");
     assert!(facts.contains(&"1 of 3 checks of the plan hold".to_owned()), "{facts:?}");
     let sound = Seen { in_recovery: false, checks: Vec::new(), ..seen };
     expected.tables = vec![count("public.a", 1), count("public.b", 1)];
-    assert!(judge(Some(&expected), &sound).1.is_empty());
+    assert!(judge(Some(&expected), &sound).findings.is_empty());
+}
+
+#[tokio::test]
+async fn a_check_that_cannot_be_asked_is_no_damage_and_leaves_nothing() {
+    let answer = Answer::Unasked("relation \"new\" does not exist (SQLSTATE 42P01)".into());
+    let seen = Seen {
+        tables: [("public.a".into(), 1)].into(),
+        checks: vec![("new".into(), answer)],
+        ..Seen::default()
+    };
+    let world = Fake { look: Some(Ok(seen.clone())), ..Fake::default() };
+    let ports = ports(world);
+    let fault = restored(&ports).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidInput);
+    for said in ["check `new` (backup.checks[0] of the plan)", "SQLSTATE 42P01", "plan apply"] {
+        assert!(fault.message.contains(said), "{said}: {fault}");
+    }
+    assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 1);
+    removed(&ports).await;
+
+    // What goes into use is there, and its endpoint is told.
+    let points = vec![(POINT, Some(Outcome::Sound))];
+    let ports = super::fake::ports(Fake { points, look: Some(Ok(seen)), ..Fake::default() });
+    handle(start(KIND, Target::Place), &ports, now()).await.unwrap();
+    ports.world.advance();
+    let response = handle(start(KIND, Target::Place), &ports, now()).await.unwrap();
+    let Response::Restored { result } = response else { panic!("{response:?}") };
+    assert_eq!(result.outcome, Outcome::Sound);
+    let facts = result.facts.join("\n");
+    assert!(facts.contains("backup.checks[0]") && facts.contains("10.0.0.1:5432"), "{facts}");
 }

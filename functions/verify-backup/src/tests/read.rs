@@ -94,7 +94,7 @@ async fn something_that_is_no_dump_is_damage() {
     let world = World::new();
     let mut manifest =
         World::manifest(Kind::DatabaseDump, &id(1), "database.dump.zst", b"not a dump");
-    manifest.tables = vec![TableCount { table: "public.tickets".into(), rows: 7 }];
+    manifest.tables = vec![TableCount { table: "public.tickets".into(), rows: Some(7) }];
     world.put(&manifest, b"not a dump", Act::None);
     let found = evidence(world.ask(check(Kind::DatabaseDump, &id(1), Depth::Read)).await.unwrap());
     assert_eq!(found.outcome, Outcome::Damaged);

@@ -21,14 +21,16 @@ pub struct Artifact {
     pub sha256: String,
 }
 
-/// Rows of a table when the backup was taken, counted in the backup's own snapshot.
+/// A table that is in a backup, and its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableCount {
     /// Schema and name, as in `public.tickets`.
     pub table: String,
-    /// Rows.
-    pub rows: u64,
+    /// Rows, counted in the backup's own snapshot. None where a backup has no snapshot to count in:
+    /// a base backup restores to the moment at which it is consistent, in which nobody could look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 /// The WAL that a physical backup needs to become consistent.
@@ -71,7 +73,7 @@ pub struct Manifest {
     /// The WAL that a physical backup needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal: Option<WalSpan>,
-    /// Rows by table, of a database.
+    /// The tables of a database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableCount>,
     /// Keys in each Redis database.

@@ -16,6 +16,7 @@ mod kind;
 mod manifest;
 mod moment;
 mod point;
+pub mod question;
 pub mod rds;
 mod reach;
 pub mod retention;

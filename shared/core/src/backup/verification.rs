@@ -82,10 +82,12 @@ pub struct Owed {
 /// The checks that are owed at `now` to the points of one app in one region, the newest points
 /// first, at most [`Cadence::limit`].
 ///
-/// A point that was found damaged is owed that look or that reading again after
-/// [`Cadence::read_every`]: a copy may have come late, or somebody has put a sound version of an
-/// object over the damaged one. Of a restore that failed, and of what stands on a damaged point,
-/// nothing is owed. WAL is not in here, because it is read in order and not by points.
+/// What was found damaged is checked again at that depth, because only newer evidence corrects a
+/// verdict that was wrong: a copy may have come late, a host may have lacked something, a reader may
+/// have been mended. A look or a reading is owed again after [`Cadence::read_every`], a restore after
+/// [`Cadence::restore_every`], unless something else is known against the point or what it stands
+/// on: then that comes first. Of what stands on a damaged point nothing is owed. WAL is not in here,
+/// because it is read in order and not by points.
 #[must_use]
 pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owed> {
     let mut kinds: BTreeMap<Kind, Vec<&RecoveryPoint>> = BTreeMap::new();
@@ -111,6 +113,20 @@ pub fn owed(catalogue: &Catalogue, cadence: &Cadence, now: Timestamp) -> Vec<Owe
             }
         }
         let reliable = reliable(points);
+        for point in points.iter() {
+            let damaged = |check: Option<super::Check>| {
+                check.filter(|check| check.outcome == Outcome::Damaged)
+            };
+            let checks = &point.checks;
+            let alone = damaged(checks.present).or(damaged(checks.read)).is_none();
+            let beneath = point.id.parent();
+            let stands = beneath.is_none_or(|id| reliable.iter().any(|point| point.id == id));
+            let due = damaged(checks.restored)
+                .is_some_and(|check| now.duration_since(check.at) >= cadence.restore_every);
+            if due && alone && stands {
+                add(point, Depth::Restored);
+            }
+        }
         for point in reliable.iter().filter(|point| point.checks.present.is_none()) {
             add(point, Depth::Present);
         }
@@ -184,6 +200,8 @@ fn reliable<'a>(points: &[&'a RecoveryPoint]) -> Vec<&'a RecoveryPoint> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::backup::{Check, Checks};
 
@@ -302,6 +320,63 @@ mod tests {
         assert_eq!(of(vec![dump("2026-11-23T10:00:00Z", &mended)]), [format!("read {name}")]);
         let still = [(Present, again, Damaged), (Read, again, Damaged)];
         assert!(of(vec![dump("2026-11-23T10:00:00Z", &still)]).is_empty());
+    }
+
+    #[test]
+    fn a_restore_that_found_damage_is_made_again_the_next_day() {
+        let (then, again) = ("2026-11-23T11:00:00Z", "2026-11-24T11:00:00Z");
+        let sound = [(Present, then, Sound), (Read, then, Sound)];
+        let with = |more: &[_]| vec![dump("2026-11-23T10:00:00Z", &[&sound[..], more].concat())];
+        let name = "20261123T100000Z-full";
+        assert_eq!(of(with(&[(Restored, then, Damaged)])), [format!("restored {name}")]);
+        assert!(of(with(&[(Restored, again, Damaged)])).is_empty());
+        // What it found again is newer than what it found first, and the other way round.
+        let corrected = [(Restored, then, Damaged), (Restored, again, Sound)];
+        assert_eq!(of(with(&corrected)), [format!("read {name}")]);
+        // A byte that is known to be wrong is looked at first.
+        let read = [(Read, again, Damaged), (Restored, then, Damaged)];
+        assert!(of(with(&read)).is_empty());
+        // Of a chain the lowest comes first.
+        let base = PointId::full(at("2026-11-22T00:00:00Z"));
+        let child = PointId::incremental(at("2026-11-22T04:00:00Z"), &base);
+        let wrong = [(Present, then, Sound), (Read, then, Sound), (Restored, then, Damaged)];
+        let points = [base.clone(), child].map(|id| point(Kind::DatabaseBase, id, &wrong));
+        assert_eq!(of(points.into()), [format!("restored {base}")]);
+    }
+
+    proptest! {
+        /// Whatever was found before: when nothing is wrong, everything counts in the end.
+        #[test]
+        fn a_wrong_verdict_is_corrected_by_the_checks_that_are_owed(
+            histories in proptest::collection::vec(
+                proptest::collection::vec((0..3_usize, 0..48_i64, any::<bool>()), 0..6), 1..4),
+        ) {
+            let base = PointId::full(at("2026-11-20T00:00:00Z"));
+            let child = PointId::incremental(at("2026-11-20T04:00:00Z"), &base);
+            let last = PointId::incremental(at("2026-11-20T08:00:00Z"), &child);
+            let mut points = Vec::new();
+            for (id, history) in [base, child, last].into_iter().zip(&histories) {
+                let mut point = point(Kind::DatabaseBase, id, &[]);
+                for (depth, hour, sound) in history {
+                    let outcome = if *sound { Sound } else { Damaged };
+                    let when = at("2026-11-21T00:00:00Z") + SignedDuration::from_hours(*hour);
+                    point.checks.note(Depth::ALL[*depth], Check { at: when, outcome });
+                }
+                points.push(point);
+            }
+            let mut catalogue = Catalogue { complete: true, points };
+            for day in 0..12_i64 {
+                let now = at(NOW) + SignedDuration::from_hours(24 * day);
+                for owed in owed(&catalogue, &Cadence::default(), now) {
+                    let point = catalogue.points.iter_mut().find(|p| p.id == owed.id).unwrap();
+                    point.checks.note(owed.depth, Check { at: now, outcome: Sound });
+                }
+            }
+            for point in &catalogue.points {
+                let counts = matches!(point.checks.standing(), Standing::Verified { .. });
+                prop_assert!(counts, "{}: {:?}", point.id, point.checks);
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fs::File, io, process::Stdio};
 use lifeboat_archive::{BaseManifest, SegmentName};
 use lifeboat_core::{
     Fault,
-    backup::{PointId, WalSpan},
+    backup::{PointId, TableCount, WalSpan},
     plan_file::Engine,
 };
 use lifeboat_postgres::Lsn;
@@ -21,7 +21,7 @@ use self::tap::Tap;
 use super::{Content, Run};
 use crate::{
     artifact,
-    database::{self, Cluster, PasswordFile, conninfo},
+    database::{self, Cluster, PasswordFile, Table, conninfo},
     program,
     store::ObjectStore,
     upload::Compression,
@@ -42,6 +42,7 @@ pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content
     let target = run.host.database()?;
     let session = database::login(&target).await?;
     let cluster = database::cluster(&session).await?;
+    let before = database::tables(&session).await?;
     drop(session);
     if cluster.tablespaces > 0 {
         return Err(Fault::refused(format!(
@@ -90,8 +91,7 @@ pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content
     )
     .await?;
     let session = database::login(&target).await?;
-    // Counted after the backup: that they are there is held against it, not how many rows they have.
-    let tables = database::count(&session).await?;
+    let tables = throughout(&before, &database::tables(&session).await?);
     let checksums = if cluster.checksums { "with" } else { "without" };
     Ok(Content {
         source: format!(
@@ -107,6 +107,14 @@ pub(super) async fn take<S: ObjectStore>(run: &mut Run<'_, S>) -> Result<Content
         tables,
         ..Content::default()
     })
+}
+
+/// The tables that are certainly in the backup: those that were there, under their names, from before
+/// it began until after it ended. It restores to a moment in between, at which one that was made or
+/// dropped meanwhile is there or not.
+fn throughout(before: &[Table], after: &[Table]) -> Vec<TableCount> {
+    let both = before.iter().filter(|table| after.contains(table));
+    both.map(|table| TableCount { table: table.name.clone(), rows: None }).collect()
 }
 
 fn lacks(what: &str) -> Fault {
@@ -168,4 +176,20 @@ fn span(json: &[u8], cluster: &Cluster) -> Result<(WalSpan, Lsn), Fault> {
         last: segment(last.timeline, last.end.saturating_sub(1))?,
     };
     Ok((wal, Lsn(last.end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tables_that_were_there_all_the_time_are_certain() {
+        let of = |all: &[(&str, u32)]| -> Vec<Table> {
+            all.iter().map(|(name, oid)| Table::new(*name, oid.to_string())).collect()
+        };
+        let before = of(&[("public.kept", 1), ("public.dropped", 2), ("public.anew", 3)]);
+        let after = of(&[("public.anew", 5), ("public.kept", 1), ("public.made", 4)]);
+        let kept = TableCount { table: "public.kept".to_owned(), rows: None };
+        assert_eq!(throughout(&before, &after), [kept]);
+    }
 }

@@ -8,8 +8,11 @@ mod place;
 use std::{fs, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_core::{Fault, backup::Manifest};
-use lifeboat_postgres::Session;
+use lifeboat_core::{
+    Fault,
+    backup::{Manifest, question},
+};
+use lifeboat_postgres::{Session, SqlError};
 
 pub(super) use self::place::place;
 use super::{
@@ -112,10 +115,15 @@ pub(super) async fn scratch<S: ObjectStore>(
         if database == host.plan.database.name {
             // At a later moment there may be other tables.
             if to.is_none() {
-                let there = tables(&session).await?;
+                let there: Vec<String> =
+                    tables(&session).await?.into_iter().map(|table| table.name).collect();
                 for count in manifest.tables.iter().filter(|count| !there.contains(&count.table)) {
                     seen.find("", format!("table {}", count.table), "it was not restored");
                 }
+                seen.facts.push(format!(
+                    "{} tables of the manifest are looked for in {database}",
+                    manifest.tables.len()
+                ));
             }
             questions(host, &session, &mut seen).await?;
         }
@@ -164,10 +172,11 @@ async fn is_of<S>(
     Ok(found == system)
 }
 
-/// Every table with rows of its own, the system's included.
+/// Every table with rows of its own, the system's included. A materialized view that was never filled
+/// cannot be read, and holds nothing.
 const ALL: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 't', 'm') AND c.relpersistence = 'p' ORDER BY 1";
+     WHERE c.relkind IN ('r', 't', 'm') AND c.relpersistence = 'p' AND c.relispopulated ORDER BY 1";
 
 /// Reads every page of every table: without an index, so that the table itself is read, and with
 /// its checksum where the cluster has them.
@@ -183,7 +192,9 @@ async fn read(database: &str, session: &Session, seen: &mut Seen) -> Result<(), 
                 count += 1;
                 rows += answer.first().and_then(|row| text(row, 0).parse().ok()).unwrap_or(0);
             }
-            Err(lifeboat_postgres::SqlError::Failed { message, .. }) => {
+            Err(SqlError::Failed { code, message })
+                if question::is_of_the_data(&code) && !is_of_the_host(&message) =>
+            {
                 seen.find("", format!("database {database}, table {table}"), message);
             }
             Err(error) => return Err(error.fault(&format!("read {table}"))),

@@ -9,17 +9,20 @@ use std::{
 
 use lifeboat_core::{
     Fault,
-    backup::{Artifact, Manifest, TableCount},
+    backup::{
+        Artifact, Manifest, TableCount,
+        question::{self, Answer},
+    },
     plan_file::SqlCheck,
 };
-use lifeboat_postgres::{Session, SqlError};
+use lifeboat_postgres::Session;
 
 use rustix::process::Signal;
 
 use super::{Seen, find, past_a_closed_pipe, server::Server};
 use crate::{
     Host, artifact,
-    database::{self, DUMP, QUICK, ask, text},
+    database::{self, DUMP, QUICK, ask},
     download::blocking,
     program::{self, major},
     store::ObjectStore,
@@ -85,9 +88,10 @@ pub(super) async fn place<S: ObjectStore>(
     let there = database::tables(&session).await?;
     if let Some(table) = there.first() {
         return Err(Fault::refused(format!(
-            "{target:?} has {} tables, {table} first: a dump is restored only into an empty \
+            "{target:?} has {} tables, {} first: a dump is restored only into an empty \
              database; move the old one aside (ALTER DATABASE ... RENAME TO ...) and create it anew",
-            there.len()
+            there.len(),
+            table.name
         )));
     }
     let mut seen = Seen::default();
@@ -236,79 +240,65 @@ pub(super) async fn questions<S: ObjectStore>(
     seen: &mut Seen,
 ) -> Result<(), Fault> {
     let checks = host.plan.backup.as_ref().map_or(&[][..], |backup| &backup.checks);
-    for question in checks {
-        put(session, question, seen).await?;
+    for (place, check) in checks.iter().enumerate() {
+        put(session, place, check, seen).await?;
     }
     Ok(())
 }
 
 /// Compares row counts, table by table.
 fn compare(expected: &[TableCount], counted: &[TableCount], seen: &mut Seen) {
-    let there: BTreeMap<&str, u64> = counted.iter().map(|c| (c.table.as_str(), c.rows)).collect();
+    let there: BTreeMap<&str, Option<u64>> =
+        counted.iter().map(|c| (c.table.as_str(), c.rows)).collect();
     let mut same = 0_u64;
     let mut rows = 0_u64;
     for TableCount { table, rows: wanted } in expected {
         let place = format!("table {table}");
         match there.get(table.as_str()) {
-            Some(found) if found == wanted => {
-                same += 1;
-                rows += found;
+            Some(found) => match (found, wanted) {
+                (Some(found), Some(wanted)) if found != wanted => {
+                    seen.find("", place, format!("{found} rows were restored of {wanted}"));
+                }
+                (found, _) => {
+                    same += 1;
+                    rows += found.unwrap_or_default();
+                }
+            },
+            None => {
+                let had = wanted.map(|rows| format!("; it had {rows} rows")).unwrap_or_default();
+                seen.find("", place, format!("it was not restored{had}"));
             }
-            Some(found) => {
-                seen.find("", place, format!("{found} rows were restored of {wanted}"));
-            }
-            None => seen.find("", place, format!("it was not restored; it had {wanted} rows")),
         }
     }
     seen.facts.push(format!("{same} tables with {rows} rows are as the manifest says"));
 }
 
 /// Puts one of the plan's questions.
-async fn put(session: &Session, check: &SqlCheck, seen: &mut Seen) -> Result<(), Fault> {
+async fn put(
+    session: &Session,
+    place: usize,
+    check: &SqlCheck,
+    seen: &mut Seen,
+) -> Result<(), Fault> {
     let begin = format!(
         "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '{}s'",
         CHECK.as_secs()
     );
     ask(session, "begin a check", &begin, QUICK).await?;
-    let answer = session.rows(&check.query, CHECK + QUICK).await;
+    let SqlCheck { name, query } = check;
+    let answer = session.question(query, CHECK + QUICK).await;
+    let answer = answer.map_err(|error| error.fault(&format!("ask check {name}")))?;
     ask(session, "end a check", "ROLLBACK", QUICK).await?;
-    let SqlCheck { name, query: _ } = check;
     match answer {
-        Ok(rows) => match (rows.as_slice(), rows.first().map(Vec::as_slice)) {
-            ([_], Some([Some(value)])) if value == "t" => {
-                seen.facts.push(format!("check `{name}`: true"));
-            }
-            ([row], _) => {
-                seen.find("", format!("check {name}"), format!("answered {}", text(row, 0)));
-            }
-            (rows, _) => {
-                seen.find("", format!("check {name}"), format!("answered {} rows", rows.len()));
-            }
-        },
-        Err(error) => {
-            let why = answered(error, name)?;
-            seen.find("", format!("check {name}"), format!("cannot be answered: {why}"));
+        Answer::Holds => seen.facts.push(format!("check `{name}`: true")),
+        Answer::Fails(why) if !is_of_the_host(&why) => {
+            seen.find("", format!("check {name}"), why);
+        }
+        Answer::Fails(why) | Answer::Unasked(why) => {
+            seen.unasked.push(question::unasked(place, name, &why));
         }
     }
     Ok(())
-}
-
-/// What the server said against a question is about the data; that it took too long, or that it is
-/// gone, is not.
-fn answered(error: SqlError, name: &str) -> Result<String, Fault> {
-    match &error {
-        // statement_timeout (manual, appendix A: query_canceled).
-        SqlError::Failed { code, .. } if code == "57014" => {
-            Err(Fault::needs_human(format!("ask check {name}: {error}")))
-        }
-        SqlError::Failed { message, .. } if is_of_the_host(message) => {
-            Err(Fault::needs_human(format!("ask check {name}: {error}")))
-        }
-        SqlError::Failed { .. } | SqlError::Denied(_) => Ok(error.to_string()),
-        SqlError::Timeout(_) | SqlError::Unreachable(_) | SqlError::NotReady(_) => {
-            Err(error.fault(&format!("ask check {name}")))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -327,17 +317,22 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_server_says_of_the_data_is_a_finding() {
-        let failed = |code: &str, message: &str| {
-            answered(SqlError::Failed { code: code.into(), message: message.into() }, "tickets")
-        };
-        assert!(failed("42P01", "relation \"tickets\" does not exist").is_ok());
-        assert!(failed("57014", "canceling statement due to statement timeout").is_err());
-        assert!(failed("53200", "out of memory").is_err());
-        assert!(answered(SqlError::Timeout(CHECK), "tickets").is_err());
+    fn what_the_host_lacks_is_told_from_what_is_wrong_with_the_data() {
         assert!(is_of_the_host(
             "FATAL: could not map anonymous shared memory: Cannot allocate memory"
         ));
         assert!(!is_of_the_host("PANIC: could not locate a valid checkpoint record"));
+    }
+
+    #[test]
+    fn a_table_without_a_count_must_be_there_and_no_more() {
+        let table = |name: &str, rows| TableCount { table: name.to_owned(), rows };
+        let mut seen = Seen::default();
+        let there = [table("public.a", Some(7)), table("public.b", Some(7))];
+        let expected =
+            [table("public.a", None), table("public.b", Some(8)), table("public.c", None)];
+        compare(&expected, &there, &mut seen);
+        let places: Vec<&str> = seen.findings.iter().map(|f| f.place.as_str()).collect();
+        assert_eq!(places, ["table public.b", "table public.c"]);
     }
 }

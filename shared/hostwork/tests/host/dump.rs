@@ -9,7 +9,7 @@ use lifeboat_core::{
     contract::restore_backup::Target,
     plan_file::{Backup, SqlCheck},
 };
-use lifeboat_hostwork::{backup, restore};
+use lifeboat_hostwork::{Host, backup, restore};
 
 const TABLES: &str = "CREATE TABLE tickets (id bigint PRIMARY KEY, body text);
     INSERT INTO tickets SELECT n, repeat(md5(n::text), 4) FROM generate_series(1, 20000) n;
@@ -34,9 +34,16 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
     let (mut host, _stopper) = host(plan, scratch.path());
 
     let manifest = backup(&host, Kind::DatabaseDump, &noon()).await.unwrap();
-    let counts: Vec<(&str, u64)> =
+    let counts: Vec<(&str, Option<u64>)> =
         manifest.tables.iter().map(|count| (count.table.as_str(), count.rows)).collect();
-    assert_eq!(counts, [("odd: name.Empty", 0), ("public.parts_1", 42), ("public.tickets", 20000)]);
+    assert_eq!(
+        counts,
+        [
+            ("odd: name.Empty", Some(0)),
+            ("public.parts_1", Some(42)),
+            ("public.tickets", Some(20000))
+        ]
+    );
     assert!(manifest.lsn.is_some());
     assert_eq!(
         host.store.keys(),
@@ -59,18 +66,45 @@ async fn a_dump_is_taken_once_and_restored_with_every_row() {
     assert!(facts.contains("role \"reader\" does not exist"), "{facts}");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
 
-    // What the plan asks, and the restored database does not answer with true.
-    if let Some(backup) = &mut host.plan.backup {
-        backup.checks = vec![
-            check("nobody waits", "SELECT count(*) = 0 FROM tickets"),
-            check("no such table", "SELECT true FROM nowhere"),
-            check("writes", "DELETE FROM tickets RETURNING true"),
-        ];
+    // Questions that make no sense are no damage: it cannot be told.
+    let broken = [
+        check("tickets are there", "SELECT count(*) > 100 FROM tickets"),
+        check("no such table", "SELECT true FROM nowhere"),
+        check("no SQL", "SELEC true"),
+        check("no boolean", "SELECT 5"),
+        check("writes", "DELETE FROM tickets RETURNING true"),
+    ];
+    let ask = |host: &mut Host<_>, checks: &[SqlCheck]| {
+        if let Some(backup) = &mut host.plan.backup {
+            backup.checks = checks.to_vec();
+        }
+    };
+    ask(&mut host, &broken);
+    let untold = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch, None).await;
+    let untold = untold.unwrap_err();
+    assert_eq!(untold.name, ErrorName::InvalidInput);
+    for said in [
+        "check `no such table` (backup.checks[1] of the plan)",
+        "SQLSTATE 42P01",
+        "check `no SQL` (backup.checks[2] of the plan)",
+        "SQLSTATE 42601",
+        "backup.checks[3]",
+        "SQLSTATE 25006",
+        "lifeboat plan apply",
+    ] {
+        assert!(untold.message.contains(said), "{said}: {untold}");
     }
+    assert!(!untold.message.contains("tickets are there"), "{untold}");
+
+    // What the restored database answers with false is damage, whatever else cannot be asked.
+    let mut checks = broken.to_vec();
+    checks.push(check("nobody waits", "SELECT count(*) = 0 FROM tickets"));
+    ask(&mut host, &checks);
     let result = restore(&host, Kind::DatabaseDump, &noon(), Target::Scratch, None).await.unwrap();
     let places: Vec<&str> = result.findings.iter().map(|f| f.place.as_str()).collect();
-    assert_eq!(places, ["check nobody waits", "check no such table", "check writes"]);
+    assert_eq!(places, ["check nobody waits"]);
     assert_eq!(result.outcome, Outcome::Damaged);
+    assert!(result.facts.join("\n").contains("backup.checks[1]"), "{:?}", result.facts);
 }
 
 const DUMP: &str = "artifacts/queue/database-dump/20261124T120000Z-full/a/database.dump.zst";

@@ -140,3 +140,27 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// A point is accepted exactly while the newest evidence of no depth is against it, and the
+    /// newest reading or restore is for it, in whatever order evidence is listed.
+    #[test]
+    fn only_newer_sound_evidence_takes_a_verdict_back(
+        evidence in proptest::collection::vec((0..3_usize, 0..20_i64, any::<bool>()), 0..12),
+    ) {
+        let mut one = point(full(0), None);
+        for (depth, hour, sound) in &evidence {
+            let outcome = if *sound { Outcome::Sound } else { Outcome::Damaged };
+            one.checks.note(Depth::ALL[*depth], Check { at: at(*hour), outcome });
+        }
+        // Of two at the same moment the bad one counts.
+        let newest = |depth: usize| {
+            let of = evidence.iter().filter(|(other, ..)| *other == depth);
+            of.map(|(_, hour, sound)| (*hour, !sound)).max().map(|(_, damaged)| !damaged)
+        };
+        let all = [0, 1, 2].map(newest);
+        let expected = !all.contains(&Some(false)) && all[1..].contains(&Some(true));
+        let accepted = matches!(pick(vec![one], Some(&full(0))), Choice::Reliable { .. });
+        prop_assert_eq!(accepted, expected);
+    }
+}
