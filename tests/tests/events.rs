@@ -28,6 +28,15 @@ const MACHINES: [&str; 5] = ["backup", "recover", "restore", "sweep", "verify"];
 /// Those that only people start.
 const BY_HAND: [&str; 2] = ["recover", "restore"];
 
+/// What `lifeboat backup` starts the machine `lifeboat-backup` with.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only read")]
+struct ByHand {
+    app: lifeboat_core::AppName,
+    due: Vec<contract::backup_trigger::Due>,
+}
+
 /// The functions, each with its contract.
 const FUNCTIONS: [(&str, common::Parse); 11] = [
     ("backup-trigger", parses::<contract::backup_trigger::Request>),
@@ -128,8 +137,14 @@ fn the_scheduled_machines_take_what_their_schedules_send() {
         assert!(schedule.unwrap().contains("Input: \"{}\""), "{machine}");
         let found = files(&format!("events/{machine}"), ".json").unwrap();
         assert!(!found.is_empty(), "{machine}");
+        assert!(found.iter().any(|path| json(path).unwrap() == serde_json::json!({})), "{machine}");
         for path in found {
-            assert_eq!(json(&path).unwrap(), serde_json::json!({}), "{}", path.display());
+            let value = json(&path).unwrap();
+            // What an operator names goes to the backup machine alone.
+            if value != serde_json::json!({}) {
+                assert_eq!(*machine, "backup", "{}", path.display());
+                parses::<ByHand>(value).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            }
         }
     }
 }
@@ -137,8 +152,13 @@ fn the_scheduled_machines_take_what_their_schedules_send() {
 #[test]
 fn every_kind_that_a_host_or_rds_makes_has_events() {
     for kind in lifeboat_core::backup::Kind::ALL {
-        for (function, case) in [("backup-trigger", ""), ("restore-backup", "-into-scratch")] {
-            let path = root().join(format!("events/{function}/start-{kind}{case}.json"));
+        for case in [
+            format!("backup-trigger/start-{kind}"),
+            format!("restore-backup/start-{kind}-into-scratch"),
+            format!("restore-backup/start-{kind}-into-place"),
+            format!("verify-backup/present-{kind}"),
+        ] {
+            let path = root().join(format!("events/{case}.json"));
             // WAL is archived continuously, and restored with the base backup that needs it.
             let alone = kind != lifeboat_core::backup::Kind::DatabaseWal;
             assert_eq!(path.exists(), alone, "{}", path.display());
