@@ -100,7 +100,7 @@ async fn apply_in(
             changes.push(format!("{verb} plan /lifeboat/plans/{}", plan.app));
         }
     }
-    let ledger = ledger(&config, &machine, plan, region);
+    let ledger = ledger(&config, machine, plan, region);
     changes.push(settle_ledger(&ledger, plan, dry_run).await?);
     // Alarms come last: they may fire at once, and must then find everything in place.
     for alarm in alarms(plan).iter().filter(|alarm| alarm.region == *region) {
