@@ -1,30 +1,38 @@
 //! `lifeboat plan`: check, apply, show.
 
+mod describe;
+
 use std::path::Path;
 
 use aws_config::SdkConfig;
 use lifeboat_core::{
     AppName, Region,
     ledger::ControlRecord,
-    plan_file::{self, AppPlan, Approval, Switch},
+    plan_file::{self, AppPlan, Located},
 };
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
 use serde_json::json;
 
+use self::describe::describe;
 use crate::{
     alarms::alarms,
     cloud::{self, Machine, ledger, put_alarm, recover_machine},
-    output::{Failure, say, say_json},
+    output::{Failure, complain, say, say_json},
 };
 
 /// Reads and checks a plan file.
 pub(crate) fn read_file(file: &Path) -> Result<AppPlan, Failure> {
+    read_noting(file).map(|(plan, _)| plan)
+}
+
+/// The same with what is no mistake, and yet does less than it seems to.
+fn read_noting(file: &Path) -> Result<(AppPlan, Vec<Located>), Failure> {
     let name = file.display();
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::input(format!("{name}: {error}")))?;
-    plan_file::read(&text).map_err(|mistakes| {
+    let plan = plan_file::read(&text).map_err(|mistakes| {
         let mut lines: Vec<String> =
             mistakes.iter().map(|mistake| format!("{name}:{mistake}")).collect();
         lines.push(match mistakes.len() {
@@ -32,12 +40,22 @@ pub(crate) fn read_file(file: &Path) -> Result<AppPlan, Failure> {
             count => format!("{count} mistakes; nothing was written"),
         });
         Failure { lines, code: 2 }
-    })
+    })?;
+    let notes = plan_file::locate(&text, plan_file::notes(&plan));
+    Ok((plan, notes))
+}
+
+/// Says what is no mistake, beside the answer, so that a machine reads nothing but its JSON.
+fn note(file: &Path, notes: &[Located]) {
+    for note in notes {
+        complain(&format!("note: {}:{note}", file.display()));
+    }
 }
 
 /// `lifeboat plan check`.
 pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
-    let plan = read_file(file)?;
+    let (plan, notes) = read_noting(file)?;
+    note(file, &notes);
     if as_json {
         say_json(&plan);
     } else {
@@ -49,7 +67,8 @@ pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
 
 /// `lifeboat plan apply`.
 pub(crate) async fn apply(file: &Path, dry_run: bool, as_json: bool) -> Result<(), Failure> {
-    let plan = read_file(file)?;
+    let (plan, notes) = read_noting(file)?;
+    note(file, &notes);
     let config = aws::config().await;
     // Every region is asked before any is written: a plan that is in one region only is worse than
     // none.
@@ -190,36 +209,4 @@ pub(crate) async fn show(
         say(&format!("warning    the ledger in {region} cannot be read: {why}"));
     }
     Ok(())
-}
-
-fn describe(plan: &AppPlan) {
-    say(&format!("app        {}", plan.app));
-    for (name, site) in &plan.sites {
-        let role = if *name == plan.initially_active { "active at first" } else { "standby" };
-        say(&format!(
-            "site {name:<6}{}  {}  database {}  ({role})",
-            site.region, site.address, site.database.identifier
-        ));
-    }
-    say(&format!(
-        "dns        {}  ttl {} s  switched by {}",
-        plan.dns.name,
-        plan.dns.ttl_seconds,
-        match plan.dns.switch {
-            Switch::HealthCheck => "health check",
-            Switch::Record => "record",
-        }
-    ));
-    for (scenario, policy) in &plan.scenarios {
-        say(&format!(
-            "objective  {}  RTO {} s  RPO {} s  approval {}",
-            scenario.as_str(),
-            policy.rto_seconds,
-            policy.rpo_seconds,
-            match policy.approval {
-                Approval::Automatic => "only beyond the RPO",
-                Approval::Required => "always",
-            }
-        ));
-    }
 }

@@ -36,6 +36,24 @@ fn a_good_plan_is_described() {
 }
 
 #[test]
+fn what_a_plan_configures_and_never_takes_is_noted_beside_the_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("less.toml");
+    let good = std::fs::read_to_string(root().join("events/plan/postgres.toml")).unwrap();
+    let less = good.replace("logs = { every = \"4h\" }\n", "");
+    std::fs::write(&file, &less).unwrap();
+    let line = less.lines().position(|line| line == "[backup.files.logs]").unwrap() + 1;
+    let (code, out, err) = lifeboat(&["plan", "check", file.to_str().unwrap(), "--json"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(
+        err.contains(&format!("less.toml:{line}:")) && err.contains("backup.files.logs: "),
+        "{err}"
+    );
+}
+
+#[test]
 fn a_wrong_plan_is_refused_with_every_mistake_in_its_place_and_nothing_is_asked_of_aws() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("wrong.toml");

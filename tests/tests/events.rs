@@ -8,7 +8,7 @@
     reason = "a test may fail where it stands"
 )]
 
-use lifeboat_core::contract;
+use lifeboat_core::{contract, plan_file};
 use lifeboat_tests::{files, json, root};
 use serde::de::DeserializeOwned;
 
@@ -63,6 +63,48 @@ fn every_event_parses_into_its_contract() {
                 panic!("{}: {error}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn every_example_of_a_plan_is_good_and_leaves_nothing_to_note() {
+    let found = files("events/plan", ".toml").unwrap();
+    assert!(found.len() >= 2, "{found:?}");
+    for path in found {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.display();
+        let plan = plan_file::read(&text).unwrap_or_else(|found| panic!("{name}: {found:#?}"));
+        assert_eq!(plan_file::notes(&plan), [], "{name}");
+        // A standard parameter of Parameter Store holds 4 KB.
+        assert!(serde_json::to_vec(&plan).unwrap().len() < 4096, "{name}");
+    }
+}
+
+#[test]
+fn the_example_for_postgresql_has_every_option_of_backups_with_a_word_about_it() {
+    let path = root().join("events/plan/postgres.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let plan = plan_file::read(&text).unwrap();
+    // Options that are their default, and those that are not set, are left out here.
+    let given = serde_json::to_value(plan.backup.unwrap()).unwrap();
+    for option in ["base", "checks", "files", "images", "retention", "schedule", "verify"] {
+        assert!(given.get(option).is_some(), "{option} is not shown");
+    }
+    assert_eq!(given.as_object().unwrap().len(), 7, "an option is new: {given}");
+    let base = &given["schedule"]["database-base"];
+    assert!(["every", "at", "full_every"].iter().all(|key| base.get(key).is_some()), "{base}");
+    for kind in ["config", "code", "logs"] {
+        assert!(given["files"].get(kind).is_some(), "{kind}");
+    }
+    assert!(!given["files"]["code"]["exclude"].as_array().unwrap().is_empty());
+    let tiers = given["retention"]["tiers"].as_object().unwrap();
+    assert!(tiers.len() == 4 && tiers.values().all(|count| count.as_u64() > Some(0)), "{tiers:?}");
+    assert!(given["retention"]["limit"].get("bytes").is_some());
+    let comments: String = text.lines().filter(|line| line.starts_with('#')).collect();
+    for word in
+        ["every", "at ", "full_every", "exclude", "{image}", "keep_days", "tiers", "minimum"]
+    {
+        assert!(comments.contains(word), "no comment speaks of {word}");
     }
 }
 

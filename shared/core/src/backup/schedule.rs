@@ -293,7 +293,12 @@ pub fn check(schedule: &BackupSchedule, retention: &Retention) -> Vec<Problem> {
             );
         }
         if *kind == Kind::DatabaseWal {
-            add("every", "WAL is archived continuously, by no schedule; leave it out".into());
+            add(
+                "every",
+                "WAL is archived continuously, by no schedule; leave it out, and run `lifeboat host \
+                 wal receive` as a service on the hosts"
+                    .into(),
+            );
         }
         let days = retention.days(*kind);
         if u64::from(every) > u64::from(days).saturating_mul(u64::from(DAY_SECONDS)) {

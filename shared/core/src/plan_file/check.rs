@@ -3,9 +3,8 @@
 //! Every rule that can be broken by a plan that parses is here, each with the reason it exists;
 //! [`check`] reports all of them at once, because an operator mends a file once.
 
+mod backup;
 mod cache;
-
-use crate::backup::{Kind, retention, schedule};
 
 use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
 
@@ -32,7 +31,16 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     dns(plan, &mut report);
     scenarios(plan, &mut report);
     secrets(plan, &mut report);
-    backup(plan, &mut report);
+    backup::check(plan, &mut report);
+    report.problems
+}
+
+/// What may be applied, but does less than whoever wrote it may think; [`check`] is for what is
+/// wrong.
+#[must_use]
+pub fn notes(plan: &AppPlan) -> Vec<Problem> {
+    let mut report = Report::default();
+    backup::notes(plan, &mut report);
     report.problems
 }
 
@@ -48,43 +56,6 @@ impl Report {
     fn add(&mut self, path: &[&str], message: String) {
         let path = path.iter().map(|key| (*key).to_owned()).collect();
         self.problems.push(Problem { path, message });
-    }
-}
-
-fn backup(plan: &AppPlan, report: &mut Report) {
-    let Some(backup) = &plan.backup else { return };
-    let found = [
-        ("schedule", schedule::check(&backup.schedule, &backup.retention)),
-        ("retention", retention::check(&backup.retention)),
-    ];
-    for (section, problems) in found {
-        for problem in problems {
-            let path = ["backup", section].into_iter().map(str::to_owned).chain(problem.path);
-            report.problems.push(Problem { path: path.collect(), message: problem.message });
-        }
-    }
-    if let Some(base) = &backup.base {
-        let path = ["backup", "base", "data_directory"];
-        if plan.database.engine != Engine::Postgres {
-            let message = "RDS keeps its files to itself: leave [backup.base] out, or set \
-                           database.engine = \"postgres\"";
-            report.add(&path, message.to_owned());
-        }
-        if !is_folder(&base.data_directory) {
-            let message = "give the absolute path of the server's data directory, such as \
-                           /var/lib/postgresql/17/main, without . and .. in it";
-            report.add(&path, message.to_owned());
-        }
-    }
-    for kind in backup.schedule.keys() {
-        if *kind == Kind::DatabaseSnapshot && plan.database.engine != Engine::Rds {
-            report.add(
-                &["backup", "schedule", kind.as_str()],
-                "snapshots are RDS's, and database.engine is not rds; schedule database-dump or \
-                 database-base"
-                    .to_owned(),
-            );
-        }
     }
 }
 
@@ -361,13 +332,6 @@ fn secrets(plan: &AppPlan, report: &mut Report) {
     {
         report.add(&["notifications", "slack_webhook_secret"], message.into());
     }
-}
-
-/// An absolute path of a folder below `/`, as it is written in full.
-fn is_folder(path: &str) -> bool {
-    let parts = path.strip_prefix('/').unwrap_or_default();
-    !parts.contains(char::is_control)
-        && parts.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// A host and a port, without judging the host beyond its characters.

@@ -62,6 +62,13 @@ pub fn read_with<T: DeserializeOwned>(
     if problems.is_empty() {
         return Ok(value);
     }
+    Err(locate(text, problems))
+}
+
+/// These problems with their places in `text` (TOML), in the order of the text. What cannot be found
+/// has no place.
+#[must_use]
+pub fn locate(text: &str, problems: Vec<Problem>) -> Vec<Located> {
     let document = Document::parse(text).ok();
     let mut located: Vec<Located> = problems
         .into_iter()
@@ -72,7 +79,7 @@ pub fn read_with<T: DeserializeOwned>(
         })
         .collect();
     located.sort_by_key(|mistake| (mistake.line, mistake.column));
-    Err(located)
+    located
 }
 
 /// The offset of the deepest item on the path that exists.
