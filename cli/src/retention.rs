@@ -29,11 +29,11 @@ pub(crate) struct PlanArgs {
     /// The catalogue: JSON in the format that `lifeboat retention schema` prints (docs/catalogue.schema.json).
     #[arg(long)]
     catalog: PathBuf,
-    /// The policy: TOML, as in the section `[backup.retention]` of a plan file, or JSON when the
-    /// name ends with .json.
+    /// The policy: a plan file, its section `[backup.retention]` alone, or what is in that section;
+    /// JSON when the name ends with .json.
     #[arg(long)]
     policy: PathBuf,
-    /// The moment to decide for, such as 2026-11-24T12:00:00Z.
+    /// The moment to decide for, in UTC, such as 2026-11-24T12:00:00Z.
     #[arg(long)]
     now: Timestamp,
     /// Decide as if this recovery were open.
@@ -110,7 +110,7 @@ fn read_policy(file: &Path) -> Result<Retention, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::input(format!("{}: {error}", file.display())))?;
     if file.extension().is_none_or(|extension| extension != "json") {
-        return plan_file::read_with(&text, check).map_err(|mistakes| refused(file, &mistakes));
+        return read_toml(file, &text);
     }
     let mut json = serde_json::Deserializer::from_str(&text);
     let retention: Retention = serde_path_to_error::deserialize(&mut json)
@@ -125,6 +125,42 @@ fn read_policy(file: &Path) -> Result<Retention, Failure> {
         })
         .collect();
     if mistakes.is_empty() { Ok(retention) } else { Err(refused(file, &mistakes)) }
+}
+
+/// A policy by itself, the section of a plan file that it is, or a whole plan file.
+fn read_toml(file: &Path, text: &str) -> Result<Retention, Failure> {
+    let begins = |key: &str| text.lines().any(|line| line.trim_start().starts_with(key));
+    if begins("app =") {
+        return Ok(crate::plan::read_file(file)?.backup.unwrap_or_default().retention);
+    }
+    let read = if begins("[backup") {
+        plan_file::read_with(text, |section: &Section| {
+            let problems = check(&section.backup.retention).into_iter();
+            let below = ["backup", "retention"].map(str::to_owned);
+            let placed = problems.map(|problem| plan_file::Problem {
+                path: below.iter().cloned().chain(problem.path).collect(),
+                message: problem.message,
+            });
+            placed.collect()
+        })
+        .map(|section| section.backup.retention)
+    } else {
+        plan_file::read_with(text, check)
+    };
+    read.map_err(|mistakes| refused(file, &mistakes))
+}
+
+/// The part of a plan file that is a policy.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Section {
+    backup: Policy,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Policy {
+    retention: Retention,
 }
 
 /// Reads as it goes: the text of a million points is a third of a gigabyte, and is not kept.

@@ -251,7 +251,11 @@ fn what_is_waited_for_ends_before_its_machine_does() {
                     // The jitter takes half of each wait on average.
                     let host_works = longest > DOCUMENT_SECONDS;
                     let enough = longest / 2 > DOCUMENT_SECONDS;
-                    assert!(!host_works || enough, "{file}: {name} gives up after {} s", longest / 2);
+                    assert!(
+                        !host_works || enough,
+                        "{file}: {name} gives up after {} s",
+                        longest / 2
+                    );
                 }
             }
         }

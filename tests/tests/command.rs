@@ -125,6 +125,11 @@ fn wrong_files_of_a_sweep_are_refused_where_they_are_wrong() {
     };
     let catalogue = write("good.json", &good);
     assert_eq!(plan(&catalogue, &policy).0, 0);
+    // As it stands in a plan, and the plan itself.
+    let section = "[backup.retention]\nminimum = 3\nkeep_days = { database-dump = 30 }\n";
+    assert_eq!(plan(&catalogue, &write("section.toml", section)).0, 0);
+    let whole = root().join("events/plan/postgres.toml");
+    assert_eq!(plan(&catalogue, whole.to_str().unwrap()).0, 0);
     for (name, text, says) in [
         ("kind.json", good.replace("database-dump", "tapes"), "kind.json:4:"),
         ("field.json", good.replace("\"region\"", "\"place\""), "points[0]"),
@@ -138,6 +143,11 @@ fn wrong_files_of_a_sweep_are_refused_where_they_are_wrong() {
     for (name, text, says) in [
         ("p.toml", "minimum = 3\n[limit]\ndeletions = 0", "p.toml:3:1: limit.deletions: "),
         ("p.toml", "minimun = 3", "p.toml:1:1: unknown field `minimun`"),
+        (
+            "p.toml",
+            "[backup.retention]\nminimum = 0",
+            "p.toml:2:1: backup.retention.minimum: use 1",
+        ),
         ("p.json", "{\"minimum\": 0}", "p.json:minimum: use 1 to"),
         ("p.json", "{\n\"minimum\": true}", "p.json:2:"),
     ] {

@@ -120,6 +120,11 @@ async fn work<'a, W: World>(
     ports: &Ports<W>,
 ) -> Result<Work<'a>, Fault> {
     let (name, site) = site_here(plan, &ports.region)?;
+    if kind == Kind::DatabaseWal {
+        return Err(Fault::invalid(
+            "WAL is archived continuously, by `lifeboat host wal receive` on a host: it is not taken",
+        ));
+    }
     let active = ports.world.active(plan).await?;
     if active != *name {
         return Err(Fault::refused(format!(

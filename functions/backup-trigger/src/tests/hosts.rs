@@ -36,6 +36,14 @@ async fn starting_twice_sends_one_command_to_one_host() {
 }
 
 #[tokio::test]
+async fn wal_is_archived_and_never_taken() {
+    let ports = ports(Fake::default());
+    let fault = handle(start(Kind::DatabaseWal), &ports, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidInput, "{fault}");
+    assert_eq!(ports.world.sent(), 0);
+}
+
+#[tokio::test]
 async fn a_backup_whose_manifest_is_there_is_complete_and_is_not_taken_again() {
     let world = Fake::default();
     world.manifests.lock().unwrap().insert((KIND, point()), manifest(KIND));

@@ -130,7 +130,8 @@ impl Lab {
         let mut missing = Vec::new();
         let mut oldest = 0.0_f64;
         let kinds = KINDS.into_iter().chain([(APP, Kind::DatabaseWal)]);
-        for (site, (app, kind)) in SITES.iter().flat_map(|site| kinds.clone().map(move |k| (site, k)))
+        for (site, (app, kind)) in
+            SITES.iter().flat_map(|site| kinds.clone().map(move |k| (site, k)))
         {
             let metric = "VerifiedBackupAgeSeconds";
             let of = ("kind", kind.as_str());
