@@ -212,7 +212,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) format: Option<lifeboat_archive::Format>,
     /// The SHA-256 that its stored bytes must have, as in the manifest of a backup.
-    #[arg(long)]
+    #[arg(long, value_parser = sha256)]
     pub(crate) sha256: Option<String>,
     /// Threads; without it, one for each core.
     #[arg(long)]
@@ -230,4 +230,10 @@ pub(crate) struct BackupArgs {
     /// A kind that the plan schedules; repeat for each. Without it, all of them.
     #[arg(long = "kind")]
     pub(crate) kinds: Vec<Kind>,
+}
+
+/// 64 hexadecimal digits: anything else would be held against the artifact, and call it damaged.
+fn sha256(text: &str) -> Result<String, String> {
+    let is_one = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_one.then(|| text.to_owned()).ok_or_else(|| "give its 64 hexadecimal digits".to_owned())
 }

@@ -113,12 +113,17 @@ fn table(region: &Region, rows: &[Row], complete: bool, now: Timestamp) {
     for row in rows {
         say(&line(row, now));
     }
+    if rows.iter().any(|row| short(row.point.id.as_str()) != row.point.id.as_str()) {
+        say(
+            "  names that end in -incr are cut; --json has them whole, as restore --point wants them",
+        );
+    }
     if !complete {
         say("  warning: some names are not understood by this version; there may be more");
     }
 }
 
-/// One line of at most 80 columns.
+/// One line of at most 84 columns.
 fn line(Row { point, size_bytes }: &Row, now: Timestamp) -> String {
     let (word, verified) = match point.checks.standing() {
         Standing::Verified { at } => ("verified", at.strftime("%m-%d %H:%M").to_string()),

@@ -254,3 +254,11 @@ fn a_restore_that_makes_no_sense_is_refused_before_anybody_is_asked() {
         assert!(help.contains(taught), "{taught} is not in {help}");
     }
 }
+
+#[test]
+fn a_checksum_that_is_none_is_refused_and_damages_nothing() {
+    let file = root().join("Cargo.toml");
+    let (code, out, err) = lifeboat(&["verify", file.to_str().unwrap(), "--sha256", "zz"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("give its 64 hexadecimal digits"), "{err}");
+}
