@@ -2,7 +2,7 @@
 
 use lifeboat_core::{
     Region, SiteName,
-    backup::Kind,
+    backup::{Kind, schedule::TICK_SECONDS},
     plan_file::{AppPlan, Detection, Engine},
 };
 use serde::Serialize;
@@ -17,9 +17,8 @@ const REPORT_SECONDS: i32 = 3_600;
 /// missed altogether is then noticed when the next one is due.
 const VERIFY_SECONDS: u32 = 3_600;
 
-/// How often the moments are reported to which RDS can restore: the schedule of `lifeboat-backup`.
-const TICK_SECONDS: i32 = 300;
-/// Ticks that must agree; one may come late.
+/// Ticks of `lifeboat-backup`, which reports to which moments RDS can restore, that must agree: one may
+/// come late.
 const LATE_TICKS: i32 = 3;
 /// How old the newest such moment may be, in seconds. RDS hands in its logs every five minutes
 /// (user guide, "Restoring a DB instance to a specified time"), and copies into another region take
@@ -100,7 +99,7 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
                 region: here.region.clone(),
                 site: site.clone(),
                 watch: Watch::PitrLag,
-                period_seconds: TICK_SECONDS,
+                period_seconds: i32::try_from(TICK_SECONDS).unwrap_or(i32::MAX),
                 evaluation_periods: LATE_TICKS,
                 datapoints_to_alarm: LATE_TICKS,
                 threshold: PITR_SECONDS,
@@ -119,8 +118,8 @@ fn backup_ages(plan: &AppPlan, site: &SiteName, region: &Region) -> impl Iterato
     // a segment, so that one comes in that time however little is written.
     let ages = schedule.flat_map(|(kind, slots)| {
         let every = slots.every.seconds();
-        let wal = every.saturating_add(VERIFY_SECONDS);
-        let wal = (*kind == Kind::DatabaseBase).then_some((Kind::DatabaseWal, wal));
+        let wal = (Kind::DatabaseWal, every.saturating_add(VERIFY_SECONDS));
+        let wal = (*kind == Kind::DatabaseBase).then_some(wal);
         wal.into_iter().chain([(*kind, every.saturating_mul(2))])
     });
     ages.map(|(kind, seconds)| Alarm {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, Fault, SiteName,
     backup::{
-        Catalogue, Kind, PointId, RecoveryPoint, rds,
+        Catalogue, Kind, PointId, rds,
         schedule::{self, Incremental},
     },
     contract::backup_trigger::{Due, Response},
@@ -40,10 +40,11 @@ pub(crate) async fn due<W: World>(
     }
     let mut all = Vec::new();
     let mut hosts = Hosts::default();
-    for (kind, id) in owed(&plan, ports, now).await? {
+    let (owed, earlier) = owed(&plan, ports, now).await?;
+    for (kind, id) in owed {
         let work = Work { plan: &plan, name, site, kind, id: &id };
         let free = match (kind, cache::managed(site, kind)) {
-            (Kind::DatabaseSnapshot, _) => may_go_on(app, &id, ports).await?,
+            (Kind::DatabaseSnapshot, _) => may_go_on(app, &id, Unbegun::Due, ports).await?,
             (_, Some(managed)) => {
                 hosts.are_free(&work, ports, now).await?
                     && cache::may_go_on(app, &id, managed, ports).await?
@@ -51,11 +52,20 @@ pub(crate) async fn due<W: World>(
             (_, None) => hosts.are_free(&work, ports, now).await?,
         };
         if free {
-            let tell = id.time().is_none_or(|start| schedule::is_told(start, now));
-            all.push(Due { app: app.clone(), kind, id, tell });
+            all.push(item(app, kind, id, now));
+        }
+    }
+    for id in earlier {
+        if may_go_on(app, &id, Unbegun::Past, ports).await? {
+            all.push(item(app, Kind::DatabaseSnapshot, id, now));
         }
     }
     Ok(Response::Due { site: active, due: all })
+}
+
+fn item(app: &AppName, kind: Kind, id: PointId, now: Timestamp) -> Due {
+    let tell = id.time().is_none_or(|start| schedule::is_told(start, now));
+    Due { app: app.clone(), kind, id, tell }
 }
 
 /// How many backups a host makes at once: its agent carries out five commands at a time (Systems
@@ -76,10 +86,11 @@ impl Hosts {
         ports: &Ports<W>,
         now: Timestamp,
     ) -> Result<bool, Fault> {
-        let recent = match self.recent.take() {
-            Some(recent) => recent,
-            None => ports.world.recent(hosts::DOCUMENT, now - lifeboat_hosts::LOOK_BACK).await?,
-        };
+        if self.recent.is_none() {
+            let since = now - lifeboat_hosts::LOOK_BACK;
+            self.recent = Some(ports.world.recent(hosts::DOCUMENT, since).await?);
+        }
+        let recent = self.recent.as_deref().unwrap_or_default();
         let order = hosts::order(work, ports);
         let tries: Vec<&Found> = recent.iter().filter(|found| found.is(&order)).collect();
         let of_app = |found: &&Found| {
@@ -87,20 +98,18 @@ impl Hosts {
         };
         let open = recent.iter().filter(of_app).filter(|found| found.succeeded.is_none()).count();
         // One that is under way is watched by the execution that began it.
-        let free = open < AT_ONCE && attempts::judge(&tries, now) == Tries::Free;
-        self.recent = Some(recent);
-        Ok(free)
+        Ok(open < AT_ONCE && attempts::judge(&tries, now) == Tries::Free)
     }
 }
 
-/// What the schedule says of what is there, and what a service may still be at work on from earlier
-/// slots.
+/// What the schedule says of what is there, and the snapshots of earlier slots that RDS may still be at
+/// work on.
 async fn owed<W: World>(
     plan: &AppPlan,
     ports: &Ports<W>,
     now: Timestamp,
-) -> Result<Vec<(Kind, PointId)>, Fault> {
-    let Some(backup) = &plan.backup else { return Ok(Vec::new()) };
+) -> Result<(Vec<(Kind, PointId)>, Vec<PointId>), Fault> {
+    let Some(backup) = &plan.backup else { return Ok((Vec::new(), Vec::new())) };
     let mut catalogue = Catalogue { complete: true, points: Vec::new() };
     for (kind, slots) in &backup.schedule {
         let longest = slots.full_every.map_or(slots.every, |full| full.max(slots.every));
@@ -112,26 +121,9 @@ async fn owed<W: World>(
         catalogue.points.extend(ports.world.catalogue(&plan.app, *kind, since).await?.points);
     }
     let incremental = incremental(plan, &catalogue, ports).await?;
-    let mut owed =
-        schedule::due(&backup.schedule, &plan.app, &ports.region, &catalogue, incremental, now);
-    if let Some(slots) = backup.schedule.get(&Kind::DatabaseSnapshot) {
-        for start in slots.before(now) {
-            let id = PointId::full(start);
-            let of_slot = |point: &RecoveryPoint| {
-                point.kind == Kind::DatabaseSnapshot && point.id.time() == Some(start)
-            };
-            if !catalogue.points.iter().any(of_slot) && is_begun(&plan.app, &id, ports).await? {
-                owed.push((Kind::DatabaseSnapshot, id));
-            }
-        }
-    }
-    Ok(owed)
-}
-
-/// Whether there is a snapshot that was begun for this point.
-async fn is_begun<W: World>(app: &AppName, id: &PointId, ports: &Ports<W>) -> Result<bool, Fault> {
-    let Some(name) = rds::snapshot(app, id) else { return Ok(false) };
-    Ok(ports.world.find(&ports.region, &name).await?.is_some())
+    let (schedule, app, region) = (&backup.schedule, &plan.app, &ports.region);
+    let owed = schedule::due(schedule, app, region, &catalogue, incremental, now);
+    Ok((owed, schedule::earlier_snapshots(schedule, app, region, &catalogue, now)))
 }
 
 /// Whether base backups may be incremental: as the server was when the newest one was taken. A
@@ -158,10 +150,24 @@ async fn incremental<W: World>(
 
 /// Whether a snapshot can still become a backup. One that is under way is due until its manifest is
 /// there, because each call takes it one step further; one that failed was told of when it did.
-async fn may_go_on<W: World>(app: &AppName, id: &PointId, ports: &Ports<W>) -> Result<bool, Fault> {
+async fn may_go_on<W: World>(
+    app: &AppName,
+    id: &PointId,
+    unbegun: Unbegun,
+    ports: &Ports<W>,
+) -> Result<bool, Fault> {
     let Some(name) = rds::snapshot(app, id) else { return Ok(false) };
-    let found = ports.world.find(&ports.region, &name).await?;
-    Ok(!found.is_some_and(|snapshot| matches!(snapshot.status, SnapshotStatus::Failed(_))))
+    Ok(match ports.world.find(&ports.region, &name).await? {
+        Some(snapshot) => !matches!(snapshot.status, SnapshotStatus::Failed(_)),
+        None => unbegun == Unbegun::Due,
+    })
+}
+
+/// What a snapshot is that was not begun: that of the current slot is due, that of an earlier one past.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unbegun {
+    Due,
+    Past,
 }
 
 /// Reports to which points in time the active site's database can be restored in this region. Each

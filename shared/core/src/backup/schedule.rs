@@ -156,7 +156,7 @@ impl Slots {
 
     /// The slots before the one that `now` lies in, the newest first: those in which a backup may have
     /// been begun that a service is still at work on.
-    pub fn before(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
+    fn before(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
         let every = SignedDuration::from_secs(i64::from(self.every.seconds));
         let starts = std::iter::successors(Some(self.current(now)), move |start| {
             start.checked_sub(every).ok()
@@ -177,13 +177,13 @@ const LONGEST_COPY: SignedDuration = SignedDuration::from_hours(48);
 /// How often a person is told that a backup cannot be begun.
 const TELL_EVERY: i64 = 3_600;
 /// Seconds from one tick to the next: the schedule of `lifeboat-backup` in the template.
-const TICK: i64 = 300;
+pub const TICK_SECONDS: u32 = 300;
 
 /// Whether a person is told, at this tick, that the backup of a slot cannot be begun: with the slot's
 /// first tick, and then once an hour.
 #[must_use]
 pub fn is_told(start: Timestamp, now: Timestamp) -> bool {
-    now.duration_since(start).as_secs().rem_euclid(TELL_EVERY) < TICK
+    now.duration_since(start).as_secs().rem_euclid(TELL_EVERY) < i64::from(TICK_SECONDS)
 }
 
 /// What the database server that base backups are taken from allows.
@@ -215,14 +215,8 @@ pub fn due(
     let mut due = Vec::new();
     for (kind, slots) in schedule {
         let start = slots.current(now);
-        let of_kind = || {
-            catalogue
-                .points
-                .iter()
-                .filter(|point| point.app == *app && point.kind == *kind && point.region == *region)
-        };
-        // Whatever its parent: the slot has been served.
-        if of_kind().any(|point| point.id.time() == Some(start)) {
+        let of_kind = || of_kind(catalogue, app, region, *kind);
+        if is_served(of_kind(), start) {
             continue;
         }
         let parent = match (kind, slots.full_every, incremental) {
@@ -236,6 +230,41 @@ pub fn due(
         due.push((*kind, id));
     }
     due
+}
+
+/// Whether a slot has its point, whatever that stands on.
+fn is_served<'a>(mut of_kind: impl Iterator<Item = &'a RecoveryPoint>, start: Timestamp) -> bool {
+    of_kind.any(|point| point.id.time() == Some(start))
+}
+
+/// The snapshots of earlier slots that have no point, the newest first: one that RDS is still at work on
+/// is taken further, and one that was never begun is past.
+///
+/// `catalogue` is that of the region in which the app is active.
+#[must_use]
+pub fn earlier_snapshots(
+    schedule: &BackupSchedule,
+    app: &AppName,
+    region: &Region,
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> Vec<PointId> {
+    let kind = Kind::DatabaseSnapshot;
+    let slots = schedule.get(&kind).into_iter();
+    let starts = slots.flat_map(|slots| slots.before(now));
+    let unserved = starts.filter(|start| !is_served(of_kind(catalogue, app, region, kind), *start));
+    unserved.map(PointId::full).collect()
+}
+
+/// The points of a kind that an app has in a region.
+fn of_kind<'a>(
+    catalogue: &'a Catalogue,
+    app: &'a AppName,
+    region: &'a Region,
+    kind: Kind,
+) -> impl Iterator<Item = &'a RecoveryPoint> {
+    let points = catalogue.points.iter();
+    points.filter(move |p| p.app == *app && p.kind == kind && p.region == *region)
 }
 
 /// The point that an incremental backup of the slot `start` stands on: the newest one, when its
