@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifeboat_archive::{Format, Options};
-use lifeboat_catalogue::{Backups, Content, Objects, source};
+use lifeboat_catalogue::{Backups, Content, Objects, S3Bucket, source};
 use lifeboat_core::{
     Fault, Region,
     backup::{Artifact, keys},
@@ -36,7 +36,10 @@ pub(super) async fn run(
     let config = aws::config().await;
     let region = cloud::region(&config, region.map(Region::as_str))?;
     let region = Region::new(region).map_err(|error| Failure::input(error.to_string()))?;
-    let backups = Backups::new(&config, name.to_owned(), region);
+    // The operator's own words say where; only a name of ours says whose it has to be.
+    let owner = aws::ExpectedBucketOwner::if_told(name);
+    let bucket = S3Bucket::owned_by(owner, &config, name.to_owned(), &region);
+    let backups = Backups::over(Arc::new(bucket), region);
     let wanted = named(&backups, name, key).await?;
     let (mut answers, mut worst) = (Vec::new(), Vec::new());
     for object in wanted {

@@ -1,6 +1,6 @@
 //! The ports on AWS: Parameter Store, the ledger, the switch bucket.
 
-use aws_sdk_s3::{Client, primitives::ByteStream};
+use aws_sdk_s3::{Client, config::Builder, primitives::ByteStream};
 use lifeboat_core::{AppName, Epoch, Fault, Region, contract::Authority, plan_file::AppPlan};
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
@@ -25,11 +25,12 @@ pub(crate) async fn ports() -> Result<(Place, Aws), Fault> {
     let bucket = env::required("SWITCH_BUCKET")?;
     let prefix = env::required("LEDGER_BUCKET_PREFIX")?;
     let config = aws::config().await;
+    let owner = aws::ExpectedBucketOwner::of(&bucket);
     let aws = Aws {
         parameters: Parameters::new(&config),
         // Authority is read from this region's record alone.
         ledger: Ledger::new(&config, prefix, region.clone(), Vec::new()),
-        s3: Client::new(&config),
+        s3: Client::from_conf(Builder::from(&config).interceptor(owner).build()),
         bucket: bucket.clone(),
         route53: aws_sdk_route53::Client::new(&config),
         http: crate::network::http()?,

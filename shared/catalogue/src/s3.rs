@@ -5,6 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
+    config::Builder,
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
     types::{
@@ -15,7 +16,7 @@ use aws_sdk_s3::{
 use bytes::Bytes;
 use jiff::Timestamp;
 use lifeboat_core::{Fault, Region};
-use lifeboat_runtime::aws;
+use lifeboat_runtime::aws::{self, ExpectedBucketOwner};
 
 use crate::store::{
     Content, Head, LegalHolds, Marker, Object, Objects, Obstacle, Page, Shared, Undeleted, Version,
@@ -40,12 +41,25 @@ pub struct S3Bucket {
 }
 
 impl S3Bucket {
-    /// The bucket of this name, in this region.
+    /// The bucket of this name, in this region, which the account in its name has to own.
     #[must_use]
     pub fn new(config: &SdkConfig, name: String, region: &Region) -> Self {
+        let owner = ExpectedBucketOwner::of(&name);
+        Self::owned_by(owner, config, name, region)
+    }
+
+    /// The bucket of this name, in this region, with this owner.
+    #[must_use]
+    pub fn owned_by(
+        owner: ExpectedBucketOwner,
+        config: &SdkConfig,
+        name: String,
+        region: &Region,
+    ) -> Self {
         let config = aws::in_region(config, region.as_str());
         let config = aws::with_limits(&config, LONG_ATTEMPT, LONG_CALL, 3);
-        Self { client: Client::new(&config), name }
+        let config = Builder::from(&config).interceptor(owner).build();
+        Self { client: Client::from_conf(config), name }
     }
 
     fn doing(&self, verb: &str, key: &str) -> String {

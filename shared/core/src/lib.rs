@@ -9,6 +9,7 @@
 //! [`guard`] says what may not be done even then.
 
 pub mod backup;
+pub mod bucket;
 pub mod contract;
 pub mod error;
 pub mod guard;

@@ -41,11 +41,15 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// The bucket of this name, in the region that `config` is for.
+    /// The bucket of this name, in the region that `config` is for; the account in its name has to
+    /// own it.
     #[must_use]
     pub fn new(config: &SdkConfig, bucket: impl Into<String>) -> Self {
+        let bucket = bucket.into();
         let config = aws::with_limits(config, ATTEMPT, OPERATION, ATTEMPTS);
-        Self { client: Client::new(&config), bucket: bucket.into() }
+        let owner = aws::ExpectedBucketOwner::of(&bucket);
+        let config = aws_sdk_s3::config::Builder::from(&config).interceptor(owner).build();
+        Self { client: Client::from_conf(config), bucket }
     }
 
     /// Whether the object that is there was written by this run.

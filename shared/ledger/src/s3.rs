@@ -9,6 +9,7 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
     Client,
+    config::Builder,
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
 };
@@ -28,7 +29,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(2);
 pub struct S3Store {
     config: SdkConfig,
     own: Region,
-    clients: Mutex<BTreeMap<Region, Client>>,
+    clients: Mutex<BTreeMap<Bucket, Client>>,
 }
 
 impl S3Store {
@@ -38,17 +39,19 @@ impl S3Store {
         Self { config: config.clone(), own, clients: Mutex::default() }
     }
 
-    fn client(&self, region: &Region) -> Client {
+    fn client(&self, bucket: &Bucket) -> Client {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients
-            .entry(region.clone())
+            .entry(bucket.clone())
             .or_insert_with(|| {
-                let config = aws::in_region(&self.config, region.as_str());
-                if *region == self.own {
-                    Client::new(&config)
+                let config = aws::in_region(&self.config, bucket.region.as_str());
+                let config = if bucket.region == self.own {
+                    config
                 } else {
-                    Client::new(&aws::with_limits(&config, PEER_DEADLINE, PEER_DEADLINE, 1))
-                }
+                    aws::with_limits(&config, PEER_DEADLINE, PEER_DEADLINE, 1)
+                };
+                let owner = aws::ExpectedBucketOwner::of(&bucket.name);
+                Client::from_conf(Builder::from(&config).interceptor(owner).build())
             })
             .clone()
     }
@@ -57,8 +60,7 @@ impl S3Store {
 impl Store for S3Store {
     async fn get(&self, bucket: &Bucket, key: &str) -> Result<Option<Object>, Fault> {
         let doing = || format!("read s3://{}/{key}", bucket.name);
-        let answer =
-            self.client(&bucket.region).get_object().bucket(&bucket.name).key(key).send().await;
+        let answer = self.client(bucket).get_object().bucket(&bucket.name).key(key).send().await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
@@ -82,7 +84,7 @@ impl Store for S3Store {
         condition: &Condition,
     ) -> Result<Put, Fault> {
         let request = self
-            .client(&bucket.region)
+            .client(bucket)
             .put_object()
             .bucket(&bucket.name)
             .key(key)
@@ -101,7 +103,7 @@ impl Store for S3Store {
 
     async fn list(&self, bucket: &Bucket, prefix: &str) -> Result<Vec<String>, Fault> {
         let mut pages = self
-            .client(&bucket.region)
+            .client(bucket)
             .list_objects_v2()
             .bucket(&bucket.name)
             .prefix(prefix)

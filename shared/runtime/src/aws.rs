@@ -9,6 +9,10 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use lifeboat_core::{ErrorName, Fault};
 
+mod bucket_owner;
+
+pub use bucket_owner::ExpectedBucketOwner;
+
 /// For a connection inside a region, which takes milliseconds when it works at all.
 const CONNECT: Duration = Duration::from_secs(1);
 /// For one attempt.

@@ -42,7 +42,8 @@ fn serve(script: Vec<(u16, &'static str, &'static str)>) -> (S3Bucket, mpsc::Rec
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(endpoint)
         .build();
-    (S3Bucket::new(&config, "backups".into(), &"us-west-2".parse().unwrap()), requests)
+    let bucket = "lifeboat-backups-123456789012-us-west-2";
+    (S3Bucket::new(&config, bucket.into(), &"us-west-2".parse().unwrap()), requests)
 }
 
 fn read_request(stream: &mut TcpStream) -> String {
@@ -88,6 +89,7 @@ async fn a_page_is_read_with_its_times_sizes_and_whether_there_is_more() {
     let request = requests.recv().unwrap();
     assert!(request.contains("start-after=manifests%2fqueue%2fc"), "{request}");
     assert!(request.contains("prefix=manifests%2fqueue%2f"), "{request}");
+    assert!(request.contains("\nx-amz-expected-bucket-owner: 123456789012\r"), "{request}");
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ struct FakeS3 {
 
 impl HttpConnector for FakeS3 {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let owner = request.headers().get("x-amz-expected-bucket-owner");
+        assert_eq!(owner, Some("123456789012"), "{} {}", request.method(), request.uri());
         let of = |status: u16, text: &'static str| {
             HttpResponse::new(status.try_into().unwrap(), SdkBody::from(text))
         };
@@ -74,7 +76,8 @@ async fn complete(act: Act, run: Option<&'static str>) -> (Result<Put, Fault>, u
         .http_client(http_client_fn(move |_, _| connector.clone()))
         .build();
     let parts = [Part { number: 1, etag: "e".to_owned(), sha256: [0; 32] }];
-    let put = S3::new(&config, "bucket").complete(KEY, "upload", &parts, "this run").await;
+    let bucket = S3::new(&config, "lifeboat-backups-123456789012-us-east-1");
+    let put = bucket.complete(KEY, "upload", &parts, "this run").await;
     (put, completions.load(Ordering::SeqCst))
 }
 

@@ -81,7 +81,10 @@ fn read_request(stream: &mut TcpStream) -> String {
 }
 
 fn bucket(region: &str) -> Bucket {
-    Bucket { region: region.parse().unwrap(), name: format!("ledger-{region}") }
+    Bucket {
+        region: region.parse().unwrap(),
+        name: format!("lifeboat-ledger-123456789012-{region}"),
+    }
 }
 
 fn refusal(status: u16, code: &str) -> Answer {
@@ -103,12 +106,40 @@ async fn a_write_carries_its_condition() {
     let etag = ETag("\"1\"".into());
     assert_eq!(put(&store, Condition::Absent).await, Ok(Put::Written(etag.clone())));
     let request = requests.recv().unwrap();
-    assert!(request.starts_with("put /ledger-us-west-2/control/queue.json"), "{request}");
+    assert!(
+        request.starts_with("put /lifeboat-ledger-123456789012-us-west-2/control/queue.json"),
+        "{request}"
+    );
     assert!(request.contains("\nif-none-match: *\r"), "{request}");
     let second = put(&store, Condition::Unchanged(etag)).await;
     assert_eq!(second, Ok(Put::Written(ETag("\"2\"".into()))));
     let request = requests.recv().unwrap();
     assert!(request.contains("\nif-match: \"1\"\r"), "{request}");
+}
+
+#[tokio::test]
+async fn every_request_says_whose_bucket_it_means() {
+    let list = || Answer::Http(200, "", "<ListBucketResult/>".into());
+    let (store, requests) = serve(vec![written(""), refusal(404, "NoSuchKey"), list()]);
+    put(&store, Condition::Absent).await.unwrap();
+    store.get(&bucket("us-east-1"), "control/queue.json").await.unwrap();
+    store.list(&bucket("us-west-2"), "log/").await.unwrap();
+    for _ in 0..3 {
+        let request = requests.recv().unwrap();
+        assert!(request.contains("\nx-amz-expected-bucket-owner: 123456789012\r"), "{request}");
+        // Unsigned, it could be taken off on the way.
+        assert!(request.contains("x-amz-expected-bucket-owner;"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_without_an_account_in_its_name_is_never_asked() {
+    let (store, requests) = serve(vec![written("")]);
+    let squatted = Bucket { region: "us-west-2".parse().unwrap(), name: "ledger".into() };
+    let fault = store.get(&squatted, "control/queue.json").await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman);
+    assert!(fault.message.contains("bucket ledger has no account in its name"), "{fault}");
+    assert!(requests.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -125,7 +156,7 @@ async fn a_condition_that_does_not_hold_is_an_answer_and_not_a_failure() {
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert_eq!(
         fault.message,
-        "write s3://ledger-us-west-2/control/queue.json failed: AccessDenied: because"
+        "write s3://lifeboat-ledger-123456789012-us-west-2/control/queue.json failed: AccessDenied: because"
     );
 }
 
