@@ -78,6 +78,7 @@ fn recovered(report: &Value) {
     held(report, "2-loss-known-before-promotion");
     held(report, "8-log-is-a-chain");
     held(report, "9-no-secret-shown");
+    held(report, "bucket-owners-named");
 }
 
 /// Detection, as promised: 20 s from the disaster.
@@ -198,6 +199,7 @@ fn every_kind_of_backup_is_taken_proven_in_both_regions_and_swept() {
         "6-wal-is-proven",
         "9-encrypted-and-locked",
         "9-no-secret-shown",
+        "bucket-owners-named",
         "restores-leave-nothing",
         "users-undisturbed",
     ] {

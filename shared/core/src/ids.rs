@@ -91,10 +91,14 @@ macro_rules! name {
     };
 }
 
+/// Two hyphens in a row are left to whoever joins two names; and RDS and ElastiCache take them in no
+/// identifier, which the snapshots' and the instances' are made of (RDS API reference,
+/// `CreateDBSnapshot`; ElastiCache API reference, `CreateSnapshot`).
 fn slug(value: &str, max: usize) -> bool {
     value.len() <= max
         && value.starts_with(|c: char| c.is_ascii_lowercase())
         && !value.ends_with('-')
+        && !value.contains("--")
         && value.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
@@ -102,14 +106,14 @@ name!(
     /// The name of a protected system; part of every key that Lifeboat writes.
     AppName,
     "an app name",
-    "2 to 31 of a-z, 0-9 and -, beginning with a letter",
+    "2 to 31 of a-z, 0-9 and single -, beginning with a letter and not ending with -",
     |value| value.len() >= 2 && slug(value, 31)
 );
 name!(
     /// The name of a site (the system's deployment in one region).
     SiteName,
     "a site name",
-    "1 to 16 of a-z, 0-9 and -, beginning with a letter",
+    "1 to 16 of a-z, 0-9 and single -, beginning with a letter and not ending with -",
     |value| !value.is_empty() && slug(value, 16)
 );
 name!(
@@ -159,10 +163,12 @@ mod tests {
 
     #[test]
     fn names_refuse_what_a_path_or_a_shell_could_misread() {
-        for bad in ["", "q", "Queue", "queue/../x", "queue app", "-queue", "queue-", "a;b", "1app"]
+        for bad in
+            ["", "q", "Queue", "queue/../x", "queue app", "-queue", "queue-", "a;b", "1app", "a--b"]
         {
             assert!(AppName::new(bad).is_err(), "{bad}");
         }
+        assert!(SiteName::new("a--b").is_err());
         for good in ["queue", "queue-2", "ab"] {
             assert!(AppName::new(good).is_ok(), "{good}");
         }

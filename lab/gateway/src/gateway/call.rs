@@ -21,6 +21,10 @@ pub(crate) struct Call {
     pub(crate) role: Option<String>,
     /// What the call is about, when that is cheap to tell.
     pub(crate) resource: Option<String>,
+    /// The owner that the call expects its bucket to have.
+    pub(crate) expected_bucket_owner: Option<String>,
+    /// The program that calls, as its SDK names itself.
+    pub(crate) agent: Option<String>,
     /// How the service writes its errors.
     pub(crate) wire: Wire,
 }
@@ -106,6 +110,10 @@ pub(crate) fn identify(caller: &str, parts: &Parts, body: &[u8], default_region:
         access_key: scope.access_key,
         role,
         resource,
+        expected_bucket_owner: header(parts, "x-amz-expected-bucket-owner").map(str::to_owned),
+        agent: header(parts, "user-agent")
+            .and_then(|agent| agent.split_whitespace().next())
+            .map(str::to_owned),
         wire,
     }
 }

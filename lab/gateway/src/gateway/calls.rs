@@ -43,6 +43,12 @@ pub struct CallRecord {
     pub resource: Option<String>,
     /// The session's principal when known, else the access key id.
     pub role: Option<String>,
+    /// The owner that the call expects its bucket to have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_bucket_owner: Option<String>,
+    /// The program that calls, as its SDK names itself: `aws-sdk-rust/1.3.9`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// The HTTP status of the answer; `null` when the caller got none.
     pub status: Option<u16>,
     /// From the arrival of the head to the answer's head, in milliseconds.
@@ -177,6 +183,8 @@ impl Drop for OpenRecord {
             operation: call.operation.clone(),
             resource: call.resource.clone(),
             role: call.role.clone(),
+            expected_bucket_owner: call.expected_bucket_owner.clone(),
+            agent: call.agent.clone(),
             status: self.status,
             duration_ms: (milliseconds * 1000.0).round() / 1000.0,
             fault: self.fault.take(),

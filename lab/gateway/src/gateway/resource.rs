@@ -131,6 +131,8 @@ mod tests {
             access_key: None,
             role: None,
             resource: Some("h-1".into()),
+            expected_bucket_owner: None,
+            agent: None,
             wire: Wire::Query,
         };
         assert_eq!(arns(&call, "000000000000", body.as_bytes()), expected);
@@ -196,6 +198,8 @@ mod tests {
             access_key: None,
             role: None,
             resource: None,
+            expected_bucket_owner: None,
+            agent: None,
             wire: Wire::Query,
         };
         let named = |body: &str| hosts(&call, "1", body.as_bytes(), &known);

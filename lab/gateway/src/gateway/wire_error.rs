@@ -182,6 +182,8 @@ mod tests {
             access_key: None,
             role: None,
             resource: None,
+            expected_bucket_owner: None,
+            agent: None,
             wire,
         }
     }

@@ -7,6 +7,7 @@ mod evidence;
 mod false_alarm;
 mod follow;
 mod outage;
+mod owners;
 mod rounds;
 
 use std::{net::TcpListener, path::Path, process::ExitCode, time::Duration};

@@ -150,6 +150,7 @@ async fn measure(
             format!("epoch {epoch_before} before, {epoch_after} after"),
         ),
         lab.no_secret_shown(&recovery).await,
+        lab.bucket_owners_named(),
     ];
     if let Some(loss) = &loss {
         let achieved = window_seconds(loss);

@@ -49,6 +49,7 @@ pub(in crate::drill) async fn run(lab: &Lab, request: Request) -> Result<Finding
     invariants.push(lab.deletion_refused(ACTIVE.region, &dump).await?);
     invariants.push(lab.overwriting_refused(ACTIVE.region, &dump).await?);
     invariants.push(lab.no_secret_in_backups().await);
+    invariants.push(lab.bucket_owners_named());
     invariants.push(lab.nothing_left_on_hosts().await?);
     let traffic = client.stop().await;
     let found = Found { steps, backups, invariants, detected_at: None, epoch };

@@ -34,16 +34,6 @@ pub(super) fn managed(
             ),
         );
     }
-    let app = plan.app.as_str();
-    if app.contains("--") || app.ends_with('-') {
-        report.add(
-            &["app"],
-            format!(
-                "`{app}` becomes part of the names of ElastiCache's snapshots, which may have no two \
-                 - in a row; use single - within the name, or leave [sites.{name}.cache] out"
-            ),
-        );
-    }
     let slots = plan.backup.as_ref().and_then(|backup| backup.schedule.get(&Kind::Cache));
     let Some(slots) = slots else { return };
     if slots.every.seconds() < 86_400 / CACHE_SNAPSHOTS_A_DAY {
