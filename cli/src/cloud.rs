@@ -38,8 +38,9 @@ pub(crate) async fn machine(
             page.map_err(|error| aws::fault(&format!("list machines in {region}"), error))?;
         if let Some(found) = page.state_machines.iter().find(|m| m.name == name) {
             let arn = found.state_machine_arn.clone();
-            let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
-            return Ok(Machine { arn, account, client });
+            let part = |place: usize| arn.split(':').nth(place).unwrap_or_default().to_owned();
+            let (partition, account) = (part(1), part(4));
+            return Ok(Machine { arn, partition, account, client });
         }
     }
     Err(Fault::invalid(format!(
@@ -80,6 +81,8 @@ pub(crate) async fn control_record(
 pub(crate) struct Machine {
     /// Its ARN.
     pub(crate) arn: String,
+    /// The partition that it is in: `aws`, `aws-cn`, `aws-us-gov`.
+    partition: String,
     /// The account that it is in.
     pub(crate) account: String,
     client: aws_sdk_sfn::Client,
@@ -147,12 +150,14 @@ pub(crate) enum Execution {
 pub(crate) async fn put_alarm(
     config: &SdkConfig,
     app: &AppName,
-    account: &str,
+    machine: &Machine,
     alarm: &Alarm,
 ) -> Result<(), Fault> {
     let region = alarm.region.as_str();
     let client = aws_sdk_cloudwatch::Client::new(&aws::in_region(config, region));
-    let topic = format!("arn:aws:sns:{region}:{account}:lifeboat-notifications");
+    // An account and all its regions are in one partition.
+    let Machine { partition, account, .. } = machine;
+    let topic = format!("arn:{partition}:sns:{region}:{account}:lifeboat-notifications");
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let request = client
         .put_metric_alarm()

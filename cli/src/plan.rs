@@ -124,7 +124,7 @@ async fn apply_in(
     // Alarms come last: they may fire at once, and must then find everything in place.
     for alarm in alarms(plan).iter().filter(|alarm| alarm.region == *region) {
         if !dry_run {
-            put_alarm(&config, &plan.app, &machine.account, alarm).await?;
+            put_alarm(&config, &plan.app, machine, alarm).await?;
         }
         changes.push(format!("set alarm {}", alarm.name));
     }

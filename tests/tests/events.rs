@@ -42,7 +42,7 @@ const FUNCTIONS: [(&str, common::Parse); 11] = [
     ("backup-trigger", parses::<contract::backup_trigger::Request>),
     ("dns-failover", parses::<contract::dns_failover::Request>),
     ("health-probe", parses::<contract::health_probe::Request>),
-    ("notify", parses::<contract::notify::Request>),
+    ("notify", parses::<contract::notify::Order>),
     ("plan-recovery", parses::<contract::plan_recovery::Request>),
     ("promote-replica", parses::<contract::promote_replica::Request>),
     ("recovery-log", parses::<contract::recovery_log::Request>),

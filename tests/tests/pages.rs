@@ -51,23 +51,68 @@ fn resource<'a>(template: &'a str, name: &str) -> &'a str {
     resources(template).into_iter().find(|(found, _)| *found == name).unwrap().1
 }
 
-/// EventBridge's guide: a topic's policy can have no condition for it. SNS's guide: its key's policy
-/// can have none on the source. With one, every page of a rule is lost, and nothing says so.
+/// The statements of a policy, each from its `Sid` or its `Effect` on.
+fn statements(body: &str) -> Vec<&str> {
+    body.split("- Sid: ").skip(1).collect()
+}
+
+/// EventBridge's guide documents no condition for its rules in the policy of a topic, and none in that
+/// of its key: whoever lets them in lets in those of every account.
 #[test]
-fn what_lets_rules_publish_has_no_condition() {
+fn no_rule_publishes_and_alarms_only_from_here() {
     let template = read("infra/template.yaml");
     for policy in ["NotificationsKey", "NotificationsTopicPolicy"] {
-        let statements: Vec<&str> = resource(&template, policy).split("- Sid: ").skip(1).collect();
-        let rules: Vec<&&str> =
-            statements.iter().filter(|one| one.contains("events.amazonaws.com")).collect();
-        assert_eq!(rules.len(), 1, "{policy}");
-        assert!(rules[0].contains("Principal: { Service: events.amazonaws.com }"), "{policy}");
-        assert!(!rules[0].contains("Condition:"), "{policy}: {}", rules[0]);
-        // Alarms are held to where they come from, which CloudWatch supports.
-        let alarms: Vec<&&str> =
-            statements.iter().filter(|one| one.contains("cloudwatch.amazonaws.com")).collect();
+        let body = resource(&template, policy);
+        assert!(!body.contains("events.amazonaws.com"), "{policy}");
+        let alarms: Vec<&str> = statements(body)
+            .into_iter()
+            .filter(|one| one.contains("cloudwatch.amazonaws.com"))
+            .collect();
         assert!(alarms.len() == 1 && alarms[0].contains("Condition:"), "{policy}");
     }
+    let of = |kind: &str| {
+        let kind = format!("Type: {kind}\n");
+        resources(&template).into_iter().filter(move |(_, body)| body.contains(&kind))
+    };
+    for (rule, body) in of("AWS::Events::Rule") {
+        assert!(!body.contains("Arn: !Ref NotificationsTopic"), "{rule}");
+        if body.contains("Arn: !GetAtt NotifyFunction.Arn") {
+            let source = format!("SourceArn: !GetAtt {rule}.Arn");
+            let let_in = of("AWS::Lambda::Permission").any(|(_, body)| body.contains(&source));
+            assert!(let_in, "{rule} may not ask notify");
+        }
+    }
+    for (permission, body) in of("AWS::Lambda::Permission") {
+        assert!(body.contains("SourceArn: "), "{permission} lets in every account's rules");
+    }
+}
+
+/// S3's guide, "Setting up permissions for live replication", documents no condition on who assumes
+/// the role: with one that S3 does not set, nothing is copied, and nothing says so.
+#[test]
+fn services_assume_roles_under_documented_conditions_alone() {
+    let template = read("infra/template.yaml");
+    let documented = [
+        ("s3.amazonaws.com", ""),
+        ("scheduler.amazonaws.com", "aws:SourceAccount"),
+        ("events.amazonaws.com", "aws:SourceAccount"),
+    ];
+    let mut seen = 0;
+    for (role, body) in resources(&template) {
+        if !body.contains("Type: AWS::IAM::Role\n") {
+            continue;
+        }
+        let (_, trust) = body.split_once("AssumeRolePolicyDocument:").unwrap();
+        let trust = trust.split("      Policies:").next().unwrap();
+        let (_, service) = trust.split_once("Principal: { Service: ").unwrap();
+        let service = service.split(" }").next().unwrap();
+        let (_, wanted) = documented.iter().find(|(known, _)| *known == service).unwrap();
+        let keys: Vec<&str> = trust.split('"').filter(|word| word.starts_with("aws:")).collect();
+        let wanted: Vec<&str> = wanted.split_whitespace().collect();
+        assert_eq!(keys, wanted, "{role}");
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
 }
 
 #[test]
@@ -144,7 +189,7 @@ fn every_page_is_in_the_runbook() {
     // Those of the rules begin with these words.
     let template = read("infra/template.yaml");
     for line in template.lines().filter(|line| line.trim().starts_with("InputTemplate:")) {
-        let words = line.split('"').nth(1).unwrap().split('.').next().unwrap();
+        let words = line.split('"').nth(3).unwrap().split('.').next().unwrap();
         let words = words.replace("<execution>", "ARN").replace("<status>", "STATUS");
         assert!(runbook.contains(&format!("| `{words} ...` |")), "{words}");
     }

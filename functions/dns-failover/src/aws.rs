@@ -1,41 +1,66 @@
 //! The ports on AWS: Parameter Store, the ledger, the switch bucket.
 
+use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, config::Builder, primitives::ByteStream};
 use lifeboat_core::{AppName, Epoch, Fault, Region, contract::Authority, plan_file::AppPlan};
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
 
-use dns_failover::{Authorizer, Held, Mark, Marks, Place, Plans};
+use dns_failover::{Authorizer, Held, Mark, Marks, Place, Plans, is_note};
 
 /// Everything that the function needs of the world.
 pub(crate) struct Aws {
     parameters: Parameters,
     ledger: Ledger,
-    s3: Client,
-    bucket: String,
+    /// The switch objects; none when the stack was deployed without them.
+    switches: Option<S3>,
+    /// The notes, beside the control records.
+    notes: S3,
     pub(crate) route53: aws_sdk_route53::Client,
     pub(crate) http: reqwest::Client,
+}
+
+/// A bucket of this region.
+struct S3 {
+    client: Client,
+    bucket: String,
+}
+
+impl S3 {
+    fn new(config: &SdkConfig, bucket: String) -> Self {
+        let owner = aws::ExpectedBucketOwner::of(&bucket);
+        let config = Builder::from(config).interceptor(owner).build();
+        Self { client: Client::from_conf(config), bucket }
+    }
 }
 
 /// The place and the ports of this deployment.
 pub(crate) async fn ports() -> Result<(Place, Aws), Fault> {
     let region = Region::new(env::required("AWS_REGION")?)
         .map_err(|error| Fault::needs_human(error.to_string()))?;
-    let bucket = env::required("SWITCH_BUCKET")?;
+    let bucket = env::optional("SWITCH_BUCKET");
     let prefix = env::required("LEDGER_BUCKET_PREFIX")?;
     let config = aws::config().await;
-    let owner = aws::ExpectedBucketOwner::of(&bucket);
+    let notes = format!("{prefix}-{region}");
     let aws = Aws {
         parameters: Parameters::new(&config),
         // Authority is read from this region's record alone.
         ledger: Ledger::new(&config, prefix, region.clone(), Vec::new()),
-        s3: Client::from_conf(Builder::from(&config).interceptor(owner).build()),
-        bucket: bucket.clone(),
+        switches: bucket.clone().map(|bucket| S3::new(&config, bucket)),
+        notes: S3::new(&config, notes),
         route53: aws_sdk_route53::Client::new(&config),
         http: crate::network::http()?,
     };
     Ok((Place { region, bucket }, aws))
+}
+
+impl Aws {
+    /// The bucket in which the mark under this key lies.
+    fn bucket_of(&self, key: &str) -> Result<&S3, Fault> {
+        let bucket = if is_note(key) { Some(&self.notes) } else { self.switches.as_ref() };
+        bucket.ok_or_else(|| Fault::needs_human(format!("there is no switch bucket for {key}")))
+    }
 }
 
 impl Plans for Aws {
@@ -52,13 +77,14 @@ impl Authorizer for Aws {
 
 impl Marks for Aws {
     async fn read(&self, key: &str) -> Result<Option<Held>, Fault> {
-        let found = match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
+        let S3 { client, bucket } = self.bucket_of(key)?;
+        let found = match client.head_object().bucket(bucket).key(key).send().await {
             Ok(found) => found,
             Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => {
                 return Ok(None);
             }
             Err(error) => {
-                let doing = format!("read s3://{}/{key}", self.bucket);
+                let doing = format!("read s3://{bucket}/{key}");
                 return Err(aws::fault(&doing, error));
             }
         };
@@ -71,10 +97,10 @@ impl Marks for Aws {
     }
 
     async fn write(&self, key: &str, mark: &Mark, over: Option<&Held>) -> Result<(), Fault> {
-        let mut request = self
-            .s3
+        let S3 { client, bucket } = self.bucket_of(key)?;
+        let mut request = client
             .put_object()
-            .bucket(&self.bucket)
+            .bucket(bucket)
             .key(key)
             .content_type("text/plain")
             // A health check must never be answered from a cache.
@@ -93,11 +119,10 @@ impl Marks for Aws {
             Ok(_) => Ok(()),
             Err(error) if error.raw_response().is_some_and(|r| r.status().as_u16() == 412) => {
                 Err(Fault::transient(format!(
-                    "s3://{}/{key} changed meanwhile; it is read again",
-                    self.bucket
+                    "s3://{bucket}/{key} changed meanwhile; it is read again"
                 )))
             }
-            Err(error) => Err(aws::fault(&format!("write s3://{}/{key}", self.bucket), error)),
+            Err(error) => Err(aws::fault(&format!("write s3://{bucket}/{key}"), error)),
         }
     }
 }

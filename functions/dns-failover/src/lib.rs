@@ -32,7 +32,7 @@ use lifeboat_core::{
     plan_file::{AppPlan, Dns, Site},
 };
 
-pub use mark::{Held, Mark, active_key, change_key};
+pub use mark::{Held, Mark, active_key, change_key, is_note};
 pub use ports::{
     Authorizer, Guard, Health, Marks, Plans, Ports, RecordChange, Records, Resolvers, Standing,
     guard_name,
@@ -43,8 +43,8 @@ pub use ports::{
 pub struct Place {
     /// The region, which is the one being activated.
     pub region: Region,
-    /// Its bucket of switch objects.
-    pub bucket: String,
+    /// Its bucket of switch objects; none when the stack was deployed without.
+    pub bucket: Option<String>,
 }
 
 /// Carries out a request.
@@ -77,6 +77,22 @@ pub async fn handle<P: Ports>(
 async fn authorized_plan<P: Ports>(authority: &Authority, ports: &P) -> Result<AppPlan, Fault> {
     ports.authorize(authority).await?;
     ports.plan(&authority.app).await
+}
+
+impl Place {
+    /// The bucket of switch objects.
+    ///
+    /// # Errors
+    /// [`lifeboat_core::ErrorName::NeedsHuman`] when there is none.
+    pub fn switch_bucket(&self) -> Result<&str, Fault> {
+        self.bucket.as_deref().ok_or_else(|| {
+            Fault::needs_human(format!(
+                "the stack in {} has no switch bucket, which dns.switch = \"health-check\" needs; \
+                 deploy it with HealthCheckSwitch=ENABLED, or move clients by hand",
+                self.region
+            ))
+        })
+    }
 }
 
 /// A site of the plan.

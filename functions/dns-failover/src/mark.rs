@@ -1,4 +1,5 @@
-//! The marks that a switch leaves in the region's switch bucket.
+//! The marks that a switch leaves: the objects that health checks look for in the switch bucket, which
+//! is there on request only, and notes beside the control records.
 
 use lifeboat_core::{AppName, Epoch, IncidentId, SiteName, contract::Authority};
 
@@ -46,8 +47,17 @@ pub fn active_key(app: &AppName, site: &SiteName) -> String {
     format!("{app}/site-{site}-active")
 }
 
+/// What the keys of notes begin with, as `control/` and `log/` do beside them.
+const NOTES: &str = "dns/";
+
 /// The key of the note about the last change of records, which no health check looks at.
 #[must_use]
 pub fn change_key(app: &AppName) -> String {
-    format!("{app}/record-change")
+    format!("{NOTES}{app}/record-change")
+}
+
+/// Whether the mark under this key is a note, which lies beside the control records.
+#[must_use]
+pub fn is_note(key: &str) -> bool {
+    key.starts_with(NOTES) && key.ends_with("/record-change")
 }

@@ -41,7 +41,7 @@ pub trait Health {
     ) -> impl Future<Output = CheckResult> + Send;
 }
 
-/// The marks in this region's switch bucket.
+/// The marks in this region: switch objects, and [notes](crate::is_note).
 pub trait Marks {
     /// The mark under a key, if there is one.
     fn read(&self, key: &str) -> impl Future<Output = Result<Option<Held>, Fault>> + Send;

@@ -70,7 +70,8 @@ async fn by_health_check<P: Ports>(
     place: &Place,
     ports: &P,
 ) -> Result<Response, Fault> {
-    reachable_by_object(authority, plan, place)?;
+    let bucket = place.switch_bucket()?;
+    reachable_by_object(authority, plan, place, bucket)?;
     let key = active_key(&authority.app, &authority.site);
     let held = ports.read(&key).await?;
     if let Some(held) = &held
@@ -85,7 +86,7 @@ async fn by_health_check<P: Ports>(
     if changed {
         ports.write(&key, &Mark::of(authority, None), held.as_ref()).await?;
     }
-    let (bucket, region) = (&place.bucket, &place.region);
+    let region = &place.region;
     Ok(Response::Switch {
         switch: Switch::HealthCheck,
         changed,
@@ -95,13 +96,18 @@ async fn by_health_check<P: Ports>(
 
 /// The PRIMARY of the failover records is the site that was active first: an object cannot send
 /// clients there, only the deletion of the other site's object can.
-fn reachable_by_object(authority: &Authority, plan: &AppPlan, place: &Place) -> Result<(), Fault> {
+fn reachable_by_object(
+    authority: &Authority,
+    plan: &AppPlan,
+    place: &Place,
+    bucket: &str,
+) -> Result<(), Fault> {
     if authority.site != plan.initially_active {
         return Ok(());
     }
     let how = plan.other_than(&authority.site).map_or_else(String::new, |(name, other)| {
         // Every region's bucket has the same name but for the region at its end.
-        let prefix = place.bucket.trim_end_matches(place.region.as_str());
+        let prefix = bucket.trim_end_matches(place.region.as_str());
         format!(
             "; once site {name} has stopped serving: aws s3 rm s3://{prefix}{region}/{key} \
              --region {region}",

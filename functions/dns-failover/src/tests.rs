@@ -161,7 +161,7 @@ fn authority(site: &str, epoch: u64) -> Authority {
 }
 
 fn place(region: &str) -> Place {
-    Place { region: region.parse().unwrap(), bucket: format!("switch-{region}") }
+    Place { region: region.parse().unwrap(), bucket: Some(format!("switch-{region}")) }
 }
 
 async fn switch(world: &World, epoch: u64) -> Result<Response, Fault> {
@@ -241,6 +241,28 @@ async fn the_object_says_who_moved_clients_and_how_to_undo_it() {
     assert_eq!(world.state.lock().unwrap().marks[ACTIVE].epoch, Epoch(2));
     let mark = Mark::of(&authority("b", 2), None);
     assert_eq!(mark.text(), "active\nepoch=2\nincident=queue-e2\n");
+}
+
+#[tokio::test]
+async fn without_a_switch_bucket_only_records_move_clients() {
+    let place = Place { region: "us-west-2".parse().unwrap(), bucket: None };
+    let ask = async |world: &World| {
+        let request = Request::Switch { authority: authority("b", 2) };
+        handle(request, &place, world).await
+    };
+    let world = World::new(Switch::HealthCheck);
+    let fault = ask(&world).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman);
+    assert!(fault.message.contains("HealthCheckSwitch=ENABLED"), "{fault}");
+    assert_eq!(world.state.lock().unwrap().writes, 0);
+    let world = World::new(Switch::Record);
+    assert!(changed(&ask(&world).await.unwrap()));
+    let state = world.state.lock().unwrap();
+    assert_eq!(state.marks.keys().collect::<Vec<_>>(), ["dns/queue/record-change"]);
+    assert!(state.marks.keys().all(|key| is_note(key)));
+    // An app may have any name.
+    let app = "dns".parse().unwrap();
+    assert!(!is_note(&active_key(&app, &"b".parse().unwrap())) && is_note(&change_key(&app)));
 }
 
 #[tokio::test]

@@ -45,15 +45,15 @@ pub(crate) struct Sns {
 
 impl Topic for Sns {
     async fn publish(&self, message: &Message) -> Result<(), Fault> {
-        let attributes =
-            [("message_id", message.id.as_str()), ("app", &message.app), ("stage", message.stage)];
+        let attributes = [("message_id", message.id.as_str()), ("stage", message.stage)];
+        let app = message.app.as_deref().map(|app| ("app", app));
         let mut request = self
             .client
             .publish()
             .topic_arn(&self.topic_arn)
             .subject(&message.subject)
             .message(&message.body);
-        for (name, value) in attributes {
+        for (name, value) in attributes.into_iter().chain(app) {
             let value =
                 MessageAttributeValue::builder().data_type("String").string_value(value).build();
             let value = value.map_err(|error| Fault::needs_human(error.to_string()))?;

@@ -8,6 +8,9 @@
 //! A repeated request may tell people again, because a lost answer cannot be told from a lost
 //! message. Every copy carries the same [`Message::id`], by which a receiver drops the second one.
 //!
+//! A page of the rules on failed executions is published as it is, and fails the function when the
+//! topic does not take it: Lambda tries again, and an alarm is on what remains.
+//!
 //! The webhook's URL is a secret: it never leaves the adapter, so that no text made here can hold it.
 
 mod advice;
@@ -21,7 +24,7 @@ use std::{future::Future, time::Duration};
 
 use lifeboat_core::{
     AppName, Fault, Region,
-    contract::notify::{Delivery, Request, Response},
+    contract::notify::{Delivery, Order, Request, Response},
     plan_file::AppPlan,
 };
 use serde_json::Value;
@@ -71,20 +74,44 @@ pub struct Ports<P, T, C> {
     pub chat: C,
 }
 
-/// Tells every channel, and says what became of each.
+/// Carries out what is asked.
 ///
 /// # Errors
-/// None: a channel that fails is a [`Delivery`] that says so.
-pub async fn handle<P, T, C>(request: Request, ports: &Ports<P, T, C>) -> Result<Response, Fault>
+/// [`lifeboat_core::ErrorName::Transient`] when a page was not taken: whoever hands it over tries
+/// again, and nobody waits. Of a recovery none: a channel that fails is a [`Delivery`] that says so.
+pub async fn handle<P, T, C>(order: Order, ports: &Ports<P, T, C>) -> Result<Response, Fault>
 where
     P: Plans + Sync,
     T: Topic + Sync,
     C: Chat + Sync,
 {
-    let message = Message::of(&request, &ports.region);
+    match order {
+        Order::Recovery(request) => Ok(tell(&request, ports).await),
+        Order::Page(page) => {
+            let message = Message::page(&page);
+            let sent = delivery("sns", ports.topic.publish(&message)).await;
+            match sent.detail {
+                None => Ok(Response { deliveries: vec![sent] }),
+                Some(why) => Err(Fault::transient(format!(
+                    "page people of {} failed: {why}",
+                    page.execution
+                ))),
+            }
+        }
+    }
+}
+
+/// Tells every channel, and says what became of each.
+async fn tell<P, T, C>(request: &Request, ports: &Ports<P, T, C>) -> Response
+where
+    P: Plans + Sync,
+    T: Topic + Sync,
+    C: Chat + Sync,
+{
+    let message = Message::of(request, &ports.region);
     let (sns, slack) = tokio::join!(
         delivery("sns", ports.topic.publish(&message)),
-        tell_slack(&request, &message, ports),
+        tell_slack(request, &message, ports),
     );
     let deliveries: Vec<Delivery> = std::iter::once(sns).chain(slack).collect();
     for failed in deliveries.iter().filter(|delivery| !delivery.delivered) {
@@ -95,7 +122,7 @@ where
             detail = failed.detail,
         );
     }
-    Ok(Response { deliveries })
+    Response { deliveries }
 }
 
 /// The Slack channel's delivery; none when the plan names no webhook.

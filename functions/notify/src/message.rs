@@ -4,7 +4,7 @@
 
 use lifeboat_core::{
     Region,
-    contract::notify::{Request, Stage},
+    contract::notify::{Page, Request, Stage},
     recovery_plan::{Action, RecoveryPlan},
 };
 
@@ -20,8 +20,8 @@ pub struct Message {
     pub id: String,
     /// The stage's name, by which a subscription can filter.
     pub stage: &'static str,
-    /// The app, by which a subscription can filter.
-    pub app: String,
+    /// The app, by which a subscription can filter; none when it is not known.
+    pub app: Option<String>,
     /// One line of printable ASCII, at most 100 characters.
     pub subject: String,
     /// The facts, the plan if there is one, and what to do.
@@ -38,10 +38,28 @@ impl Message {
         Self {
             id: format!("{}/{}", request.incident, request.stage.as_str()),
             stage: request.stage.as_str(),
-            app: request.app.to_string(),
+            app: Some(request.app.to_string()),
             subject: subject(request),
             body: body(request, region, &advice),
             advice,
+        }
+    }
+}
+
+impl Message {
+    /// The message of a page. Its first sentence is the subject too.
+    #[must_use]
+    pub fn page(page: &Page) -> Self {
+        let Page { page: text, execution } = page;
+        let name = execution.rsplit(':').next().unwrap_or(execution);
+        let first = text.split_once(". ").map_or(text.as_str(), |(first, _)| first);
+        Self {
+            id: format!("{name}/page"),
+            stage: "page",
+            app: None,
+            subject: one_line(&first.replace(execution, name)),
+            body: format!("{text}\n\nExecution: {execution}\n"),
+            advice: Vec::new(),
         }
     }
 }
@@ -58,7 +76,11 @@ pub(crate) const fn headline(stage: Stage) -> &'static str {
 }
 
 fn subject(request: &Request) -> String {
-    let text = format!("[{}] {}: {}", request.app, headline(request.stage), request.summary);
+    one_line(&format!("[{}] {}: {}", request.app, headline(request.stage), request.summary))
+}
+
+/// What SNS takes as a subject.
+fn one_line(text: &str) -> String {
     let line: String = text
         .split_whitespace()
         .collect::<Vec<_>>()

@@ -81,7 +81,8 @@ fn region() -> Region {
 
 async fn tell(world: &World, stage: Stage) -> Vec<Delivery> {
     let ports = Ports { region: region(), plans: world, topic: world, chat: world };
-    handle(request(stage), &ports).await.unwrap().deliveries
+    let order = Order::Recovery(Box::new(request(stage)));
+    handle(order, &ports).await.unwrap().deliveries
 }
 
 fn delivered(channel: &str) -> Delivery {
@@ -99,6 +100,26 @@ async fn every_stage_is_told_to_both_channels() {
         assert_eq!(world.published.lock().unwrap()[0].id, id);
         assert_eq!(posted[0].1["attachments"][0]["footer"], format!("lifeboat {id}"));
     }
+}
+
+#[tokio::test]
+async fn a_page_is_published_as_it_is_and_fails_the_function_when_it_is_not_taken() {
+    let text = include_str!("../../../events/notify/page.json");
+    let ask = async |world: &World| {
+        let ports = Ports { region: region(), plans: world, topic: world, chat: world };
+        handle(serde_json::from_str(text).unwrap(), &ports).await
+    };
+    let world = World::default();
+    assert_eq!(ask(&world).await.unwrap().deliveries, [delivered("sns")]);
+    let Message { id, stage, app, subject, body, .. } = world.published.lock().unwrap().remove(0);
+    assert_eq!((id.as_str(), stage, app), ("queue-e2-2026-01-01T12-00-25Z/page", "page", None));
+    assert_eq!(subject, "Lifeboat: recovery queue-e2-2026-01-01T12-00-25Z ended with TIMED_OUT");
+    assert!(body.starts_with("Lifeboat: recovery arn:aws:states:us-west-2:"), "{body}");
+    let failing = World { fail_at: Some(0), ..World::default() };
+    assert_eq!(ask(&failing).await.unwrap_err().name, lifeboat_core::ErrorName::Transient);
+    assert!(serde_json::from_str::<Order>(r#"{"page":"x","execution":"y","more":1}"#).is_err());
+    let missing = serde_json::from_str::<Order>(r#"{"nonsense":true}"#).unwrap_err().to_string();
+    assert!(missing.contains("nonsense"), "{missing}");
 }
 
 #[tokio::test]

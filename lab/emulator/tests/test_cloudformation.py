@@ -281,6 +281,29 @@ class CloudFormation(unittest.TestCase):
             self.deploy("faulty", json.dumps({"Resources": {"M": machine}}))
         self.assertEqual(client("stepfunctions", WEST).list_state_machines()["stateMachines"], [])
 
+    def test_reserving_what_must_stay_unreserved_fails_the_stack(self):
+        def function(name, reserved):
+            return {
+                "Type": "AWS::Lambda::Function",
+                "Properties": {
+                    "FunctionName": name,
+                    "Runtime": "python3.11",
+                    "Handler": "index.handler",
+                    "Role": "arn:aws:iam::000000000000:role/x",
+                    "Code": {"ZipFile": "def handler(event, context): return 1"},
+                    "ReservedConcurrentExecutions": reserved,
+                },
+            }
+
+        harness.role("x")
+        with self.assertRaisesRegex(AssertionError, "below its minimum value of \\[100\\]"):
+            self.deploy("greedy", json.dumps({"Resources": {"F": function("greedy", 901)}}))
+        self.deploy("fitting", json.dumps({"Resources": {"F": function("fitting", 20)}}))
+        self.addCleanup(client("lambda", WEST).delete_function_concurrency, FunctionName="fitting")
+        with self.assertRaises(harness.ClientError) as refusal:
+            client("lambda", WEST).put_function_concurrency(FunctionName="fitting", ReservedConcurrentExecutions=901)
+        self.assertEqual(refusal.exception.response["Error"]["Code"], "InvalidParameterValueException")
+
     def test_stale_health_check_version_is_refused(self):
         route53 = client("route53")
         config = {"Type": "TCP", "IPAddress": "127.0.1.10", "Port": 80, "Disabled": True}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock,
-    lab::{ACTIVE, APP, Lab, LabError, STANDBY},
+    lab::{ACTIVE, APP, Lab, LabError, STANDBY, host_role},
     say,
 };
 
@@ -56,25 +56,31 @@ async fn conditional_put(lab: &Lab) -> Result<(), LabError> {
     }
 }
 
-/// `plan-recovery` may not publish notifications; the gateway shows what it was refused.
+/// `plan-recovery` may not publish notifications, and a host has nothing of another app.
 async fn roles_are_enforced(lab: &Lab) -> Result<(), LabError> {
-    let role = lab.role_of("lifeboat-plan-recovery").await?;
-    for (action, resource, allowed) in [
+    let function = lab.role_of("lifeboat-plan-recovery").await?;
+    let host = format!("arn:aws:iam::000000000000:role/{}", host_role(&STANDBY));
+    let parameter = |path: String| {
+        format!("arn:aws:ssm:{}:000000000000:parameter/lifeboat/{path}", STANDBY.region)
+    };
+    for (role, action, resource, allowed) in [
+        (&host, "ssm:GetParameter", parameter(format!("secrets/{APP}/database")), true),
+        (&host, "ssm:GetParameter", parameter(format!("secrets/{APP}/slack-webhook")), false),
+        (&host, "ssm:GetParameter", parameter(format!("secrets/{APP}-2/database")), false),
+        (&host, "ssm:GetParameter", parameter(format!("plans/{APP}-2")), false),
         (
+            &function,
             "sns:Publish",
             format!("arn:aws:sns:{}:000000000000:lifeboat-notifications", STANDBY.region),
             false,
         ),
         (
+            &function,
             "rds:PromoteReadReplica",
             format!("arn:aws:rds:{}:000000000000:db:{}", STANDBY.region, STANDBY.instance),
             false,
         ),
-        (
-            "ssm:GetParameter",
-            format!("arn:aws:ssm:{}:000000000000:parameter/lifeboat/plans/{APP}", STANDBY.region),
-            true,
-        ),
+        (&function, "ssm:GetParameter", parameter(format!("plans/{APP}")), true),
     ] {
         let parameters = [
             ("PolicySourceArn", role.as_str()),

@@ -24,14 +24,18 @@ const DEPLOYED_WITHIN: Duration = Duration::from_secs(120);
 const SCHEDULES: [&str; 4] = ["ObserveState", "BackupState", "VerifyState", "SweepState"];
 
 impl Lab {
-    /// The regional stack in both regions.
-    pub(crate) async fn deploy(&self, tools: &Tools) -> Result<(), LabError> {
-        let work = Work::begin("deploy the stack into both regions");
+    /// The hosted zone, whose id is the result, and the regional stack in both regions with that of
+    /// the app.
+    pub(crate) async fn deploy(&self, tools: &Tools) -> Result<String, LabError> {
+        let work = Work::begin("deploy the stacks into both regions");
+        let zone = self.create_zone().await?;
         let staged = stage(&self.root, &self.home, tools).await?;
-        let [first, second] = SITES.map(|site| self.deploy_into(site.region, &staged));
+        let parameters = self.stack_parameters(&zone);
+        let [first, second] = SITES.map(|site| self.deploy_into(site.region, &staged, &parameters));
         let (first, second) = tokio::join!(first, second);
         first?;
         second?;
+        self.deploy_app(APP).await?;
         for site in SITES {
             let topic = format!("arn:aws:sns:{}:000000000000:lifeboat-notifications", site.region);
             let endpoint = format!("http://{}/sns", config::CAPTURE);
@@ -40,12 +44,42 @@ impl Lab {
             self.aws.query(site.region, "sns", "2010-03-31", "Subscribe", &subscription).await?;
         }
         work.done();
+        Ok(zone)
+    }
+
+    /// What the regional stacks are made with, schedules and peer left out.
+    fn stack_parameters(&self, zone: &str) -> Vec<(&'static str, String)> {
+        let records = self.options.switch_by_record;
+        let zones =
+            if records { format!("arn:aws:route53:::hostedzone/{zone}") } else { String::new() };
+        vec![
+            ("Environment", "lab".to_owned()),
+            // What one way of moving clients needs, the other does without.
+            ("HealthCheckSwitch", if records { "DISABLED" } else { "ENABLED" }.to_owned()),
+            ("HostedZoneArns", zones),
+            ("RecoveryConcurrency", "10".to_owned()),
+            ("ObserveConcurrency", "20".to_owned()),
+        ]
+    }
+
+    /// The stacks of an app, with the policies of its hosts.
+    pub(crate) async fn deploy_app(&self, app: &str) -> Result<(), LabError> {
+        let template = read(&self.root.join("infra/app.yaml"))?;
+        for site in SITES {
+            let template = ("TemplateBody", template.as_str());
+            self.create_stack(site.region, &app_stack(app), template, &[("App", app)]).await?;
+        }
         Ok(())
     }
 
     /// Uploads the programs into a bucket of the region, and creates the stack from there: a
     /// region's stack needs nothing of another region.
-    async fn deploy_into(&self, region: &str, staged: &Path) -> Result<(), LabError> {
+    async fn deploy_into(
+        &self,
+        region: &str,
+        staged: &Path,
+        parameters: &[(&'static str, String)],
+    ) -> Result<(), LabError> {
         let bucket = format!("lifeboat-artifacts-000000000000-{region}");
         let put = reqwest::Method::PUT;
         let location = match region {
@@ -69,7 +103,8 @@ impl Lab {
         let key = "lifeboat.yaml";
         self.aws.put_object(region, &bucket, key, template.into_bytes(), &[]).await?;
         let template = format!("https://s3.{region}.amazonaws.com/{bucket}/{key}");
-        let mut parameters = vec![("Environment", "lab")];
+        let mut parameters: Vec<(&str, &str)> =
+            parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         parameters.extend(SCHEDULES.map(|name| (name, "DISABLED")));
         let template = ("TemplateURL", template.as_str());
         self.create_stack(region, "lifeboat", template, &parameters).await
@@ -85,13 +120,15 @@ impl Lab {
     /// stays as it is.
     pub(crate) async fn turn_schedules(&self, states: &[(&str, bool)]) -> Result<(), LabError> {
         for site in SITES {
-            let mut parameters = vec![("Environment", "lab"), ("PeerRegion", site.peer_region)];
+            let mut parameters = vec![("PeerRegion", site.peer_region)];
             parameters.extend(
                 states.iter().map(|(name, on)| (*name, if *on { "ENABLED" } else { "DISABLED" })),
             );
             let mut form = stack_form("lifeboat", &parameters);
             let named: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
-            let others = SCHEDULES.into_iter().filter(|name| !named.contains(name));
+            let made_with = self.stack_parameters("").into_iter().map(|(name, _)| name);
+            let others = SCHEDULES.into_iter().chain(made_with);
+            let others = others.filter(|name| !named.contains(name));
             for (place, name) in others.enumerate() {
                 let member = format!("Parameters.member.{}", parameters.len() + place + 1);
                 form.push((format!("{member}.ParameterKey"), name.to_owned()));
@@ -144,8 +181,7 @@ impl Lab {
         )))
     }
 
-    /// The hosted zone, and the failover records (or a plain one) in it.
-    pub(crate) async fn create_dns(&self) -> Result<String, LabError> {
+    async fn create_zone(&self) -> Result<String, LabError> {
         let create = "<?xml version=\"1.0\"?><CreateHostedZoneRequest \
                       xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
                       <Name>example.test</Name><CallerReference>lab</CallerReference>\
@@ -155,14 +191,17 @@ impl Lab {
             .aws
             .rest(post, ACTIVE.region, "route53", "/2013-04-01/hostedzone", create.to_owned())
             .await?;
-        let zone = between(&answer, "<Id>/hostedzone/", "<")
-            .ok_or_else(|| LabError::new("Route 53 named no hosted zone"))?;
+        between(&answer, "<Id>/hostedzone/", "<")
+            .ok_or_else(|| LabError::new("Route 53 named no hosted zone"))
+    }
+
+    /// The failover records (or a plain one) in the hosted zone.
+    pub(crate) async fn create_records(&self, zone: &str) -> Result<(), LabError> {
         if self.options.switch_by_record {
-            self.create_plain_record(&zone).await?;
+            self.create_plain_record(zone).await
         } else {
-            self.deploy_failover_records(&zone).await?;
+            self.deploy_failover_records(zone).await
         }
-        Ok(zone)
     }
 
     async fn create_plain_record(&self, zone: &str) -> Result<(), LabError> {
@@ -197,6 +236,11 @@ impl Lab {
         let template = ("TemplateBody", template.as_str());
         self.create_stack(STANDBY.region, "lifeboat-dns-queue", template, &parameters).await
     }
+}
+
+/// The name of an app's stack in a region.
+pub(super) fn app_stack(app: &str) -> String {
+    format!("lifeboat-app-{app}")
 }
 
 /// The parts of a request that creating and updating a stack share.

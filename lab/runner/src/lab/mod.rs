@@ -39,6 +39,7 @@ pub use disaster::Mode;
 use emulator::Emulator;
 pub use objects::backup_bucket;
 pub(crate) use preflight::FUNCTIONS;
+pub(crate) use site_hosts::host_role;
 use sites::Passwords;
 
 use crate::say::Work;
@@ -166,8 +167,8 @@ impl Lab {
     }
 
     async fn bring_up(&self, tools: &preflight::Tools) -> Result<(), LabError> {
-        self.deploy(tools).await?;
-        self.start_sites(tools).await
+        let zone = self.deploy(tools).await?;
+        self.start_sites(tools, &zone).await
     }
 
     /// Stops everything, in the order in which nothing is missed: hosts and databases first.

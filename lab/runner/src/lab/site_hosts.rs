@@ -11,7 +11,10 @@ use std::{
 use lifeboat_lab_hosts::{HostSpec, ServiceSpec};
 use serde_json::{Value, json};
 
-use super::{ACTIVE, APP, LabError, SiteConfig, aws::between, preflight::Tools, site_files};
+use super::{
+    ACTIVE, APP, LabError, SiteConfig, aws::between, deploy::app_stack, preflight::Tools,
+    site_files,
+};
 use crate::{clock, lab::Lab};
 
 /// The longest session of a role, in seconds (IAM's limit): a lab may stay up for a day's work.
@@ -61,21 +64,34 @@ impl Lab {
             .map_err(|error| LabError::from_error("add a host", &error))
     }
 
-    /// The instance role of a site's hosts, with the policy of the stack and nothing else, and a
-    /// session of it for the guard.
-    pub(super) async fn host_credentials(
+    /// Lets a site's hosts work for an app: attaches the policy of the app's stack to their role.
+    pub(crate) async fn let_hosts_serve(
         &self,
         site: &SiteConfig,
-    ) -> Result<Vec<(String, String)>, LabError> {
+        app: &str,
+    ) -> Result<(), LabError> {
         let region = site.region;
-        let question = [("StackName", "lifeboat")];
+        let name = app_stack(app);
+        let question = [("StackName", name.as_str())];
         let api = ("cloudformation", "2010-05-15");
         let stack = self.aws.query(region, api.0, api.1, "DescribeStacks", &question).await?;
         let policy = stack
             .split_once("<OutputKey>HostPolicyArn<")
             .and_then(|(_, rest)| between(rest, "<OutputValue>", "<"))
             .ok_or_else(|| LabError::new("the stack names no host policy"))?;
-        let name = format!("queue-host-{}", site.name);
+        let role = host_role(site);
+        let attach = [("RoleName", role.as_str()), ("PolicyArn", policy.as_str())];
+        self.aws.query(region, "iam", "2010-05-08", "AttachRolePolicy", &attach).await.map(|_| ())
+    }
+
+    /// The instance role of a site's hosts, with the policy of the app's stack and nothing else, and a
+    /// session of it for the guard.
+    pub(super) async fn host_credentials(
+        &self,
+        site: &SiteConfig,
+    ) -> Result<Vec<(String, String)>, LabError> {
+        let region = site.region;
+        let name = host_role(site);
         let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com","AWS":"arn:aws:iam::000000000000:root"},"Action":"sts:AssumeRole"}]}"#;
         let role = [
             ("RoleName", name.as_str()),
@@ -83,8 +99,7 @@ impl Lab {
             ("MaxSessionDuration", HOST_SESSION_SECONDS),
         ];
         self.aws.query(region, "iam", "2010-05-08", "CreateRole", &role).await?;
-        let attach = [("RoleName", name.as_str()), ("PolicyArn", policy.as_str())];
-        self.aws.query(region, "iam", "2010-05-08", "AttachRolePolicy", &attach).await?;
+        self.let_hosts_serve(site, APP).await?;
         let arn = format!("arn:aws:iam::000000000000:role/{name}");
         let assume = [
             ("RoleArn", arn.as_str()),
@@ -147,6 +162,11 @@ impl Lab {
             None => Err(LabError::new("site a was not activated within 30 s")),
         }
     }
+}
+
+/// The name of the role of a site's hosts.
+pub(crate) fn host_role(site: &SiteConfig) -> String {
+    format!("queue-host-{}", site.name)
 }
 
 /// The tags of a site's host.

@@ -48,14 +48,14 @@ fn random_word() -> Result<String, LabError> {
 }
 
 impl Lab {
-    pub(crate) async fn start_sites(&self, tools: &Tools) -> Result<(), LabError> {
+    pub(crate) async fn start_sites(&self, tools: &Tools, zone: &str) -> Result<(), LabError> {
         let work =
             Work::begin("create the databases: a primary, and a replica that streams from it");
         self.create_databases().await?;
         work.done();
 
         let work = Work::begin("start the hosts, and the app on site a");
-        let zone = self.create_dns().await?;
+        self.create_records(zone).await?;
         self.write_site_files().await?;
         for site in SITES {
             let credentials = self.host_credentials(&site).await?;
@@ -69,7 +69,7 @@ impl Lab {
         work.done();
 
         let work = Work::begin("store the secrets and apply the plan (lifeboat plan apply)");
-        self.apply_plan(tools, &zone).await?;
+        self.apply_plan(tools, zone).await?;
         if self.options.synchronous {
             self.hosts
                 .start_service(ACTIVE.host, "wal")

@@ -1,6 +1,7 @@
 //! `notify`: tell people. Never blocks or fails a recovery.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
 
 use crate::{
     ids::{AppName, IncidentId},
@@ -58,6 +59,39 @@ pub struct Request {
     /// The task token that an approval answers; shown inside the command that approves.
     #[serde(default)]
     pub task_token: Option<String>,
+}
+
+/// A page in words that are made already: what the rules on failed executions say, which know
+/// neither app nor recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// What happened, and what people have to do.
+    pub page: String,
+    /// The execution (an ARN).
+    pub execution: String,
+}
+
+/// What the function is asked: a page where there is a `page`, else the news of a recovery.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Order {
+    /// Of a recovery.
+    Recovery(Box<Request>),
+    /// Of an execution that failed.
+    Page(Page),
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let order = if value.get("page").is_some() {
+            serde_json::from_value(value).map(Self::Page)
+        } else {
+            serde_json::from_value(value).map(|request| Self::Recovery(Box::new(request)))
+        };
+        order.map_err(D::Error::custom)
+    }
 }
 
 /// What became of one channel.

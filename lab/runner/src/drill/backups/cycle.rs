@@ -74,6 +74,10 @@ pub(super) fn unproven(backups: &[crate::report::BackupResult]) -> Option<String
 
 /// Turns the schedule of backups on and waits until each kind is there, in both regions.
 pub(super) async fn take(lab: &Lab, steps: &mut Steps) -> Result<(), LabError> {
+    lab.deploy_app(VAULT).await?;
+    for site in SITES {
+        lab.let_hosts_serve(&site, VAULT).await?;
+    }
     lab.apply_snapshot_plan(VAULT, &[]).await?;
     let began = clock::now();
     lab.turn_schedules(&[("BackupState", true)]).await?;
