@@ -15,7 +15,7 @@ pub(crate) use self::host::{HostArgs, HostCommand, HostPlace, RestoreTarget, Wal
 /// every region and sets the alarms. From then on recovery starts by itself; `recover` starts it by
 /// hand. AWS credentials and endpoints come from the usual environment variables and profiles.
 #[derive(Debug, Parser)]
-#[command(name = "lifeboat", version, about, long_about)]
+#[command(name = "lifeboat", version, about, long_about, after_long_help = crate::exit::HELP)]
 pub(crate) struct Args {
     /// Print JSON for machines instead of text for people.
     #[arg(long, global = true)]

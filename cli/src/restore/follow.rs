@@ -62,7 +62,7 @@ pub(super) async fn until_ended(
         say_json(&answer);
     }
     match serde_json::from_value(answer).map_err(odd)? {
-        Ended::Unreliable { reason } => Err(Failure { lines: vec![reason], code: 3 }),
+        Ended::Unreliable { reason } => Err(Failure::refused(reason)),
         Ended::Restored { result, reason } => {
             if !as_json {
                 say(&format!("  {reason}"));
