@@ -57,6 +57,25 @@ impl From<Fault> for Failure {
     }
 }
 
+/// Asks for a `yes` on the terminal; `nobody` is there to ask when a machine calls.
+pub(crate) fn confirm(question: &str, nobody: bool) -> Result<(), Failure> {
+    if nobody {
+        return Err(Failure::input(
+            "nobody is here to confirm: look at it with --dry-run, then give --yes; nothing was \
+             written",
+        ));
+    }
+    say(question);
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::input(format!("the answer cannot be read: {error}")))?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(Failure::refused("not confirmed; nothing was written")),
+    }
+}
+
 /// A line for people. A reader that has gone away (`| head`) is no failure of ours.
 pub(crate) fn say(line: &str) {
     let _gone = writeln!(stdout().lock(), "{line}");
