@@ -12,10 +12,10 @@ pub(crate) use self::host::{HostArgs, HostCommand, HostPlace, RestoreTarget, Wal
 /// Disaster recovery for a web system that lives in one region and must survive losing it.
 ///
 /// A plan file says what to protect; `plan check` finds its mistakes, `plan apply` stores it in
-/// every region and sets the alarms. From then on recovery starts by itself; `recover` starts it by
+/// every region, `init` brings up the first site and sets the alarms. From then on recovery starts by itself; `recover` starts it by
 /// hand. AWS credentials and endpoints come from the usual environment variables and profiles.
 #[derive(Debug, Parser)]
-#[command(name = "lifeboat", version, about, long_about)]
+#[command(name = "lifeboat", version, about, long_about, after_long_help = crate::exit::HELP)]
 pub(crate) struct Args {
     /// Print JSON for machines instead of text for people.
     #[arg(long, global = true)]
@@ -29,6 +29,17 @@ pub(crate) enum Command {
     /// Check, apply or show a plan file.
     #[command(subcommand)]
     Plan(PlanCommand),
+    /// Bring up the app's first site, once, after `plan apply`: the site `initially_active`, epoch 1.
+    ///
+    /// It orders the site's hosts to start the app, waits until the site serves, and then sets the
+    /// alarms, so that from here on its loss is noticed. Safe to repeat. It refuses (exit code 3) when
+    /// the ledger says that another site or a later epoch is active.
+    ///
+    /// Example: lifeboat init queue.toml
+    Init {
+        /// The plan file, as it was applied.
+        file: PathBuf,
+    },
     /// Store a secret that the plan names, in every region of the plan. The value is read from
     /// standard input, so that it appears in no history and no process list.
     ///
@@ -122,13 +133,18 @@ pub(crate) enum PlanCommand {
     },
     /// Store the plan in each of its regions, set its alarms, and write the first control record.
     ///
-    /// Safe to repeat. A plan with a mistake is refused before anything is written.
+    /// Shows what changes and asks. Safe to repeat; a plan with a mistake is refused before anything is
+    /// written. A region that does not answer is left out, said, and ends with exit code 4. The alarms
+    /// of a new app are set by `lifeboat init`, when its first site serves.
     Apply {
         /// The plan file (TOML).
         file: PathBuf,
-        /// Say what would change, and change nothing.
+        /// Say what changes, and change nothing.
         #[arg(long)]
         dry_run: bool,
+        /// Do not ask; for scripts.
+        #[arg(long)]
+        yes: bool,
     },
     /// Show the stored plan, and the epoch and active site that the ledger holds.
     Show {

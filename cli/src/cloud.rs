@@ -1,7 +1,10 @@
 //! The AWS calls that only the operator's command makes.
 
 use aws_config::SdkConfig;
-use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StandardUnit, Statistic};
+use aws_sdk_cloudwatch::{
+    operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder,
+    types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, StandardUnit, Statistic},
+};
 use aws_sdk_sfn::types::ExecutionStatus;
 use lifeboat_core::{AppName, Fault, Region, ledger::ControlRecord, plan_file::AppPlan};
 use lifeboat_ledger::Ledger;
@@ -11,6 +14,9 @@ use crate::{
     alarms::{Alarm, Watch},
     output::Failure,
 };
+
+/// The namespace of our metrics.
+const NAMESPACE: &str = "Lifeboat";
 
 /// The region that is asked for, or that of the environment.
 pub(crate) fn region(config: &SdkConfig, asked: Option<&str>) -> Result<String, Failure> {
@@ -89,6 +95,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// The region that it is in.
+    pub(crate) fn region(&self) -> &str {
+        self.arn.split(':').nth(3).unwrap_or_default()
+    }
+
     /// Starts an execution; the flag says whether it is new. The same name is the same execution.
     pub(crate) async fn start(&self, name: &str, input: &str) -> Result<(String, bool), Fault> {
         let sent = self
@@ -146,6 +157,37 @@ pub(crate) enum Execution {
     Ended(Result<String, String>),
 }
 
+/// The alarms of an app in the region of `config`.
+pub(crate) async fn alarms_of(
+    config: &SdkConfig,
+    app: &AppName,
+) -> Result<Vec<MetricAlarm>, Fault> {
+    let client = aws_sdk_cloudwatch::Client::new(config);
+    let asked = client.describe_alarms().alarm_name_prefix("lifeboat-");
+    let mut pages = asked.alarm_types(AlarmType::MetricAlarm).into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| aws::fault(&format!("list the alarms of {app}"), error))?;
+        found.extend(page.metric_alarms.unwrap_or_default().into_iter().filter(|alarm| {
+            let mut dimensions = alarm.dimensions().iter();
+            alarm.namespace() == Some(NAMESPACE)
+                && dimensions.any(|d| d.name() == Some("app") && d.value() == Some(app.as_str()))
+        }));
+    }
+    Ok(found)
+}
+
+/// Removes alarms, by name. What is gone already is no failure.
+pub(crate) async fn delete_alarms(config: &SdkConfig, names: &[String]) -> Result<(), Fault> {
+    let client = aws_sdk_cloudwatch::Client::new(config);
+    // API reference, `DeleteAlarms`: 100 in one call.
+    for names in names.chunks(100) {
+        let sent = client.delete_alarms().set_alarm_names(Some(names.to_vec())).send().await;
+        sent.map_err(|error| aws::fault("remove alarms", error))?;
+    }
+    Ok(())
+}
+
 /// Sets an alarm; setting it again changes nothing.
 pub(crate) async fn put_alarm(
     config: &SdkConfig,
@@ -153,6 +195,77 @@ pub(crate) async fn put_alarm(
     machine: &Machine,
     alarm: &Alarm,
 ) -> Result<(), Fault> {
+    let doing = format!("set alarm {} in {}", alarm.name, alarm.region);
+    let sent = alarm_request(config, app, machine, alarm).send().await;
+    sent.map(|_| ()).map_err(|error| aws::fault(&doing, error))
+}
+
+/// How an alarm that is there differs from the one of the plan, a line for each setting.
+pub(crate) fn alarm_differs(
+    config: &SdkConfig,
+    app: &AppName,
+    machine: &Machine,
+    alarm: &Alarm,
+    found: &MetricAlarm,
+) -> Vec<String> {
+    let wanted = alarm_request(config, app, machine, alarm);
+    let mut lines = Vec::new();
+    let mut hold = |name: &str, before: String, after: String| {
+        if before != after {
+            lines.push(format!("~ {name}: {before} -> {after}"));
+        }
+    };
+    let text = |text: Option<&str>| text.unwrap_or("none").to_owned();
+    let number = |number: Option<i32>| number.map_or("none".to_owned(), |n| n.to_string());
+    let decimal = |number: Option<f64>| number.map_or("none".to_owned(), |n| n.to_string());
+    let dimensions = |of: &[Dimension]| {
+        let pair = |d: &Dimension| format!("{}={}", text(d.name()), text(d.value()));
+        let mut pairs: Vec<String> = of.iter().map(pair).collect();
+        pairs.sort();
+        pairs.join(" ")
+    };
+    let ours = |of: &Option<String>| text(of.as_deref());
+    hold("metric", text(found.metric_name()), ours(wanted.get_metric_name()));
+    hold(
+        "dimensions",
+        dimensions(found.dimensions()),
+        dimensions(wanted.get_dimensions().as_deref().unwrap_or_default()),
+    );
+    hold("period", number(found.period()), number(*wanted.get_period()));
+    hold(
+        "evaluation periods",
+        number(found.evaluation_periods()),
+        number(*wanted.get_evaluation_periods()),
+    );
+    hold(
+        "datapoints to alarm",
+        number(found.datapoints_to_alarm()),
+        number(*wanted.get_datapoints_to_alarm()),
+    );
+    hold("threshold", decimal(found.threshold()), decimal(*wanted.get_threshold()));
+    let known = |statistic: Option<&Statistic>| text(statistic.map(Statistic::as_str));
+    hold("statistic", known(found.statistic()), known(wanted.get_statistic().as_ref()));
+    let known = |unit: Option<&StandardUnit>| text(unit.map(StandardUnit::as_str));
+    hold("unit", known(found.unit()), known(wanted.get_unit().as_ref()));
+    hold("missing data", text(found.treat_missing_data()), ours(wanted.get_treat_missing_data()));
+    hold(
+        "actions",
+        found.alarm_actions().join(" "),
+        wanted.get_alarm_actions().as_deref().unwrap_or_default().join(" "),
+    );
+    let is_on = |on: Option<bool>| if on == Some(false) { "off" } else { "on" }.to_owned();
+    hold("actions", is_on(found.actions_enabled()), "on".to_owned());
+    hold("description", text(found.alarm_description()), ours(wanted.get_alarm_description()));
+    lines
+}
+
+/// An alarm of the plan, as it is sent.
+fn alarm_request(
+    config: &SdkConfig,
+    app: &AppName,
+    machine: &Machine,
+    alarm: &Alarm,
+) -> PutMetricAlarmFluentBuilder {
     let region = alarm.region.as_str();
     let client = aws_sdk_cloudwatch::Client::new(&aws::in_region(config, region));
     // An account and all its regions are in one partition.
@@ -162,14 +275,14 @@ pub(crate) async fn put_alarm(
     let request = client
         .put_metric_alarm()
         .alarm_name(&alarm.name)
-        .namespace("Lifeboat")
+        .namespace(NAMESPACE)
         .dimensions(dimension("app", app.as_str()))
         .period(alarm.period_seconds)
         .evaluation_periods(alarm.evaluation_periods)
         .datapoints_to_alarm(alarm.datapoints_to_alarm)
         .threshold(f64::from(alarm.threshold))
         .comparison_operator(ComparisonOperator::GreaterThanOrEqualToThreshold);
-    let request = match alarm.watch {
+    match alarm.watch {
         Watch::SiteDown => request
             .unit(StandardUnit::Count)
             .dimensions(dimension("site", alarm.site.as_str()))
@@ -224,10 +337,5 @@ pub(crate) async fn put_alarm(
                  lifeboat-backup fail.",
                 alarm.threshold / 60
             )),
-    };
-    request
-        .send()
-        .await
-        .map(|_| ())
-        .map_err(|error| aws::fault(&format!("set alarm {} in {region}", alarm.name), error))
+    }
 }

@@ -43,9 +43,10 @@ pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::work(format!("listen for SIGTERM: {error}")))?;
     let mut memory = Memory::default();
     let mut said = String::new();
+    let mut complained = String::new();
     loop {
         let began_at = clock::now();
-        let (permit, next) = tick(&options, &ledger, memory).await;
+        let (permit, next) = tick(&options, &ledger, memory, &mut complained).await;
         memory = next;
         write(&options.permit_file, &permit)?;
         if permit.reason != said {
@@ -60,14 +61,24 @@ pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
     }
 }
 
-async fn tick(options: &GuardArgs, ledger: &Ledger, memory: Memory) -> (Permit, Memory) {
-    let epoch = match site_epoch(&options.site_file) {
-        Ok(epoch) => epoch,
-        Err(reason) => {
-            complain(&reason);
-            Epoch(0)
-        }
+/// `complained` is what was said of the site's configuration last: a tick comes each second, and what
+/// is still so is not said again.
+async fn tick(
+    options: &GuardArgs,
+    ledger: &Ledger,
+    memory: Memory,
+    complained: &mut String,
+) -> (Permit, Memory) {
+    let (epoch, reason) = match site_epoch(&options.site_file) {
+        Ok(epoch) => (epoch, String::new()),
+        Err(reason) => (Epoch(0), reason),
     };
+    if reason != *complained {
+        if !reason.is_empty() {
+            complain(&reason);
+        }
+        *complained = reason;
+    }
     let began_at = clock::now();
     let seen = ledger.reachable(&options.app).await;
     let reading = Reading {
@@ -82,7 +93,18 @@ async fn tick(options: &GuardArgs, ledger: &Ledger, memory: Memory) -> (Permit, 
 
 /// The epoch that the site is configured with.
 fn site_epoch(file: &Path) -> Result<Epoch, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let name = file.display();
+        if error.kind() == std::io::ErrorKind::NotFound {
+            format!(
+                "{name} is not there: this site was never activated, or this host is new. `lifeboat \
+                 init` brings up an app's first site, and a recovery the other one; until then there \
+                 is no permit"
+            )
+        } else {
+            format!("{name}: {error}")
+        }
+    })?;
     let site: SiteFile =
         serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
     Ok(site.epoch)
@@ -133,5 +155,7 @@ mod tests {
         assert_eq!(site_epoch(&file), Ok(Epoch(7)));
         std::fs::write(&file, "{").unwrap();
         assert!(site_epoch(&file).unwrap_err().contains("site.json"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(site_epoch(&file).unwrap_err().contains("lifeboat init"));
     }
 }

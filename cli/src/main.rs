@@ -5,11 +5,15 @@ mod args;
 mod backup;
 mod backups;
 mod cloud;
+mod exit;
+mod follow;
 mod guard;
 mod host;
+mod init;
 mod output;
 mod plan;
 mod recover;
+mod regions;
 mod restore;
 mod retention;
 mod secret;
@@ -27,12 +31,13 @@ async fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Command::Plan(PlanCommand::Check { file }) => plan::check(&file, args.json),
-        Command::Plan(PlanCommand::Apply { file, dry_run }) => {
-            plan::apply(&file, dry_run, args.json).await
+        Command::Plan(PlanCommand::Apply { file, dry_run, yes }) => {
+            plan::apply(&file, plan::How { dry_run, yes, as_json: args.json }).await
         }
         Command::Plan(PlanCommand::Show { app, region }) => {
             plan::show(&app, region.as_deref(), args.json).await
         }
+        Command::Init { file } => init::run(&file, args.json).await,
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,
         Command::Backup(request) => backup::start(request, args.json).await,

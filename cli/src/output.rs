@@ -8,36 +8,71 @@ use std::{
 use lifeboat_core::{ErrorName, Fault};
 use serde::Serialize;
 
+use crate::exit;
+
 /// Why the command ends with a non-zero exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     /// For people, one line each.
     pub(crate) lines: Vec<String>,
-    /// 1: what was asked for failed; 2: what was given is wrong, and nothing was touched; 3: a guard
-    /// refused.
+    /// One of [`exit`].
     pub(crate) code: u8,
 }
 
 impl Failure {
     /// What was given is wrong.
     pub(crate) fn input(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], code: 2 }
+        Self { lines: vec![line.into()], code: exit::INPUT }
     }
 
     /// What was asked for failed.
     pub(crate) fn work(line: impl Into<String>) -> Self {
-        Self { lines: vec![line.into()], code: 1 }
+        Self { lines: vec![line.into()], code: exit::FAILED }
+    }
+
+    /// The same with a line for each cause.
+    pub(crate) fn failed(lines: Vec<String>) -> Self {
+        Self { lines, code: exit::FAILED }
+    }
+
+    /// A guard refused, or nobody confirmed.
+    pub(crate) fn refused(line: impl Into<String>) -> Self {
+        Self { lines: vec![line.into()], code: exit::REFUSED }
+    }
+
+    /// Done in part; a line for everything that is owed.
+    pub(crate) fn partly(lines: Vec<String>) -> Self {
+        Self { lines, code: exit::PARTLY }
     }
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let code = match fault.name {
-            ErrorName::InvalidInput => 2,
-            ErrorName::Refused | ErrorName::StaleEpoch => 3,
-            ErrorName::Transient | ErrorName::NotReady | ErrorName::NeedsHuman => 1,
+            ErrorName::InvalidInput => exit::INPUT,
+            ErrorName::Refused | ErrorName::StaleEpoch => exit::REFUSED,
+            ErrorName::Transient | ErrorName::NotReady | ErrorName::NeedsHuman => exit::FAILED,
         };
         Self { lines: vec![fault.message], code }
+    }
+}
+
+/// Asks for a `yes` on the terminal; `nobody` is there to ask when a machine calls.
+pub(crate) fn confirm(question: &str, nobody: bool) -> Result<(), Failure> {
+    if nobody {
+        return Err(Failure::input(
+            "nobody is here to confirm: look at it with --dry-run, then give --yes; nothing was \
+             written",
+        ));
+    }
+    say(question);
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::input(format!("the answer cannot be read: {error}")))?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(Failure::refused("not confirmed; nothing was written")),
     }
 }
 

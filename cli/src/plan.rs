@@ -1,26 +1,40 @@
 //! `lifeboat plan`: check, apply, show.
 
+mod apply;
+mod change;
 mod describe;
+mod look;
 
 use std::path::Path;
 
-use aws_config::SdkConfig;
 use lifeboat_core::{
     AppName, Region,
-    ledger::ControlRecord,
     plan_file::{self, AppPlan, Located},
 };
-use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::{aws, clock};
+use lifeboat_runtime::aws;
 use serde_json::json;
 
 use self::describe::describe;
+pub(crate) use self::{
+    apply::{How, apply, watch},
+    change::Register,
+    look::{There, look},
+};
 use crate::{
-    alarms::alarms,
-    cloud::{self, Machine, ledger, put_alarm, recover_machine},
+    cloud::{self, ledger, recover_machine},
     output::{Failure, complain, say, say_json},
 };
+
+/// Whether a region holds another plan than this one, or none.
+pub(crate) fn is_changed(plan: &AppPlan, stored: Option<&str>, region: &Region) -> bool {
+    change::of_plan(plan, stored, region).is_some()
+}
+
+/// What becomes of a region's control record.
+pub(crate) fn register(seen: &lifeboat_ledger::Seen, plan: &AppPlan) -> Register {
+    change::of_register(seen, plan, lifeboat_runtime::clock::now())
+}
 
 /// Reads and checks a plan file.
 pub(crate) fn read_file(file: &Path) -> Result<AppPlan, Failure> {
@@ -65,114 +79,6 @@ pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `lifeboat plan apply`.
-pub(crate) async fn apply(file: &Path, dry_run: bool, as_json: bool) -> Result<(), Failure> {
-    let (plan, notes) = read_noting(file)?;
-    note(file, &notes);
-    let config = aws::config().await;
-    // Every region is asked before any is written: a plan that is in one region only is worse than
-    // none.
-    let mut regions = Vec::new();
-    for site in plan.sites.values() {
-        let machine = recover_machine(&config, site.region.as_str()).await?;
-        let stored = Parameters::new(&aws::in_region(&config, site.region.as_str()))
-            .plan(&plan.app)
-            .await
-            .ok();
-        regions.push((site.region.clone(), machine, stored));
-    }
-    let mut done = Vec::new();
-    for (region, machine, stored) in &regions {
-        let changes = apply_in(&config, &plan, region, machine, stored.as_ref(), dry_run).await?;
-        for change in changes {
-            if !as_json {
-                say(&format!("{region}: {change}"));
-            }
-            done.push(json!({ "region": region, "change": change }));
-        }
-    }
-    if as_json {
-        say_json(&json!({ "app": plan.app, "dry_run": dry_run, "changes": done }));
-    } else if dry_run {
-        say("dry run: nothing was written");
-    }
-    Ok(())
-}
-
-async fn apply_in(
-    config: &SdkConfig,
-    plan: &AppPlan,
-    region: &Region,
-    machine: &Machine,
-    stored: Option<&AppPlan>,
-    dry_run: bool,
-) -> Result<Vec<String>, Failure> {
-    let config = aws::in_region(config, region.as_str());
-    let mut changes = Vec::new();
-    match stored {
-        Some(stored) if stored == plan => changes.push("plan unchanged".to_owned()),
-        before => {
-            if !dry_run {
-                Parameters::new(&config).put_plan(plan).await?;
-            }
-            let verb = if before.is_some() { "replaced" } else { "stored" };
-            changes.push(format!("{verb} plan /lifeboat/plans/{}", plan.app));
-        }
-    }
-    let ledger = ledger(&config, machine, plan, region);
-    changes.push(settle_ledger(&ledger, plan, dry_run).await?);
-    // Alarms come last: they may fire at once, and must then find everything in place.
-    for alarm in alarms(plan).iter().filter(|alarm| alarm.region == *region) {
-        if !dry_run {
-            put_alarm(&config, &plan.app, machine, alarm).await?;
-        }
-        changes.push(format!("set alarm {}", alarm.name));
-    }
-    Ok(changes)
-}
-
-/// Sees to it that this region has a control record, and that the others know of its epoch.
-///
-/// Nothing is written while a region cannot be read: a first record beside one that cannot be seen
-/// would set the epoch back.
-async fn settle_ledger(ledger: &Ledger, plan: &AppPlan, dry_run: bool) -> Result<String, Failure> {
-    let seen = ledger.newest(&plan.app).await?;
-    if let Some((region, why)) = seen.unreachable.first() {
-        return match seen.own {
-            Some(_) => Ok(format!("control record kept; the ledger in {region} cannot be read")),
-            None => Err(Failure::work(format!(
-                "there is no control record yet, and the ledger in {region} cannot be read ({why}): \
-                 it may hold a newer epoch; apply again when it answers"
-            ))),
-        };
-    }
-    let Some((own, etag)) = seen.own else {
-        // A region that joins late learns what the others know, never less.
-        let record = seen.newest.unwrap_or_else(|| {
-            ControlRecord::first(plan.app.clone(), plan.initially_active.clone(), clock::now())
-        });
-        if !dry_run {
-            ledger.write(&record, None).await?;
-        }
-        return Ok(format!(
-            "wrote control record: epoch {}, site {} active",
-            record.epoch, record.active_site
-        ));
-    };
-    if own.known_elsewhere {
-        return Ok("control record is there already".to_owned());
-    }
-    // It is written down that the others may know before any of them is told.
-    let told = ControlRecord { known_elsewhere: true, updated_at: clock::now(), ..own };
-    if !dry_run {
-        ledger.write(&told, Some(&etag)).await?;
-        for (region, result) in ledger.publish(&told).await {
-            result.map_err(|why| Failure::work(format!("tell the ledger in {region}: {why}")))?;
-        }
-    }
-    Ok(format!("told the other region of epoch {}, site {} active", told.epoch, told.active_site))
-}
-
 /// `lifeboat plan show`.
 pub(crate) async fn show(
     app: &AppName,
@@ -203,7 +109,9 @@ pub(crate) async fn show(
                 ));
             }
         }
-        None => say("ledger     no control record: run `lifeboat plan apply`"),
+        None => {
+            say("ledger     no control record: run `lifeboat plan apply`, then `lifeboat init`")
+        }
     }
     for (region, why) in &seen.unreachable {
         say(&format!("warning    the ledger in {region} cannot be read: {why}"));

@@ -84,7 +84,7 @@ pub(crate) async fn run(request: RestoreArgs, as_json: bool) -> Result<(), Failu
                     json!({ "outcome": "unreliable", "reason": reason, "instead": instead });
                 say_json(&answer);
             }
-            return Err(Failure { lines: vec![reason], code: 3 });
+            return Err(Failure::refused(reason));
         }
     };
     let order = Order { app, kind, id, to, target };
@@ -93,7 +93,7 @@ pub(crate) async fn run(request: RestoreArgs, as_json: bool) -> Result<(), Failu
         lines.iter().for_each(|line| say(line));
     }
     if confirm && !confirmed()? {
-        return Err(Failure { lines: vec!["not confirmed; nothing was restored".into()], code: 3 });
+        return Err(Failure::refused("not confirmed; nothing was restored"));
     }
     let input = serde_json::to_string(&order)
         .map_err(|error| Failure::work(format!("the order cannot be written: {error}")))?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::{
     output::{Failure, say, say_json},
     plan::read_file,
+    regions::Outcome,
 };
 
 /// The most that a standard parameter holds, in bytes (Parameter Store's quota).
@@ -39,17 +40,18 @@ pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Fa
     }
     let value = Secret::new(value);
     let config = aws::config().await;
-    let mut regions = Vec::new();
+    let mut outcome = Outcome::default();
     for site in plan.sites.values() {
         let parameters = Parameters::new(&aws::in_region(&config, site.region.as_str()));
-        parameters.put_secret(&plan.app, name, &value).await?;
-        if !as_json {
+        let put = parameters.put_secret(&plan.app, name, &value).await;
+        if outcome.note(&site.region, &format!("the secret {name}"), put).is_some() && !as_json {
             say(&format!("{}: stored /lifeboat/secrets/{}/{name}", site.region, plan.app));
         }
-        regions.push(site.region.clone());
     }
     if as_json {
-        say_json(&json!({ "app": plan.app, "secret": name, "regions": regions }));
+        say_json(&json!({
+            "app": plan.app, "secret": name, "regions": outcome.done, "owed": outcome.owed,
+        }));
     }
-    Ok(())
+    outcome.settled()
 }

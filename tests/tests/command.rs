@@ -1,7 +1,16 @@
 //! The operator's command as a person runs it: what it prints, and with which exit code.
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
-use std::{path::Path, process::Command};
+#[path = "command/cloud.rs"]
+mod cloud;
+#[path = "command/plan.rs"]
+mod plan;
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use lifeboat_tests::root;
 
@@ -12,9 +21,14 @@ fn lifeboat(arguments: &[&str]) -> (i32, String, String) {
 
 /// The same with something at this address that answers as AWS.
 fn lifeboat_at(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
+    lifeboat_given(endpoint, "", arguments)
+}
+
+/// The same with this on standard input.
+fn lifeboat_given(endpoint: &str, input: &str, arguments: &[&str]) -> (i32, String, String) {
     let here = std::env::current_exe().unwrap();
     let program = here.parent().and_then(Path::parent).unwrap().join("lifeboat");
-    let output = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
         .current_dir(root())
         .env_clear()
@@ -22,8 +36,14 @@ fn lifeboat_at(endpoint: &str, arguments: &[&str]) -> (i32, String, String) {
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    // A command that asks for nothing may have ended by now.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
@@ -79,10 +99,13 @@ fn a_wrong_plan_is_refused_with_every_mistake_in_its_place_and_nothing_is_asked_
 }
 
 #[test]
-fn without_aws_the_command_fails_in_one_line_that_says_what_it_was_doing() {
+fn without_aws_the_command_fails_in_a_line_for_each_region_that_says_what_it_was_doing() {
     let (code, _, err) = lifeboat(&["plan", "apply", "events/plan/queue.toml"]);
     assert_eq!(code, 1);
-    assert!(err.lines().count() == 1 && err.contains("list machines in us-east-1"), "{err}");
+    for region in ["us-east-1", "us-west-2"] {
+        assert!(err.contains(&format!("list machines in {region}")), "{err}");
+    }
+    assert_eq!(err.lines().count(), 3, "{err}");
 }
 
 #[test]

@@ -24,9 +24,9 @@ fn parses<T: DeserializeOwned>(value: serde_json::Value) -> Result<(), String> {
 }
 
 /// The machines, whose events are what they are started with.
-const MACHINES: [&str; 5] = ["backup", "recover", "restore", "sweep", "verify"];
+const MACHINES: [&str; 6] = ["backup", "init", "recover", "restore", "sweep", "verify"];
 /// Those that only people start.
-const BY_HAND: [&str; 2] = ["recover", "restore"];
+const BY_HAND: [&str; 3] = ["init", "recover", "restore"];
 
 /// What `lifeboat backup` starts the machine `lifeboat-backup` with.
 #[derive(serde::Deserialize)]
@@ -150,6 +150,22 @@ fn the_machines_inputs_name_an_app() {
             parses::<lifeboat_core::situation::Trigger>(trigger.clone()).unwrap();
         }
     }
+}
+
+#[test]
+fn the_init_machine_reads_what_it_is_started_with_and_begins_with_the_first_epoch() {
+    let machine = json(&root().join("infra/statemachines/init.asl.json")).unwrap();
+    let states = &machine["States"];
+    let found = files("events/init", ".json").unwrap();
+    assert!(!found.is_empty());
+    for path in found {
+        for (field, _) in json(&path).unwrap().as_object().unwrap() {
+            let read = states["ReadRequest"]["Assign"][field].as_str().unwrap_or_default();
+            assert!(read.contains(&format!("$states.input.{field}")), "{field} is not read");
+        }
+    }
+    let verified = &states["VerifySite"]["Arguments"]["Payload"]["epoch"];
+    assert_eq!(*verified, lifeboat_core::ledger::FIRST_EPOCH.0);
 }
 
 #[test]

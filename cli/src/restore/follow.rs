@@ -1,19 +1,14 @@
 //! Waiting for the machine, with its progress.
 
-use std::time::Duration;
-
-use lifeboat_core::{ErrorName, backup::Outcome};
-use lifeboat_runtime::clock;
+use lifeboat_core::backup::Outcome;
 use serde_json::json;
 
 use super::show::{self, Ended};
 use crate::{
-    cloud::{Execution, Machine},
+    cloud::Machine,
+    follow,
     output::{Failure, say, say_json},
 };
-
-/// Between two looks: Step Functions has nothing that could be awaited.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Waits until an execution has ended, and tells how.
 ///
@@ -23,37 +18,18 @@ pub(super) async fn until_ended(
     execution: &str,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let began = clock::now();
     if !as_json {
         say(&format!("started; it goes on when this command is stopped\n  execution  {execution}"));
     }
-    let mut last = String::new();
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    let ended = loop {
-        looks.tick().await;
-        let found = match machine.look(execution).await {
-            // The execution does not mind that an answer was lost.
-            Err(fault) if fault.name == ErrorName::Transient => continue,
-            found => found?,
-        };
-        match found {
-            Execution::Running { state } => {
-                let doing = state.as_deref().map_or("", show::doing);
-                if !as_json && doing != last {
-                    doing.clone_into(&mut last);
-                    let since = clock::now().duration_since(began).as_secs();
-                    say(&format!("  {since:>5} s  {doing}"));
-                }
+    let words: fn(&str) -> &str = show::doing;
+    let ended = match follow::until_ended(machine, execution, (!as_json).then_some(words)).await? {
+        Ok(output) => output,
+        Err(why) => {
+            if as_json {
+                let answer = json!({ "outcome": "failed", "reason": why, "execution": execution });
+                say_json(&answer);
             }
-            Execution::Ended(Ok(output)) => break output,
-            Execution::Ended(Err(why)) => {
-                if as_json {
-                    let answer =
-                        json!({ "outcome": "failed", "reason": why, "execution": execution });
-                    say_json(&answer);
-                }
-                return Err(Failure::work(why));
-            }
+            return Err(Failure::work(why));
         }
     };
     let odd = |error| Failure::work(format!("what {execution} answers cannot be read ({error})"));
@@ -62,7 +38,7 @@ pub(super) async fn until_ended(
         say_json(&answer);
     }
     match serde_json::from_value(answer).map_err(odd)? {
-        Ended::Unreliable { reason } => Err(Failure { lines: vec![reason], code: 3 }),
+        Ended::Unreliable { reason } => Err(Failure::refused(reason)),
         Ended::Restored { result, reason } => {
             if !as_json {
                 say(&format!("  {reason}"));

@@ -101,7 +101,7 @@ fn told(EvidenceFinding { file, place, message }: &EvidenceFinding) -> String {
 }
 
 /// What a state of the machine does, for people.
-pub(super) const fn doing(state: &str) -> &str {
+pub(super) fn doing(state: &str) -> &str {
     match state.as_bytes() {
         b"ChooseBackup" => "looks whether it may be relied on",
         b"StartRestore" => "begins",

@@ -3,7 +3,7 @@
 use lifeboat_core::{
     Fault,
     contract::{Authority, DatabaseAddress, site_control::Response},
-    plan_file::HostTag,
+    plan_file::{AppPlan, HostTag},
 };
 
 use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, progress_of, site, stale};
@@ -22,7 +22,18 @@ where
 {
     ports.authorizer.authorize(authority).await?;
     let plan = ports.plans.plan(&authority.app).await?;
-    let target = site(&plan, &authority.site)?;
+    on_hosts(authority, database, commands, &plan, ports).await
+}
+
+/// The same for a caller that knows that it may, and has the plan.
+pub(crate) async fn on_hosts<P, A, H: Hosts>(
+    authority: &Authority,
+    database: &DatabaseAddress,
+    commands: Vec<String>,
+    plan: &AppPlan,
+    ports: &Ports<P, A, H>,
+) -> Result<Response, Fault> {
+    let target = site(plan, &authority.site)?;
     // A recovery runs in the region that it activates: a request for another one was routed wrongly.
     if target.region != ports.region {
         return Err(Fault::invalid(format!(

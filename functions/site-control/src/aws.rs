@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use lifeboat_core::{
-    AppName, Fault, Region,
+    AppName, Fault, Region, SiteName,
     contract::Authority,
+    ledger,
     plan_file::{AppPlan, HostTag},
 };
 use lifeboat_hosts::{FarLimits, RunCommand, To};
@@ -49,6 +50,11 @@ pub(crate) struct LedgerKeeper(Ledger);
 impl Authorizer for LedgerKeeper {
     async fn authorize(&self, authority: &Authority) -> Result<(), Fault> {
         self.0.authorize(authority).await.map(|_| ())
+    }
+
+    async fn first(&self, app: &AppName, site: &SiteName) -> Result<(), Fault> {
+        let (record, _) = self.0.require(app).await?;
+        ledger::first_activation(&record, site)
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod activate;
 mod fence;
+mod first;
 mod order;
 
 #[cfg(test)]
@@ -45,6 +46,16 @@ pub trait Authorizer {
     /// # Errors
     /// [`ErrorName::StaleEpoch`] when it does not; other names when the ledger cannot be read.
     fn authorize(&self, authority: &Authority) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// That the app's first site is this one, and nothing has happened since.
+    ///
+    /// # Errors
+    /// [`ErrorName::Refused`] when something has; other names when the ledger cannot be read.
+    fn first(
+        &self,
+        app: &AppName,
+        site: &SiteName,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
 /// The hosts of a site, reached through its region's Run Command.
@@ -83,7 +94,8 @@ pub struct Ports<P, A, H> {
 /// # Errors
 /// Activating: [`ErrorName::StaleEpoch`] when the ledger or a host knows a newer epoch,
 /// [`ErrorName::NeedsHuman`] when a host failed or none has the tag, [`ErrorName::InvalidInput`]
-/// when the request does not fit the plan, and what the ports report. Fencing: only
+/// when the request does not fit the plan, [`ErrorName::Refused`] of a first activation that is none,
+/// and what the ports report. Fencing: only
 /// [`ErrorName::StaleEpoch`] and [`ErrorName::InvalidInput`].
 pub async fn handle<P, A, H>(request: Request, ports: &Ports<P, A, H>) -> Result<Response, Fault>
 where
@@ -94,6 +106,9 @@ where
     match request {
         Request::Activate { authority, database, commands } => {
             activate::activate(&authority, &database, commands, ports).await
+        }
+        Request::ActivateFirst { app, site, commands } => {
+            first::activate(app, site, commands, ports).await
         }
         Request::Fence { authority, old_site, commands } => {
             fence::fence(&authority, &old_site, commands, ports).await

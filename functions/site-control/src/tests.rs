@@ -8,7 +8,12 @@ use std::{
     },
 };
 
-use lifeboat_core::{Epoch, contract::DatabaseAddress, plan_file};
+use lifeboat_core::{
+    Epoch,
+    contract::DatabaseAddress,
+    ledger::{self, ControlRecord},
+    plan_file,
+};
 
 use super::*;
 
@@ -53,6 +58,19 @@ impl Authorizer for &World {
     async fn authorize(&self, _: &Authority) -> Result<(), Fault> {
         self.call()?;
         if self.stale { Err(Fault::stale("epoch 9 exists")) } else { Ok(()) }
+    }
+
+    async fn first(&self, _: &AppName, site: &SiteName) -> Result<(), Fault> {
+        self.call()?;
+        let mut record = ControlRecord::first(
+            "queue".parse().unwrap(),
+            "a".parse().unwrap(),
+            "2026-11-24T12:00:00Z".parse().unwrap(),
+        );
+        if self.stale {
+            record.epoch = Epoch(9);
+        }
+        ledger::first_activation(&record, site)
     }
 }
 
@@ -292,11 +310,60 @@ async fn requests_that_do_not_fit_the_plan_are_invalid() {
     assert!(world.sent().is_empty());
 }
 
+fn first(site: &str, commands: &[&str]) -> Request {
+    Request::ActivateFirst {
+        app: "queue".parse().unwrap(),
+        site: site.parse().unwrap(),
+        commands: commands.iter().map(|id| (*id).to_owned()).collect(),
+    }
+}
+
+/// The world as the first site's region sees it.
+async fn run_at_first(world: &World, request: Request) -> Result<Response, Fault> {
+    let region = "us-east-1".parse().unwrap();
+    handle(request, &Ports { region, ..ports(world) }).await
+}
+
+#[tokio::test]
+async fn the_first_site_is_activated_as_often_as_it_is_asked_for_under_the_first_epoch() {
+    for place in 0.. {
+        let world = World { fail_at: Some(place), ..World::default() };
+        match run_at_first(&world, first("a", &[])).await {
+            Err(fault) => assert_eq!(fault.name, ErrorName::Transient, "call {place}"),
+            Ok(_) => break,
+        }
+        let again = run_at_first(&world, first("a", &[])).await;
+        assert_eq!(again, Ok(Response::Done { hosts: 1 }));
+        let (region, order) = world.sent().pop().unwrap();
+        assert_eq!((region.as_str(), order.action), ("us-east-1", Action::Activate));
+        assert_eq!((order.site.as_str(), order.epoch), ("a", Epoch(1)));
+        assert_eq!(order.database.unwrap().host, "127.0.1.20");
+    }
+}
+
+#[tokio::test]
+async fn the_first_activation_is_refused_where_it_is_none_and_nothing_is_sent() {
+    for (world, site, says) in [
+        (World::default(), "b", "site a of queue is the active one"),
+        (World { stale: true, ..World::default() }, "a", "epoch 9"),
+    ] {
+        let fault = run_at_first(&world, first(site, &[])).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::Refused);
+        assert!(fault.message.contains(says), "{fault}");
+        assert!(world.sent().is_empty());
+    }
+    let world = World::default();
+    let elsewhere = run(&world, first("a", &[])).await.unwrap_err();
+    assert_eq!(elsewhere.name, ErrorName::InvalidInput);
+    assert!(world.sent().is_empty());
+}
+
 #[test]
 fn every_event_is_a_request() {
     for text in [
         include_str!("../../../events/site-control/activate.json"),
         include_str!("../../../events/site-control/activate-poll.json"),
+        include_str!("../../../events/site-control/activate-first.json"),
         include_str!("../../../events/site-control/fence.json"),
         include_str!("../../../events/site-control/fence-poll.json"),
     ] {

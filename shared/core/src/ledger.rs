@@ -14,13 +14,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::Fault,
+    error::{ErrorName, Fault},
     ids::{AppName, Epoch, IncidentId, SiteName},
 };
 
 /// How long a recovery may hold the ledger without being renewed, in seconds. Longer than the
 /// `TimeoutSeconds` of the recover machine (3,600 s), so that a holder that is past it is dead.
 pub const HOLD_SECONDS: i64 = 3_700;
+
+/// The epoch of the first record, which no recovery has claimed.
+pub const FIRST_EPOCH: Epoch = Epoch(1);
 
 /// One app's control record, as one region's bucket holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +88,8 @@ impl ControlRecord {
     pub fn first(app: AppName, active_site: SiteName, now: Timestamp) -> Self {
         Self {
             app,
-            epoch: Epoch(1),
-            highest_reserved: Epoch(1),
+            epoch: FIRST_EPOCH,
+            highest_reserved: FIRST_EPOCH,
             active_site,
             recovery: None,
             known_elsewhere: true,
@@ -104,6 +107,38 @@ pub fn newest<'a>(
     records
         .into_iter()
         .max_by_key(|record| (record.epoch, record.highest_reserved, record.updated_at))
+}
+
+/// That the app of `site` may be started under the first epoch: the record is the first one still, and
+/// names this site.
+///
+/// # Errors
+/// [`crate::ErrorName::Refused`] with what has happened since, and what to do instead.
+pub fn first_activation(record: &ControlRecord, site: &SiteName) -> Result<(), Fault> {
+    let app = &record.app;
+    let refused = |why: String| Err(Fault::new(ErrorName::Refused, why));
+    if let Some(holder) = &record.recovery {
+        return refused(format!(
+            "recovery {} has held {app} since {} and activates site {}; let it end: `lifeboat plan \
+             show --app {app}` says how far it is",
+            holder.incident, holder.opened_at, holder.target
+        ));
+    }
+    if record.active_site != *site {
+        return refused(format!(
+            "site {} of {app} is the active one (epoch {}), not {site}; a site that is not active is \
+             activated by `lifeboat recover`",
+            record.active_site, record.epoch
+        ));
+    }
+    if record.epoch != FIRST_EPOCH {
+        return refused(format!(
+            "site {site} of {app} was activated by a recovery before (epoch {}); `lifeboat recover` \
+             does it again",
+            record.epoch
+        ));
+    }
+    Ok(())
 }
 
 /// Who asks for the ledger.

@@ -242,7 +242,7 @@ impl<S: Store> Ledger<S> {
 pub fn no_record(app: &AppName) -> Fault {
     Fault::invalid(format!(
         "app {app} has no control record in this region; run `lifeboat plan apply`, which writes \
-         the first one"
+         the first one, and `lifeboat init`, which brings up the first site"
     ))
 }
 

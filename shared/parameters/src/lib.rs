@@ -54,6 +54,14 @@ impl Parameters {
         parse_plan(app, &stored)
     }
 
+    /// An app's plan as it is stored, which another version may have done; none when there is none.
+    ///
+    /// # Errors
+    /// As [`aws::fault`].
+    pub async fn stored_plan(&self, app: &AppName) -> Result<Option<String>, Fault> {
+        self.read(&plan_path(app), false).await
+    }
+
     /// One of an app's secrets.
     ///
     /// # Errors

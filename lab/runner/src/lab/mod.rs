@@ -3,7 +3,7 @@
 //!
 //! The order of a start is: check the machine, emulator, network (gateway and links), RDS, hosts,
 //! DNS, capture server; then what an operator would do: deploy both regions, create the databases,
-//! start the active site, apply the plan. Dropping a [`Lab`] at any point ends all that it started.
+//! apply the plan, and activate the first site by `lifeboat init`. Dropping a [`Lab`] at any point ends all that it started.
 
 mod aws;
 mod capture;

@@ -1,26 +1,22 @@
-//! The sites' hosts: what runs on them, as whom, and the first activation.
+//! The sites' hosts: what runs on them, and as whom.
 
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use lifeboat_lab_hosts::{HostSpec, ServiceSpec};
-use serde_json::{Value, json};
 
 use super::{
     ACTIVE, APP, LabError, SiteConfig, aws::between, deploy::app_stack, preflight::Tools,
     site_files,
 };
-use crate::{clock, lab::Lab};
+use crate::lab::Lab;
 
 /// The longest session of a role, in seconds (IAM's limit): a lab may stay up for a day's work.
 const HOST_SESSION_SECONDS: &str = "43200";
-/// Until a command has run on a host.
-const COMMAND_WITHIN: Duration = Duration::from_secs(30);
 
 impl Lab {
     /// The directory of a site's host.
@@ -118,49 +114,6 @@ impl Lab {
             ("AWS_SESSION_TOKEN".to_owned(), part("SessionToken")?),
             ("AWS_REGION".to_owned(), region.to_owned()),
         ])
-    }
-
-    /// What the operator does once: the first site serves under epoch 1.
-    pub(super) async fn activate_first_site(&self) -> Result<(), LabError> {
-        let (host, port) = (ACTIVE.postgres().ip().to_string(), ACTIVE.postgres().port());
-        let sent = self
-            .aws
-            .json(
-                ACTIVE.region,
-                "ssm",
-                "AmazonSSM.SendCommand",
-                &json!({
-                    "DocumentName": "lifeboat-site-control",
-                    "InstanceIds": [ACTIVE.host],
-                    "Parameters": {
-                        "Action": ["activate"], "App": [APP], "Site": [ACTIVE.name], "Epoch": ["1"],
-                        "DatabaseHost": [host], "DatabasePort": [port.to_string()],
-                        "DatabaseName": [APP],
-                    },
-                }),
-            )
-            .await?;
-        let question =
-            json!({ "CommandId": sent.pointer("/Command/CommandId"), "InstanceId": ACTIVE.host });
-        let ended = clock::find(COMMAND_WITHIN, || async {
-            let target = "AmazonSSM.GetCommandInvocation";
-            let answer = self.aws.json(ACTIVE.region, "ssm", target, &question).await.ok()?;
-            let status = answer.get("Status")?.as_str()?.to_owned();
-            (!["Pending", "InProgress"].contains(&status.as_str())).then_some((status, answer))
-        })
-        .await;
-        match ended {
-            Some((status, _)) if status == "Success" => Ok(()),
-            Some((status, answer)) => Err(LabError::new(format!(
-                "site a was not activated: {status}: {}",
-                answer
-                    .get("StandardErrorContent")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .trim()
-            ))),
-            None => Err(LabError::new("site a was not activated within 30 s")),
-        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Lab {
         self.create_databases().await?;
         work.done();
 
-        let work = Work::begin("start the hosts, and the app on site a");
+        let work = Work::begin("start the hosts");
         self.create_records(zone).await?;
         self.write_site_files().await?;
         for site in SITES {
@@ -65,11 +65,14 @@ impl Lab {
                 .await
                 .map_err(|error| LabError::from_error("boot a host", &error))?;
         }
-        self.activate_first_site().await?;
         work.done();
 
         let work = Work::begin("store the secrets and apply the plan (lifeboat plan apply)");
-        self.apply_plan(tools, zone).await?;
+        let plan = self.apply_plan(tools, zone).await?;
+        work.done();
+
+        let work = Work::begin("activate site a (lifeboat init)");
+        self.lifeboat(&["init", &plan]).await?;
         if self.options.synchronous {
             self.hosts
                 .start_service(ACTIVE.host, "wal")
@@ -86,7 +89,8 @@ impl Lab {
         Ok(())
     }
 
-    async fn apply_plan(&self, tools: &Tools, zone: &str) -> Result<(), LabError> {
+    /// Applies the plan; where its file is.
+    async fn apply_plan(&self, tools: &Tools, zone: &str) -> Result<String, LabError> {
         let example = self.root.join("events/plan/queue.toml");
         let text = fs::read_to_string(&example)
             .map_err(|error| LabError::from_error(&example.display().to_string(), &error))?;
@@ -102,7 +106,8 @@ impl Lab {
         {
             run(&lifeboat, &["secret", &plan, name], environment(), Some(value)).await?;
         }
-        run(&lifeboat, &["plan", "apply", &plan], environment(), None).await.map(|_| ())
+        run(&lifeboat, &["plan", "apply", "--yes", &plan], environment(), None).await?;
+        Ok(plan)
     }
 
     /// Applies the plan of a second app, which shares database and cache and leaves them to RDS and
@@ -149,7 +154,7 @@ impl Lab {
         {
             run(&lifeboat, &["secret", &file, name], environment(), Some(value)).await?;
         }
-        run(&lifeboat, &["plan", "apply", &file], environment(), None).await.map(|_| ())
+        run(&lifeboat, &["plan", "apply", "--yes", &file], environment(), None).await.map(|_| ())
     }
 
     /// Applies the plan with these questions that a restored database must answer with true; with
@@ -170,7 +175,7 @@ impl Lab {
         let file = self.home.join("queue-asking.toml");
         let text = toml::to_string(&plan).map_err(|error| fail(&error))?;
         fs::write(&file, text).map_err(|error| fail(&error))?;
-        self.lifeboat(&["plan", "apply", &file.to_string_lossy()]).await.map(|_| ())
+        self.lifeboat(&["plan", "apply", "--yes", &file.to_string_lossy()]).await.map(|_| ())
     }
 
     /// Makes a site's Redis a replication group of ElastiCache, and says so in a plan.

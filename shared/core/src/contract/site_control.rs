@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Authority, DatabaseAddress};
-use crate::ids::SiteName;
+use crate::ids::{AppName, SiteName};
 
 /// What to do to a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,18 @@ pub enum Request {
         authority: Authority,
         /// The database.
         database: DatabaseAddress,
+        /// Commands sent by an earlier call, to be asked about instead of sent again.
+        #[serde(default)]
+        commands: Vec<String>,
+    },
+    /// Start the app of the site that is active at first, under epoch 1: what no recovery does. The
+    /// plan says which site that is and where its database is, and the ledger that nothing has
+    /// happened since.
+    ActivateFirst {
+        /// The app.
+        app: AppName,
+        /// The site.
+        site: SiteName,
         /// Commands sent by an earlier call, to be asked about instead of sent again.
         #[serde(default)]
         commands: Vec<String>,

@@ -151,3 +151,21 @@ fn the_newest_of_two_regions_records_is_the_one_with_the_higher_epoch() {
     assert_eq!(newest([&new, &old]), Some(&new));
     assert_eq!(newest([]), None);
 }
+
+#[test]
+fn the_first_activation_is_one_only_while_nothing_has_happened() {
+    assert_eq!(first_activation(&first(), &site("a")), Ok(()));
+    let Opening::Write(open) = opened(&first(), "one", "b", 0) else { panic!() };
+    let moved = ControlRecord { epoch: Epoch(2), active_site: site("b"), ..first() };
+    let back = ControlRecord { epoch: Epoch(3), ..first() };
+    for (record, asked, says) in [
+        (open, "a", "recovery one has held queue"),
+        (first(), "b", "site a of queue is the active one (epoch 1), not b"),
+        (moved, "a", "site b of queue is the active one (epoch 2), not a"),
+        (back, "a", "activated by a recovery before (epoch 3)"),
+    ] {
+        let fault = first_activation(&record, &site(asked)).unwrap_err();
+        assert_eq!(fault.name, ErrorName::Refused);
+        assert!(fault.message.contains(says), "{fault}");
+    }
+}
