@@ -91,8 +91,10 @@ advisories: ## Known vulnerabilities in dependencies (fetches the RustSec databa
 	target/tools/cargo-deny/bin/cargo-deny check advisories
 
 .PHONY: templates
-templates: setup ## cfn-lint and sam validate of infra/
+templates: setup ## cfn-lint, sam validate, and AWS's authorization data against infra/
 	@$(VENV)/cfn-lint $(TEMPLATES) && echo "cfn-lint: $(words $(TEMPLATES)) templates, nothing found"
+	$(VENV)/python tests/templates $(TEMPLATES)
+	$(VENV)/python -m unittest discover -s tests/templates/tests
 	for template in $(TEMPLATES); do
 	  $(VENV)/sam validate --lint --template-file $$template
 	done
