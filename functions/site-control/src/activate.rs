@@ -44,7 +44,7 @@ pub(crate) async fn on_hosts<P, A, H: Hosts>(
     }
     let Some(tag) = &target.hosts else { return Ok(Response::Done { hosts: 0 }) };
     let commands = if commands.is_empty() {
-        let order = Order::activate(authority, database);
+        let order = Order::activate(authority, database).on(tag);
         vec![ports.hosts.send(&ports.region, tag, &order).await?]
     } else {
         commands

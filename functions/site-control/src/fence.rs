@@ -79,7 +79,7 @@ where
     let commands = if sent_before {
         commands
     } else {
-        let order = Order::fence(authority, old_site);
+        let order = Order::fence(authority, old_site).on(tag);
         let sending = reaching(ports.hosts.send(region, tag, &order));
         vec![within(until, &format!("sending the command to {region}"), sending).await?]
     };

@@ -4,6 +4,7 @@ use lifeboat_core::{
     Epoch,
     contract::{Authority, DatabaseAddress},
     ids::{AppName, SiteName},
+    plan_file::HostTag,
 };
 use lifeboat_hosts::HostFailure;
 
@@ -46,6 +47,8 @@ pub struct Order {
     pub epoch: Epoch,
     /// The database that the app is to use; none leaves the host's configuration as it is.
     pub database: Option<DatabaseAddress>,
+    /// Seconds that the app's hooks may take; none leaves it to the document.
+    pub hook_seconds: Option<u32>,
 }
 
 impl Order {
@@ -56,6 +59,7 @@ impl Order {
             site: authority.site.clone(),
             epoch: authority.epoch,
             database: Some(database.clone()),
+            hook_seconds: None,
         }
     }
 
@@ -66,7 +70,14 @@ impl Order {
             site: old_site.clone(),
             epoch: authority.epoch,
             database: None,
+            hook_seconds: None,
         }
+    }
+
+    /// The same, for hosts whose hooks may take this long.
+    #[must_use]
+    pub fn on(self, hosts: &HostTag) -> Self {
+        Self { hook_seconds: hosts.hook_seconds, ..self }
     }
 
     /// The document's parameters, by name.
@@ -82,6 +93,9 @@ impl Order {
             parameters.push(("DatabaseHost", database.host.clone()));
             parameters.push(("DatabasePort", database.port.to_string()));
             parameters.push(("DatabaseName", database.name.clone()));
+        }
+        if let Some(seconds) = self.hook_seconds {
+            parameters.push(("HookSeconds", seconds.to_string()));
         }
         parameters
     }

@@ -58,7 +58,7 @@ async fn server(home: &Path, exit_code: u8) -> HostsServer {
 }
 
 fn tag(value: &str) -> HostTag {
-    HostTag { tag: "lifeboat-site".into(), value: value.into() }
+    HostTag { tag: "lifeboat-site".into(), value: value.into(), hook_seconds: None }
 }
 
 fn order(action: Action, epoch: u64) -> Order {
@@ -69,6 +69,7 @@ fn order(action: Action, epoch: u64) -> Order {
         site: "b".parse().unwrap(),
         epoch: Epoch(epoch),
         database: (action == Action::Activate).then_some(database),
+        hook_seconds: None,
     }
 }
 
@@ -125,6 +126,24 @@ async fn a_hook_that_fails_is_told_with_its_exit_code_and_last_line() {
     assert_eq!(failures[0].host, HOST);
     assert_eq!(failures[0].exit_code, Some(4));
     assert_eq!(failures[0].last_line, "the hook failed with exit code 9");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_takes_the_hooks_time_and_no_more_than_a_recovery_waits() {
+    let home = tempfile::tempdir().unwrap();
+    let mut server = server(&home.path().canonicalize().unwrap(), 0).await;
+    let hosts = adapter(server.address()).await;
+    for seconds in [10, 180] {
+        let order = order(Action::Activate, 2)
+            .on(&HostTag { hook_seconds: Some(seconds), ..tag("queue-b") });
+        assert!(order.parameters().contains(&("HookSeconds", seconds.to_string())));
+        assert_eq!(ended(&hosts, "queue-b", &order).await, Progress::Succeeded { hosts: 1 });
+    }
+    for seconds in [9, 181] {
+        let order = Order { hook_seconds: Some(seconds), ..order(Action::Activate, 2) };
+        assert!(hosts.send(&region(), &tag("queue-b"), &order).await.is_err(), "{seconds}");
+    }
     server.stop().await.unwrap();
 }
 

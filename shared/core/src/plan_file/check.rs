@@ -5,6 +5,7 @@
 
 mod backup;
 mod cache;
+mod hooks;
 
 use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
 
@@ -147,6 +148,7 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
             "use letters, digits and - only, as RDS does".into(),
         );
     }
+    hooks::check(name, site, report);
     if site.hosts.as_ref().is_some_and(|hosts| hosts.tag != HOST_TAG) {
         report.add(
             &["sites", name, "hosts", "tag"],

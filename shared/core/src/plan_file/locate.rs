@@ -214,6 +214,24 @@ mod tests {
     }
 
     #[test]
+    fn hooks_get_as_long_as_a_recovery_waits_for_them() {
+        let value = "value = \"queue-a\"\n";
+        let with =
+            |seconds: u32| GOOD.replacen(value, &format!("{value}hook_seconds = {seconds}\n"), 1);
+        for seconds in [10, 180] {
+            let plan = read(&with(seconds)).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+            let given = plan.sites.values().find_map(|site| site.hosts.as_ref()?.hook_seconds);
+            assert_eq!(given, Some(seconds));
+        }
+        for seconds in [0, 9, 181] {
+            let found = read(&with(seconds)).unwrap_err();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0].path, "sites.a.hosts.hook_seconds");
+            assert!(found[0].line.is_some() && found[0].message.contains("from 10 to 180 s"));
+        }
+    }
+
+    #[test]
     fn a_secret_in_place_of_its_name_is_refused_without_showing_it() {
         let found = mistakes("password_secret = \"database\"", "password_secret = \"p@ss w0rd!\"");
         assert!(found.iter().any(|m| m.contains("name")));

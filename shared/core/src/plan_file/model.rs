@@ -118,6 +118,10 @@ pub struct HostTag {
     pub tag: String,
     /// The tag's value.
     pub value: String,
+    /// Seconds that the app's hooks may take on a host, from 10 to 180. None: 60, the default of the
+    /// document `lifeboat-site-control`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook_seconds: Option<u32>,
 }
 
 /// Where a site's health is read; at least one.

@@ -34,7 +34,7 @@ fn region() -> Region {
 }
 
 fn tag() -> HostTag {
-    HostTag { tag: "lifeboat-site".into(), value: "queue-b".into() }
+    HostTag { tag: "lifeboat-site".into(), value: "queue-b".into(), hook_seconds: None }
 }
 
 fn order(word: &str) -> Order {
