@@ -196,12 +196,12 @@ fn bucket() -> std::net::SocketAddr {
             let request = lines.next().unwrap_or_default();
             lines.take_while(|line| !line.is_empty()).for_each(drop);
             let (status, body) = match request.split(['?', ' ']).nth(1) {
-                Some("/backups/wal/queue/73/000000010000000000000005.zst") => {
-                    ("200 OK", frame.clone())
-                }
-                Some("/backups/wal/queue/73/00000002.history.zst") => {
-                    ("403 Forbidden", error("AccessDenied"))
-                }
+                Some(
+                    "/lifeboat-backups-123456789012-us-west-2/wal/queue/73/000000010000000000000005.zst",
+                ) => ("200 OK", frame.clone()),
+                Some(
+                    "/lifeboat-backups-123456789012-us-west-2/wal/queue/73/00000002.history.zst",
+                ) => ("403 Forbidden", error("AccessDenied")),
                 _ => ("404 Not Found", error("NoSuchKey")),
             };
             let head = format!(
@@ -218,7 +218,7 @@ fn bucket() -> std::net::SocketAddr {
 fn a_recovering_server_can_tell_that_there_is_no_more_wal_from_that_it_cannot_be_had() {
     let folder = tempfile::tempdir().unwrap();
     let endpoint = format!("http://{}", bucket());
-    let fetch = |file: &str| {
+    let fetch_from = |bucket: &str, file: &str| {
         let to = folder.path().join("RECOVERYXLOG");
         let (code, out, err) = lifeboat_at(
             &endpoint,
@@ -231,7 +231,7 @@ fn a_recovering_server_can_tell_that_there_is_no_more_wal_from_that_it_cannot_be
                 "--region",
                 "us-west-2",
                 "--bucket",
-                "backups",
+                bucket,
                 "--system",
                 "73",
                 file,
@@ -241,6 +241,7 @@ fn a_recovering_server_can_tell_that_there_is_no_more_wal_from_that_it_cannot_be
         assert_eq!(out, "");
         (code, err, std::fs::read_to_string(to).ok())
     };
+    let fetch = |file: &str| fetch_from("lifeboat-backups-123456789012-us-west-2", file);
     let (code, err, there) = fetch("000000010000000000000006");
     assert_eq!((code, there), (1, None), "{err}");
     let (code, err, there) = fetch("00000002.history");
@@ -248,6 +249,10 @@ fn a_recovering_server_can_tell_that_there_is_no_more_wal_from_that_it_cannot_be
     let (code, err, there) = fetch("000000010000000000000005");
     assert_eq!((code, there.as_deref()), (0, Some("segment")), "{err}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    // Whose it is cannot be told: nobody is asked, and the server must not take it for the end.
+    let (code, err, _) = fetch_from("backups", "000000010000000000000006");
+    assert_eq!(code, 200, "{err}");
+    assert!(err.contains("bucket backups has no account in its name"), "{err}");
 }
 
 #[test]

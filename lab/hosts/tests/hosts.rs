@@ -200,7 +200,7 @@ fn with_lifeboat(home: &Path) -> (PathBuf, BTreeMap<String, String>) {
 
 async fn restore(server: &HostsServer, to: &str) -> Result<String, String> {
     let parameters = format!(
-        "App=queue,Site=b,Region=us-west-2,Bucket=backups,Kind=database-base,\
+        "App=queue,Site=b,Region=us-west-2,Bucket=lifeboat-backups-000000000000-us-west-2,Kind=database-base,\
          Point=20261124T120000Z-full,Target=place{to}"
     );
     let arguments = ["send-command", "--document-name", "lifeboat-restore", "--instance-ids", HOST];
