@@ -136,6 +136,16 @@ BAD = (
     ("a task without a resource", machine(A={"Type": "Task", "End": True}), f"{SCHEMA} /States/A"),
     ("a resource that is none", call(Resource="lambda"), "INVALID_RESOURCE /States/Call/Resource"),
     (
+        "an action that no service has",
+        call(Resource="arn:aws:states:::aws-sdk:ssm:getParameterByPath"),
+        "INVALID_RESOURCE /States/Call/Resource",
+    ),
+    (
+        "an action that begins with a capital",
+        call(Resource="arn:aws:states:::aws-sdk:ssm:GetParameter"),
+        "INVALID_RESOURCE /States/Call/Resource",
+    ),
+    (
         "a heartbeat as long as the task",
         call(TimeoutSeconds=30, HeartbeatSeconds=30),
         f"{SCHEMA} /States/Call/HeartbeatSeconds",
@@ -264,6 +274,8 @@ class Accepted(unittest.TestCase):
                 Retry=[{"ErrorEquals": ["A"]}, {"ErrorEquals": ["States.ALL"]}],
                 Catch=[catch("A"), catch("States.ALL", Assign={"e": "{% $states.errorOutput.Error %}"})],
             ),
+            "an action of an SDK": call(Resource="arn:aws:states:::aws-sdk:cloudwatchlogs:putLogEvents"),
+            "an action, answered later": call(Resource="arn:aws:states:::aws-sdk:ssm:getParameter.waitForTaskToken"),
             "limits as expressions": call(TimeoutSeconds="{% $states.input.limit %}"),
             "names that an expression binds itself": call(
                 Output="{% ($e := $states.result; $f := function($x) { $x > 1 ? $f($x - 1) : $e }; $map([1], $f)) %}"
