@@ -261,6 +261,39 @@ class Refused(unittest.TestCase):
                 # What leads nowhere leaves the state unreached that it would have led to.
                 self.assertTrue(all(more.startswith((TARGET, "MISSING_END")) for more in found[1:]), found)
 
+    def test_a_variable_is_found_wherever_an_expression_may_have_it(self):
+        for expression in (
+            "1 + $lost",
+            "-$lost",
+            "$lost ? 1 : 2",
+            "true ? $lost : 2",
+            "false ? 1 : $lost",
+            "[1..$lost]",
+            "{'a': $lost}",
+            "{$lost: 1}",
+            "$sum($lost)",
+            "$lost(1)",
+            "$substring(?, $lost)",
+            "$states.input ~> $lost",
+            "$states.input[x = $lost]",
+            "$states.input^(>$lost)",
+            "$states.input{$lost: 1}",
+            "$states.input.{'a': $lost}",
+            "$states.input ~> |a|{'b': $lost}|",
+            "$states.input ~> |a|{}, [$lost]|",
+            "$states.input.($a := 1; $lost)",
+            "($lost + ($lost := 1))",
+            "(($lost := 1); $lost)",
+            "function($x){ $lost }(1)",
+            "$map([1], function($lost){ 1 }) ~> $append($lost)",
+            "$lost.a.b",
+            "$lost[0]",
+            "$$.a = $lost",
+        ):
+            with self.subTest(expression):
+                definition = machine(A={**DONE, "Output": "{% " + expression + " %}"})
+                self.assertEqual(codes(definition), [f"{SCHEMA} /States/A/Output"])
+
     def test_all_faults_are_given_at_once(self):
         definition = call(ResultPath="$", TimeoutSeconds=0, Catch=[catch("A", "States.ALL")])
         self.assertEqual(len(codes(definition)), 3)
