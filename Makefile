@@ -99,6 +99,12 @@ templates: setup ## cfn-lint, sam validate, and AWS's authorization data against
 	  $(VENV)/sam validate --lint --template-file $$template
 	done
 
+.PHONY: machines
+machines: setup ## The state machines against Step Functions' rules, and two readers that are not ours
+	@cd lab/emulator
+	$(CURDIR)/$(VENV)/python -m lab_emulator.asl $(abspath $(wildcard infra/statemachines/*.asl.json))
+	$(CURDIR)/$(VENV)/python -m unittest discover -s tests -p 'test_readers.py'
+
 .PHONY: lambda
 lambda: setup ## Build the functions for AWS Lambda into target/lambda: ARCH=x86_64|arm64
 	@cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix -p ,$(FUNCTIONS))

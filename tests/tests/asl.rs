@@ -314,6 +314,30 @@ fn every_loop_is_counted() {
     assert!(loops >= 5, "only {loops} states in loops");
 }
 
+/// How long Run Command offers the order to a host: `DELIVERY_SECONDS` of site-control.
+const DELIVERY_SECONDS: u64 = 30;
+
+#[test]
+fn hosts_are_waited_for_as_long_as_their_document_may_take() {
+    let document =
+        std::fs::read_to_string(root().join("infra/documents/site-control.yaml")).unwrap();
+    let limit = document.split("timeoutSeconds: '").nth(1).unwrap().split('\'').next().unwrap();
+    let longest = DELIVERY_SECONDS + limit.parse::<u64>().unwrap();
+    let mut found = 0;
+    for (file, machine) in machines() {
+        let states = machine["States"].as_object().unwrap();
+        let Some(choice) = states.get("IsSiteActivated") else { continue };
+        found += 1;
+        let rule = &choice["Choices"][0];
+        let polls = rule["Condition"].as_str().unwrap().split(" < ").nth(1).unwrap();
+        let polls: u64 = polls.split(' ').next().unwrap().parse().unwrap();
+        let pause = states[rule["Next"].as_str().unwrap()]["Seconds"].as_u64().unwrap();
+        let waited = polls * pause;
+        assert!(waited > longest, "{file}: waits {waited} s, the document takes {longest} s");
+    }
+    assert_eq!(found, 2);
+}
+
 #[test]
 fn hosts_that_never_end_their_document_reach_a_person() {
     let all: BTreeMap<String, Value> = machines().into_iter().collect();

@@ -136,6 +136,16 @@ BAD = (
     ("a task without a resource", machine(A={"Type": "Task", "End": True}), f"{SCHEMA} /States/A"),
     ("a resource that is none", call(Resource="lambda"), "INVALID_RESOURCE /States/Call/Resource"),
     (
+        "an action that no service has",
+        call(Resource="arn:aws:states:::aws-sdk:ssm:getParameterByPath"),
+        "INVALID_RESOURCE /States/Call/Resource",
+    ),
+    (
+        "an action that begins with a capital",
+        call(Resource="arn:aws:states:::aws-sdk:ssm:GetParameter"),
+        "INVALID_RESOURCE /States/Call/Resource",
+    ),
+    (
         "a heartbeat as long as the task",
         call(TimeoutSeconds=30, HeartbeatSeconds=30),
         f"{SCHEMA} /States/Call/HeartbeatSeconds",
@@ -251,6 +261,39 @@ class Refused(unittest.TestCase):
                 # What leads nowhere leaves the state unreached that it would have led to.
                 self.assertTrue(all(more.startswith((TARGET, "MISSING_END")) for more in found[1:]), found)
 
+    def test_a_variable_is_found_wherever_an_expression_may_have_it(self):
+        for expression in (
+            "1 + $lost",
+            "-$lost",
+            "$lost ? 1 : 2",
+            "true ? $lost : 2",
+            "false ? 1 : $lost",
+            "[1..$lost]",
+            "{'a': $lost}",
+            "{$lost: 1}",
+            "$sum($lost)",
+            "$lost(1)",
+            "$substring(?, $lost)",
+            "$states.input ~> $lost",
+            "$states.input[x = $lost]",
+            "$states.input^(>$lost)",
+            "$states.input{$lost: 1}",
+            "$states.input.{'a': $lost}",
+            "$states.input ~> |a|{'b': $lost}|",
+            "$states.input ~> |a|{}, [$lost]|",
+            "$states.input.($a := 1; $lost)",
+            "($lost + ($lost := 1))",
+            "(($lost := 1); $lost)",
+            "function($x){ $lost }(1)",
+            "$map([1], function($lost){ 1 }) ~> $append($lost)",
+            "$lost.a.b",
+            "$lost[0]",
+            "$$.a = $lost",
+        ):
+            with self.subTest(expression):
+                definition = machine(A={**DONE, "Output": "{% " + expression + " %}"})
+                self.assertEqual(codes(definition), [f"{SCHEMA} /States/A/Output"])
+
     def test_all_faults_are_given_at_once(self):
         definition = call(ResultPath="$", TimeoutSeconds=0, Catch=[catch("A", "States.ALL")])
         self.assertEqual(len(codes(definition)), 3)
@@ -264,6 +307,8 @@ class Accepted(unittest.TestCase):
                 Retry=[{"ErrorEquals": ["A"]}, {"ErrorEquals": ["States.ALL"]}],
                 Catch=[catch("A"), catch("States.ALL", Assign={"e": "{% $states.errorOutput.Error %}"})],
             ),
+            "an action of an SDK": call(Resource="arn:aws:states:::aws-sdk:cloudwatchlogs:putLogEvents"),
+            "an action, answered later": call(Resource="arn:aws:states:::aws-sdk:ssm:getParameter.waitForTaskToken"),
             "limits as expressions": call(TimeoutSeconds="{% $states.input.limit %}"),
             "names that an expression binds itself": call(
                 Output="{% ($e := $states.result; $f := function($x) { $x > 1 ? $f($x - 1) : $e }; $map([1], $f)) %}"

@@ -6,6 +6,7 @@ the fields that JSONPath states have and JSONata states refuse. States language 
 
 from collections.abc import Iterable
 
+from . import resources
 from .problem import Problem, schema
 from .scopes import TYPES, Scope, handlers, parts
 
@@ -140,12 +141,10 @@ def _task(state: dict, is_jsonata: bool, path: str) -> list[Problem]:
     # "Task workflow state": HeartbeatSeconds is smaller than TimeoutSeconds.
     if is_integer(limit) and is_integer(beat) and beat >= limit:
         found.append(schema(f"HeartbeatSeconds must be below TimeoutSeconds ({limit})", f"{path}/HeartbeatSeconds"))
-    resource = state.get("Resource")
-    if resource is None:
-        found.append(schema("Resource is missing", path))
-    elif not isinstance(resource, str) or not resource.startswith("arn:") or resource.count(":") < 5:
-        found.append(Problem("INVALID_RESOURCE", f"{resource!r} is no ARN", f"{path}/Resource"))
-    return found
+    if "Resource" not in state:
+        return [*found, schema("Resource is missing", path)]
+    fault = resources.fault(state["Resource"])
+    return [*found, Problem("INVALID_RESOURCE", fault, f"{path}/Resource")] if fault else found
 
 
 def _wait(state: dict, is_jsonata: bool, path: str) -> list[Problem]:

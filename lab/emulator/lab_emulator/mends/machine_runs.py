@@ -77,6 +77,16 @@ def resume(arn: str, state: str, text: str) -> None:
     _run(stepfunctions._executions.get(arn), state, text)
 
 
+def current() -> dict | None:
+    """The execution that this thread runs; None outside one."""
+    return _execution.get()
+
+
+def is_inner() -> bool:
+    """Whether this thread runs a branch of a Parallel or an item of a Map."""
+    return bool(_abandoned.get())
+
+
 def role() -> str:
     """The role of the state machine that this thread runs; empty outside an execution."""
     execution = _execution.get() or {}

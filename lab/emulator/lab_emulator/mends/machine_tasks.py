@@ -1,11 +1,12 @@
 """Tasks: heartbeats, functions that fail before they use their token, events, throttles.
 
 AWS: a task token that sends no heartbeat for HeartbeatSeconds fails with
-States.HeartbeatTimeout; when the function that got the token fails, the task
-fails; `lambda:invoke` with InvocationType Event does not wait; a throttled
-function fails the task with Lambda.TooManyRequestsException.
+States.HeartbeatTimeout; both limits of a task may be expressions; when the function
+that got the token fails, the task fails; `lambda:invoke` with InvocationType Event
+does not wait; a throttled function fails the task with Lambda.TooManyRequestsException.
 ministack: ignores heartbeats and the function's failure, so that the task waits
-for ever; always waits for the function; names a throttle Lambda.Unknown.
+for ever; fails on a limit that is an expression; always waits for the function; names
+a throttle Lambda.Unknown.
 """
 
 import contextvars
@@ -26,6 +27,8 @@ _token: contextvars.ContextVar[str | None] = contextvars.ContextVar("lab_task_to
 def install(lab: Lab) -> None:
     pin.replace(stepfunctions, "_send_task_heartbeat", "data", _timed)
     pin.replace(stepfunctions, "_invoke_with_callback", "resource input_data token state_def", _with_heartbeat)
+    pin.replace(stepfunctions, "_execute_task", "state_def raw_input execution ctx", _with_limits)
+    pin.expect(stepfunctions, "_jsonata_state_field", "state_def field expected raw_input ctx")
     pin.replace(stepfunctions, "_call_lambda", "func_ref event", _failing_its_task)
     pin.replace(stepfunctions, "_invoke_resource", "resource input_data", _with_events)
     pin.replace(lambda_svc, "_throttle_response", "reason_code msg retry_after", _with_error_type)
@@ -38,6 +41,20 @@ def _timed(heartbeat):
         if info:
             info["heartbeatAt"] = time.monotonic()
         return heartbeat(data)
+
+    return wrapped
+
+
+def _with_limits(execute):
+    """Evaluate TimeoutSeconds and HeartbeatSeconds where they are JSONata."""
+
+    def wrapped(state, raw_input, execution, context):
+        limits = {
+            key: stepfunctions._jsonata_state_field(state, key, "number", raw_input, context)
+            for key in ("TimeoutSeconds", "HeartbeatSeconds")
+            if isinstance(state.get(key), str)
+        }
+        return execute({**state, **limits}, raw_input, execution, context)
 
     return wrapped
 

@@ -2,7 +2,7 @@
 
 AWS: a retry waits IntervalSeconds * BackoffRate^n, at most MaxDelaySeconds, and
 with JitterStrategy FULL a random time between zero and that.
-ministack: ignores both fields. (It still never waits more than 60 s.)
+ministack: ignores both fields, and never waits more than 60 s.
 """
 
 import random
@@ -13,7 +13,12 @@ from .. import pin
 from ..lab import Lab
 
 
+# What ministack's callers cut a wait to.
+_LONGEST_SECONDS = 60
+
+
 def install(lab: Lab) -> None:
+    pin.expect(stepfunctions, "_scaled_sleep", "seconds")
     pin.replace(stepfunctions, "_find_matching_retrier", "retriers error retry_counts", _with_delay)
 
 
@@ -23,6 +28,9 @@ def _with_delay(original):
         if retrier is None:
             return retrier, index
         wait = delay(retrier, retry_counts.get(index, 0), random.random())
+        if wait > _LONGEST_SECONDS:
+            stepfunctions._scaled_sleep(wait - _LONGEST_SECONDS)
+            wait = _LONGEST_SECONDS
         # The caller multiplies by BackoffRate^n: give it the finished product.
         return {**retrier, "IntervalSeconds": wait, "BackoffRate": 1.0}, index
 
