@@ -8,6 +8,7 @@ mod cache;
 mod hooks;
 
 use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
+pub use hooks::HOOK_SECONDS;
 
 /// A mistake in a plan: where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

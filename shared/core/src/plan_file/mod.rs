@@ -10,6 +10,6 @@ mod locate;
 mod model;
 
 pub use backup::{Backup, Base, Files, Images, SqlCheck};
-pub use check::{Problem, check, notes};
+pub use check::{HOOK_SECONDS, Problem, check, notes};
 pub use locate::{Located, locate, read, read_with};
 pub use model::*;
