@@ -110,7 +110,7 @@ lambda: setup ## Build the functions for AWS Lambda into target/lambda: ARCH=x86
 	@cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix -p ,$(FUNCTIONS))
 
 .PHONY: deploy
-deploy: lambda ## Deploy the stack into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64
+deploy: lambda ## Deploy the stacks into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64 APPS=queue HEALTH_CHECK_SWITCH=ENABLED HOSTED_ZONES=Z1
 	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)
 
 .PHONY: watch

@@ -255,6 +255,22 @@ fn substitutions_match_the_template_both_ways() {
     }
 }
 
+/// A region of China or of a government has another partition, where an ARN of `aws` is none.
+#[test]
+fn nothing_that_deploys_names_a_partition() {
+    let machines = files("infra/statemachines", ".json").unwrap();
+    let templates = files("infra", ".yaml").unwrap();
+    assert!(machines.len() >= 6 && templates.len() >= 3);
+    for path in machines.into_iter().chain(templates) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            // A pattern for all partitions, and what people read.
+            let told = line.contains("Description:") || line.contains("AllowedPattern:");
+            assert!(told || !line.contains("arn:aws"), "{}:{}", path.display(), number + 1);
+        }
+    }
+}
+
 #[test]
 fn recover_is_bounded_by_the_ledgers_hold() {
     let all: BTreeMap<String, Value> = machines().into_iter().collect();

@@ -66,6 +66,20 @@ class Authorize(unittest.TestCase):
         with self.assertRaises(route53.exceptions.ClientError):
             route53.get_hosted_zone(Id=created["HostedZone"]["Id"])
 
+    def test_snapshots_of_a_replication_group_are_snapshots(self):
+        def elasticache(name, resource):
+            look = {"Effect": "Allow", "Action": "elasticache:DescribeSnapshots", "Resource": resource}
+            arn = role(name, [look])
+            given = client("sts").assume_role(RoleArn=arn, RoleSessionName="operator")["Credentials"]
+            keys = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+            return client("elasticache", key=keys[0], secret=keys[1], token=keys[2])
+
+        snapshots = elasticache("snapshots", "arn:aws:elasticache:*:000000000000:snapshot:*")
+        self.assertEqual(snapshots.describe_snapshots(ReplicationGroupId="queue")["Snapshots"], [])
+        groups = elasticache("groups", "arn:aws:elasticache:*:000000000000:replicationgroup:*")
+        with self.assertRaises(groups.exceptions.ClientError):
+            groups.describe_snapshots(ReplicationGroupId="queue")
+
     def test_unknown_key(self):
         denied = ask("AKIANOBODY", "rds:DescribeDBInstances", "*")
         self.assertEqual((denied["allowed"], denied["code"]), (False, "UnrecognizedClientException"))
