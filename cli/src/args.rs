@@ -40,6 +40,17 @@ pub(crate) enum Command {
         /// The plan file, as it was applied.
         file: PathBuf,
     },
+    /// Look whether a recovery would find all that it needs, in every region of the plan; changes
+    /// nothing. `plan apply` does the same at its end.
+    ///
+    /// Each check says ok, warning, FAULT, or unknown when it could not be made, and what to do next.
+    /// Exit codes: 0 no fault, 1 a fault, 4 no fault, and something could not be told.
+    ///
+    /// Example: lifeboat doctor queue.toml
+    Doctor {
+        /// The plan file, as it was applied.
+        file: PathBuf,
+    },
     /// Store a secret that the plan names, in every region of the plan. The value is read from
     /// standard input, so that it appears in no history and no process list.
     ///

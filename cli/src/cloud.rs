@@ -3,10 +3,15 @@
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::{
     operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder,
-    types::{AlarmType, ComparisonOperator, Dimension, MetricAlarm, StandardUnit, Statistic},
+    types::{
+        AlarmType, ComparisonOperator, Dimension, MetricAlarm, MetricDatum, StandardUnit, Statistic,
+    },
 };
 use aws_sdk_sfn::types::ExecutionStatus;
-use lifeboat_core::{AppName, Fault, Region, ledger::ControlRecord, plan_file::AppPlan};
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_core::{
+    AppName, Fault, Region, SiteName, backup::Kind, ledger::ControlRecord, plan_file::AppPlan,
+};
 use lifeboat_ledger::Ledger;
 use lifeboat_runtime::aws;
 
@@ -177,6 +182,90 @@ pub(crate) async fn alarms_of(
     Ok(found)
 }
 
+/// The metric of the alarms on the age of backups.
+const AGE: &str = "VerifiedBackupAgeSeconds";
+
+/// Reports that these kinds are as old as nothing, because they are scheduled from now on: what
+/// `lifeboat-verify` says of them once an hour. Without it a new alarm finds silence, and takes it for the
+/// worst.
+pub(crate) async fn begin_ages(
+    config: &SdkConfig,
+    app: &AppName,
+    kinds: &[Kind],
+) -> Result<(), Fault> {
+    let client = aws_sdk_cloudwatch::Client::new(config);
+    let mut request = client.put_metric_data().namespace(NAMESPACE);
+    for kind in kinds {
+        let datum = MetricDatum::builder().metric_name(AGE).value(0.0).unit(StandardUnit::Seconds);
+        request = request.metric_data(datum.set_dimensions(Some(of_kind(app, *kind))).build());
+    }
+    let sent = request.send().await;
+    sent.map(|_| ()).map_err(|error| aws::fault("report the first ages of backups", error))
+}
+
+/// Whether CloudWatch shows an age of this kind in the last two hours, which an alarm looks at.
+pub(crate) async fn is_age_known(
+    config: &SdkConfig,
+    app: &AppName,
+    kind: Kind,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let client = aws_sdk_cloudwatch::Client::new(config);
+    let time = |at: Timestamp| aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second());
+    let two_hours = SignedDuration::from_hours(2);
+    let asked = client
+        .get_metric_statistics()
+        .namespace(NAMESPACE)
+        .metric_name(AGE)
+        .set_dimensions(Some(of_kind(app, kind)))
+        .start_time(time(now - two_hours))
+        .end_time(time(now + SignedDuration::from_mins(1)))
+        .period(3_600)
+        .statistics(Statistic::Minimum)
+        .unit(StandardUnit::Seconds)
+        .send()
+        .await;
+    let found = asked.map_err(|error| aws::fault(&format!("look at the age of {kind}"), error))?;
+    Ok(!found.datapoints().is_empty())
+}
+
+/// The newest lag of a site's database that its region's observer reported in this time, in seconds.
+pub(crate) async fn last_lag(
+    config: &SdkConfig,
+    app: &AppName,
+    site: &SiteName,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Option<(Timestamp, f64)>, Fault> {
+    let client = aws_sdk_cloudwatch::Client::new(config);
+    let time = |at: Timestamp| aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second());
+    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+    let asked = client
+        .get_metric_statistics()
+        .namespace(NAMESPACE)
+        .metric_name("ReplicaLagSeconds")
+        .dimensions(dimension("app", app.as_str()))
+        .dimensions(dimension("site", site.as_str()))
+        .start_time(time(from))
+        .end_time(time(to + SignedDuration::from_mins(1)))
+        .period(60)
+        .statistics(Statistic::Maximum)
+        .send()
+        .await;
+    let found = asked.map_err(|error| aws::fault("look at the replica's lag", error))?;
+    let points = found.datapoints().iter().filter_map(|point| {
+        let at = Timestamp::from_second(point.timestamp()?.secs()).ok()?;
+        Some((at, point.maximum()?))
+    });
+    Ok(points.max_by_key(|(at, _)| *at))
+}
+
+fn of_kind(app: &AppName, kind: Kind) -> Vec<Dimension> {
+    [("app", app.as_str()), ("kind", kind.as_str())]
+        .map(|(name, value)| Dimension::builder().name(name).value(value).build())
+        .to_vec()
+}
+
 /// Removes alarms, by name. What is gone already is no failure.
 pub(crate) async fn delete_alarms(config: &SdkConfig, names: &[String]) -> Result<(), Fault> {
     let client = aws_sdk_cloudwatch::Client::new(config);
@@ -309,7 +398,7 @@ fn alarm_request(
                  Look at the executions of lifeboat-observe."
             )),
         Watch::BackupAge(kind) => request
-            .metric_name("VerifiedBackupAgeSeconds")
+            .metric_name(AGE)
             .dimensions(dimension("kind", kind.as_str()))
             .statistic(Statistic::Minimum)
             .unit(StandardUnit::Seconds)
@@ -318,7 +407,7 @@ fn alarm_request(
             .alarm_actions(&topic)
             .alarm_description(format!(
                 "The newest verified {kind} backup of {app} in {region} is older than {} h, or \
-                 there is none. Look at lifeboat backups --app {app}, and at the executions of \
+                 there has been none for as long. Look at lifeboat backups --app {app}, and at the executions of \
                  lifeboat-backup and lifeboat-verify.",
                 alarm.threshold / 3_600
             )),

@@ -5,6 +5,7 @@ mod args;
 mod backup;
 mod backups;
 mod cloud;
+mod doctor;
 mod exit;
 mod follow;
 mod guard;
@@ -37,6 +38,7 @@ async fn main() -> ExitCode {
         Command::Plan(PlanCommand::Show { app, region }) => {
             plan::show(&app, region.as_deref(), args.json).await
         }
+        Command::Doctor { file } => doctor::run(&file, args.json).await,
         Command::Init { file } => init::run(&file, args.json).await,
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::start(request, args.json).await,

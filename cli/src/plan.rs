@@ -18,7 +18,7 @@ use serde_json::json;
 use self::describe::describe;
 pub(crate) use self::{
     apply::{How, apply, watch},
-    change::Register,
+    change::{Register, has_begun},
     look::{There, look},
 };
 use crate::{
@@ -62,7 +62,7 @@ fn read_noting(file: &Path) -> Result<(AppPlan, Vec<Located>), Failure> {
 /// Says what is no mistake, beside the answer, so that a machine reads nothing but its JSON.
 fn note(file: &Path, notes: &[Located]) {
     for note in notes {
-        complain(&format!("note: {}:{note}", file.display()));
+        complain(&format!("warning: {}:{note}", file.display()));
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     let (plan, notes) = read_noting(file)?;
     note(file, &notes);
     if as_json {
-        say_json(&plan);
+        say_json(&json!({ "plan": plan, "warnings": notes }));
     } else {
         describe(&plan);
         say("no mistakes found");

@@ -2,6 +2,7 @@
 
 use std::{io::Read, path::Path};
 
+use lifeboat_core::plan_file::AppPlan;
 use lifeboat_parameters::{Parameters, Secret};
 use lifeboat_runtime::aws;
 use serde_json::json;
@@ -15,16 +16,21 @@ use crate::{
 /// The most that a standard parameter holds, in bytes (Parameter Store's quota).
 const LONGEST: u64 = 4096;
 
+/// The secrets that a plan names.
+pub(crate) fn named(plan: &AppPlan) -> impl Iterator<Item = &str> {
+    [Some(&plan.database.password_secret), plan.notifications.slack_webhook_secret.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+}
+
 /// Stores the value on standard input in every region of the plan.
 pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
     let plan = read_file(file)?;
-    let named =
-        [Some(&plan.database.password_secret), plan.notifications.slack_webhook_secret.as_ref()];
-    if !named.into_iter().flatten().any(|known| known == name) {
-        let known: Vec<&str> = named.into_iter().flatten().map(String::as_str).collect();
+    if !named(&plan).any(|known| known == name) {
         return Err(Failure::input(format!(
             "the plan names no secret `{name}`; it names {}",
-            known.join(", ")
+            named(&plan).collect::<Vec<_>>().join(", ")
         )));
     }
     let mut value = String::new();

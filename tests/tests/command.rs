@@ -65,8 +65,12 @@ fn what_a_plan_configures_and_never_takes_is_noted_beside_the_answer() {
     let line = less.lines().position(|line| line == "[backup.files.logs]").unwrap() + 1;
     let (code, out, err) = lifeboat(&["plan", "check", file.to_str().unwrap(), "--json"]);
     assert_eq!(code, 0, "{err}");
-    assert!(serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["plan"]["app"], "shop");
+    assert_eq!(answer["warnings"][0]["path"], "backup.files.logs");
+    assert_eq!(answer["warnings"][0]["line"], line);
     assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(err.starts_with("lifeboat: warning: "), "{err}");
     assert!(
         err.contains(&format!("less.toml:{line}:")) && err.contains("backup.files.logs: "),
         "{err}"
@@ -96,6 +100,25 @@ fn a_wrong_plan_is_refused_with_every_mistake_in_its_place_and_nothing_is_asked_
         }
         assert!(err.contains("sites.b.region") && err.ends_with("mistakes; nothing was written\n"));
     }
+}
+
+#[test]
+fn all_that_does_not_fit_a_plan_is_told_at_once_in_the_words_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("typed.toml");
+    let good = std::fs::read_to_string(root().join("events/plan/queue.toml")).unwrap();
+    let typed = good
+        .replace("ttl_seconds = 5", "ttl_second = 5")
+        .replace("quorum = 2", "quorum = \"two\"")
+        .replace("logs = { every = \"4h\" }", "logs = \"4h\"");
+    std::fs::write(&file, typed).unwrap();
+    let (code, out, err) = lifeboat(&["plan", "check", file.to_str().unwrap()]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    for says in ["did you mean `ttl_seconds`?", "detection.quorum: ", "backup.schedule.logs: "] {
+        assert!(err.contains(says), "{says}: {err}");
+    }
+    assert!(!err.contains("struct") && !err.contains("u32"), "{err}");
+    assert!(err.ends_with("4 mistakes; nothing was written\n"), "{err}");
 }
 
 #[test]
@@ -165,7 +188,11 @@ fn wrong_files_of_a_sweep_are_refused_where_they_are_wrong() {
     }
     for (name, text, says) in [
         ("p.toml", "minimum = 3\n[limit]\ndeletions = 0", "p.toml:3:1: limit.deletions: "),
-        ("p.toml", "minimun = 3", "p.toml:1:1: unknown field `minimun`"),
+        (
+            "p.toml",
+            "minimun = 3",
+            "p.toml:1:1: minimun: unknown key `minimun`; did you mean `minimum`?",
+        ),
         (
             "p.toml",
             "[backup.retention]\nminimum = 0",

@@ -3,10 +3,12 @@
 use std::{
     io::{IsTerminal, stdin},
     path::Path,
+    time::Duration,
 };
 
-use jiff::Timestamp;
-use lifeboat_core::{ErrorName, Fault, Region, plan_file::AppPlan};
+use aws_config::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_core::{ErrorName, Fault, Region, backup::Kind, plan_file::AppPlan};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
 use serde_json::json;
@@ -17,8 +19,8 @@ use super::{
     note, read_noting,
 };
 use crate::{
-    alarms::{Alarm, alarms},
-    cloud,
+    alarms::{Alarm, Watch, alarms},
+    cloud, doctor,
     output::{self, Failure, say, say_json},
     regions::Outcome,
 };
@@ -112,7 +114,18 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
         let done: Vec<&str> = outcome.done.iter().map(Region::as_str).collect();
         say(&format!("applied in {}", done.join(" and ")));
     }
+    if applies && !how.as_json {
+        examine(&config, &plan, file).await;
+    }
     outcome.settled()
+}
+
+/// What a recovery would not find now; all is well of the rest.
+async fn examine(config: &SdkConfig, plan: &AppPlan, file: &Path) {
+    let findings = doctor::examine(config, plan, &file.display().to_string()).await;
+    let told: Vec<_> = findings.iter().filter(|finding| !finding.is_ok()).collect();
+    say(&format!("doctor: {} of {} checks are well", findings.len() - told.len(), findings.len()));
+    told.into_iter().for_each(doctor::tell);
 }
 
 fn judge(plan: &AppPlan, region: Region, there: There, begun: bool, now: Timestamp) -> Work {
@@ -195,17 +208,58 @@ pub(crate) async fn watch(
     Ok(changes)
 }
 
-/// Sets these alarms and removes those.
+/// How long CloudWatch may take until it shows what was reported: about two minutes for a new metric (user
+/// guide, "Publish custom metrics").
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(3);
+/// Between two looks at it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Sets these alarms and removes those. One on age that is new comes after a first report of it: an alarm
+/// takes silence for the worst, and nothing has been reported yet.
 async fn set_alarms(
     plan: &AppPlan,
     there: &There,
     set: &[Alarm],
     stale: &[String],
 ) -> Result<(), Fault> {
+    let is_new = |alarm: &&Alarm| {
+        !there.alarms.iter().any(|found| found.alarm_name() == Some(alarm.name.as_str()))
+    };
+    let kinds: Vec<Kind> = set
+        .iter()
+        .filter(is_new)
+        .filter_map(|alarm| match alarm.watch {
+            Watch::BackupAge(kind) => Some(kind),
+            Watch::SiteDown | Watch::ObserverUnwell | Watch::PitrLag => None,
+        })
+        .collect();
+    if !kinds.is_empty() {
+        cloud::begin_ages(&there.config, &plan.app, &kinds).await?;
+        until_shown(plan, there, &kinds).await?;
+    }
     for alarm in set {
         cloud::put_alarm(&there.config, &plan.app, &there.machine, alarm).await?;
     }
     cloud::delete_alarms(&there.config, stale).await
+}
+
+/// Waits until CloudWatch shows these ages, for a limited time: an alarm too many is better than none.
+async fn until_shown(plan: &AppPlan, there: &There, kinds: &[Kind]) -> Result<(), Fault> {
+    let until = clock::now() + SHOWN_WITHIN;
+    let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut kinds = kinds.iter().peekable();
+    while let Some(kind) = kinds.peek() {
+        let now = clock::now();
+        if now > until {
+            break;
+        }
+        if cloud::is_age_known(&there.config, &plan.app, **kind, now).await? {
+            kinds.next();
+        } else {
+            looks.tick().await;
+        }
+    }
+    Ok(())
 }
 
 /// The changes, for people.

@@ -37,6 +37,10 @@ impl Plans for PlanStore {
     async fn plan(&self, app: &AppName) -> Result<AppPlan, Fault> {
         self.0.plan(app).await
     }
+
+    async fn history(&self, app: &AppName) -> Result<Vec<(Timestamp, String)>, Fault> {
+        self.0.plan_history(app).await
+    }
 }
 
 /// RDS in this region.

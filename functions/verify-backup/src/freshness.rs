@@ -10,7 +10,8 @@ use lifeboat_core::{
 use crate::{Metrics, Plans, Ports};
 
 /// Says it of every kind that the plan schedules, and of WAL, as metrics and as the answer. A kind that has no
-/// verified point has no age: its metric stays missing, which its alarm takes for a breach.
+/// verified point is as old as its schedule; when that is not known its metric stays missing, which its
+/// alarm takes for a breach.
 pub(crate) async fn freshness<P: Plans, B: Objects, S, M: Metrics>(
     app: &AppName,
     ports: &Ports<P, B, S, M>,
@@ -28,19 +29,30 @@ pub(crate) async fn freshness<P: Plans, B: Objects, S, M: Metrics>(
     }
     let now = (ports.clock)();
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    let kinds: Vec<KindFreshness> =
-        freshness::freshness(&catalogue, app, ports.backups.region(), &kinds, now)
-            .into_iter()
-            .map(|fresh| KindFreshness {
-                kind: fresh.kind,
-                region: fresh.region,
-                newest_verified: fresh.newest_verified,
-                taken_at: fresh.taken_at,
-                age_seconds: fresh.age_seconds,
-                unverified: count(fresh.unverified),
-                damaged: count(fresh.damaged),
-            })
-            .collect();
+    let found = freshness::freshness(&catalogue, app, ports.backups.region(), &kinds, now);
+    let history = match found.iter().all(|fresh| fresh.age_seconds.is_some()) {
+        true => Vec::new(),
+        false => ports.plans.history(app).await.unwrap_or_else(|fault| {
+            tracing::warn!(%fault, "since when kinds are scheduled is not known");
+            Vec::new()
+        }),
+    };
+    let unproven = |kind| {
+        freshness::scheduled_since(&history, kind)
+            .map(|since| now.duration_since(since).as_secs_f64().max(0.0))
+    };
+    let kinds: Vec<KindFreshness> = found
+        .into_iter()
+        .map(|fresh| KindFreshness {
+            kind: fresh.kind,
+            region: fresh.region,
+            newest_verified: fresh.newest_verified,
+            taken_at: fresh.taken_at,
+            age_seconds: fresh.age_seconds.or_else(|| unproven(fresh.kind)),
+            unverified: count(fresh.unverified),
+            damaged: count(fresh.damaged),
+        })
+        .collect();
     for kind in &kinds {
         ports.metrics.emit(app, kind, now);
     }

@@ -36,6 +36,12 @@ use lifeboat_core::{
 pub trait Plans {
     /// The plan of an app.
     fn plan(&self, app: &AppName) -> impl Future<Output = Result<AppPlan, Fault>> + Send;
+
+    /// The versions of an app's plan as they were stored, with their times, the oldest first.
+    fn history(
+        &self,
+        app: &AppName,
+    ) -> impl Future<Output = Result<Vec<(Timestamp, String)>, Fault>> + Send;
 }
 
 /// A snapshot as RDS describes it.

@@ -228,7 +228,14 @@ async fn the_age_is_that_of_the_newest_verified_and_missing_without_one() {
         let config = emitted.into_iter().find(|kind| kind.kind == Kind::Config).unwrap();
         (config.age_seconds, config.unverified, config.damaged)
     };
+    // Parameter Store may not answer: then no age is known, and the alarm takes silence for the worst.
     assert_eq!(ages().await, (None, 2, 0));
+    let stored = r#"{"backup":{"schedule":{"config":{"every":"24h"}}}}"#;
+    *world.history.lock().unwrap() = Ok(vec![(at("2026-11-24T09:00:00Z"), stored.into())]);
+    // As old as its schedule, before anything is proven.
+    let (age, unverified, _) = ages().await;
+    assert!(age.is_some_and(|age| age > 3.0 * 3600.0 && age < 3.1 * 3600.0), "{age:?}");
+    assert_eq!(unverified, 2);
     world.ask(check(Kind::Config, &id(1), Depth::Read)).await.unwrap();
     let (age, unverified, damaged) = ages().await;
     assert!(age.is_some_and(|age| age > 11.0 * 3600.0 && age < 11.1 * 3600.0), "{age:?}");

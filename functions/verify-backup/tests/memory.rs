@@ -75,6 +75,10 @@ impl Shared for Endless {
 struct Nothing;
 
 impl Plans for Nothing {
+    async fn history(&self, _: &AppName) -> Result<Vec<(jiff::Timestamp, String)>, Fault> {
+        Ok(Vec::new())
+    }
+
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         Err(Fault::invalid("none"))
     }

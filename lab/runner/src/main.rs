@@ -133,15 +133,16 @@ async fn up(
     say::line(
         "    export AWS_ENDPOINT_URL=http://127.0.0.1:4600 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test",
     );
-    say::line(
-        "    export AWS_REGION=us-west-2 PATH=$PWD/target/tools/venv/bin:$PWD/target/debug:$PATH",
-    );
+    // Version 1 of the AWS CLI reads the second name alone, and the SDKs the first one too.
+    say::line("    export AWS_REGION=us-west-2 AWS_DEFAULT_REGION=us-west-2");
+    say::line("    export PATH=$PWD/target/tools/venv/bin:$PWD/target/debug:$PATH");
     say::line("    aws rds describe-db-instances");
     say::line("    aws cloudwatch describe-alarms --query 'MetricAlarms[].[AlarmName,StateValue]'");
     say::line("    aws stepfunctions list-state-machines");
     say::line("    lifeboat plan show --app queue");
+    say::line("    lifeboat doctor target/lab/queue.toml");
     say::line(
-        "    curl -X POST http://127.0.0.1:4609/faults -d '{\"match\":{\"service\":\"s3\"},\"action\":{\"kind\":\"delay\",\"ms\":500}}'",
+        "    curl -X POST http://127.0.0.1:4609/faults -H 'content-type: application/json' -d '{\"match\":{\"service\":\"s3\"},\"action\":{\"kind\":\"delay\",\"ms\":500}}'",
     );
     interrupted.await;
     say::line("stopping");

@@ -10,6 +10,7 @@ use aws_sdk_ssm::{
     Client,
     types::{ParameterTier, ParameterType},
 };
+use jiff::Timestamp;
 use lifeboat_core::{AppName, Fault, plan_file::AppPlan};
 use lifeboat_runtime::aws;
 
@@ -60,6 +61,36 @@ impl Parameters {
     /// As [`aws::fault`].
     pub async fn stored_plan(&self, app: &AppName) -> Result<Option<String>, Fault> {
         self.read(&plan_path(app), false).await
+    }
+
+    /// The versions of an app's plan as they were stored, with their times, the oldest first; Parameter
+    /// Store keeps the newest 100.
+    ///
+    /// # Errors
+    /// As [`aws::fault`].
+    pub async fn plan_history(&self, app: &AppName) -> Result<Vec<(Timestamp, String)>, Fault> {
+        let path = plan_path(app);
+        let mut pages = self.client.get_parameter_history().name(&path).into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| aws::fault(&format!("read the versions of {path}"), error))?;
+            found.extend(page.parameters.unwrap_or_default().into_iter().filter_map(|version| {
+                let stored_at = version.last_modified_date?;
+                let stored_at = Timestamp::from_second(stored_at.secs()).ok()?;
+                Some((version.version, stored_at, version.value?))
+            }));
+        }
+        found.sort_by_key(|(version, ..)| *version);
+        Ok(found.into_iter().map(|(_, stored_at, value)| (stored_at, value)).collect())
+    }
+
+    /// Whether a secret is stored in this region; it is not read.
+    ///
+    /// # Errors
+    /// As [`aws::fault`].
+    pub async fn has_secret(&self, app: &AppName, name: &str) -> Result<bool, Fault> {
+        Ok(self.read(&secret_path(app, name), false).await?.is_some())
     }
 
     /// One of an app's secrets.

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 /// An empty list of alarms, in the encoding that CloudWatch's SDK speaks (RFC 8949): a map of one key.
 const NO_ALARMS: &[u8] = b"\xa1\x6cMetricAlarms\x80";
 
+/// One datapoint of which nothing is known, likewise.
+const ONE_AGE: &[u8] = b"\xa1\x6aDatapoints\x81\xa0";
+
 /// What the regions hold, and what was asked of them.
 #[derive(Default)]
 pub(crate) struct State {
@@ -124,8 +127,12 @@ fn cloudwatch(state: &mut State, region: &str, path: &str, body: &[u8]) -> Answe
         let name = String::from_utf8_lossy(&body[start..start + length]);
         state.alarms.push(format!("{region} {name}"));
     }
-    let listed = path.ends_with("DescribeAlarms");
-    ("200 OK", "application/cbor", if listed { NO_ALARMS.to_vec() } else { b"\xa0".to_vec() })
+    let answer: &[u8] = match path.rsplit('/').next() {
+        Some("DescribeAlarms") => NO_ALARMS,
+        Some("GetMetricStatistics") => ONE_AGE,
+        _ => b"\xa0",
+    };
+    ("200 OK", "application/cbor", answer.to_vec())
 }
 
 fn s3(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> Answer {

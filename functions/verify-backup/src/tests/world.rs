@@ -51,6 +51,8 @@ pub(super) struct World {
     pub(super) bucket: Arc<MemoryBucket>,
     pub(super) snapshot: Mutex<Snapshot>,
     pub(super) emitted: Mutex<Vec<KindFreshness>>,
+    /// What Parameter Store says of the plan's versions.
+    pub(super) history: Mutex<Result<Vec<(Timestamp, String)>, Fault>>,
 }
 
 impl World {
@@ -61,6 +63,7 @@ impl World {
             bucket: Arc::new(bucket),
             snapshot: Mutex::new(Snapshot::Missing),
             emitted: Mutex::default(),
+            history: Mutex::new(Err(Fault::transient("a reset"))),
         }
     }
 
@@ -149,6 +152,10 @@ impl Plans for &World {
     async fn plan(&self, _: &AppName) -> Result<AppPlan, Fault> {
         // Its schedule names what is watched here.
         Ok(plan_file::read(include_str!("../../../../events/plan/queue.toml")).unwrap())
+    }
+
+    async fn history(&self, _: &AppName) -> Result<Vec<(Timestamp, String)>, Fault> {
+        self.history.lock().unwrap().clone()
     }
 }
 

@@ -1,7 +1,9 @@
 //! How old the newest backup is that can be relied on.
 //!
-//! What is absent has no age, rather than a large one or a small one: the metric is then missing,
-//! and its alarm, which takes missing data for a breach, fires.
+//! A kind without any verified point is as old as its schedule: before the first slot is due nobody can
+//! have one, and when it stays away the alarm fires as it does when the second one does. What not even
+//! that is known of has no age, rather than a large one or a small one: the metric is then missing, and
+//! its alarm, which takes missing data for a breach, fires.
 
 use std::collections::BTreeMap;
 
@@ -77,6 +79,20 @@ pub fn freshness(
             }
         })
         .collect()
+}
+
+/// Since when the plan schedules this kind without a break, from the versions of the plan as they are
+/// stored, the oldest first; none when it does not schedule it now. WAL goes with its base backups. A
+/// version that cannot be read breaks: what it scheduled is not known.
+#[must_use]
+pub fn scheduled_since(history: &[(Timestamp, String)], kind: Kind) -> Option<Timestamp> {
+    let kind = if kind == Kind::DatabaseWal { Kind::DatabaseBase } else { kind };
+    let schedules = |stored: &str| {
+        let plan: serde_json::Value = serde_json::from_str(stored).unwrap_or_default();
+        plan.pointer(&format!("/backup/schedule/{kind}")).is_some()
+    };
+    let newest_first = history.iter().rev();
+    newest_first.take_while(|(_, stored)| schedules(stored)).last().map(|(at, _)| *at)
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -174,6 +190,27 @@ mod tests {
             ]
         );
         assert_eq!(found[0].newest_taken, Some(PointId::full(at("2026-11-24T00:00:00Z"))));
+    }
+
+    #[test]
+    fn a_kind_is_as_old_as_its_schedule_has_been_without_a_break() {
+        let plan = |kinds: &[&str]| {
+            let slots: Vec<String> =
+                kinds.iter().map(|kind| format!("\"{kind}\":{{\"every\":\"4h\"}}")).collect();
+            format!("{{\"backup\":{{\"schedule\":{{{}}}}}}}", slots.join(","))
+        };
+        let history = [
+            (at("2026-11-20T00:00:00Z"), plan(&["config", "logs"])),
+            (at("2026-11-21T00:00:00Z"), plan(&["logs"])),
+            (at("2026-11-22T00:00:00Z"), plan(&["config", "logs"])),
+            (at("2026-11-23T00:00:00Z"), plan(&["config", "logs", "database-base"])),
+        ];
+        let since = |kind| scheduled_since(&history, kind).map(|at| at.to_string());
+        assert_eq!(since(Kind::Logs).as_deref(), Some("2026-11-20T00:00:00Z"));
+        assert_eq!(since(Kind::Config).as_deref(), Some("2026-11-22T00:00:00Z"));
+        assert_eq!(since(Kind::DatabaseWal).as_deref(), Some("2026-11-23T00:00:00Z"));
+        assert_eq!(since(Kind::Cache), None);
+        assert_eq!(scheduled_since(&[(history[0].0, "{".into())], Kind::Logs), None);
     }
 
     #[test]

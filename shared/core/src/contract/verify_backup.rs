@@ -73,7 +73,7 @@ pub struct KindFreshness {
     pub newest_verified: Option<PointId>,
     /// The moment that it restores to.
     pub taken_at: Option<Timestamp>,
-    /// Seconds between that moment and now.
+    /// Seconds between that moment and now; without one, the seconds since the plan schedules the kind.
     pub age_seconds: Option<f64>,
     /// Points newer than it that were not checked.
     pub unverified: u32,

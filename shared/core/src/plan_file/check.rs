@@ -6,6 +6,8 @@
 mod backup;
 mod cache;
 mod hooks;
+mod place;
+mod text;
 
 use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
 pub use hooks::HOOK_SECONDS;
@@ -34,6 +36,8 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     scenarios(plan, &mut report);
     secrets(plan, &mut report);
     backup::check(plan, &mut report);
+    place::check(plan, &mut report);
+    text::check(plan, &mut report);
     report.problems
 }
 
@@ -43,6 +47,8 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
 pub fn notes(plan: &AppPlan) -> Vec<Problem> {
     let mut report = Report::default();
     backup::notes(plan, &mut report);
+    place::notes(plan, &mut report);
+    text::notes(plan, &mut report);
     report.problems
 }
 

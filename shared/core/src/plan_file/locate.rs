@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use toml_edit::{Document, Item};
 
 use super::{
     check::{Problem, check},
     model::AppPlan,
+    shape,
 };
 
 /// A mistake with its place in the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Located {
     /// Line, from 1. None when the mistake has no place (something is absent altogether).
     pub line: Option<usize>,
@@ -51,13 +52,14 @@ pub fn read_with<T: DeserializeOwned>(
     text: &str,
     check: impl Fn(&T) -> Vec<Problem>,
 ) -> Result<T, Vec<Located>> {
-    let value: T = toml::from_str(text).map_err(|error| {
+    let table: toml::Table = toml::from_str(text).map_err(|error| {
         let (line, column) = match error.span() {
             Some(span) => position(text, span.start),
             None => (None, None),
         };
         vec![Located { line, column, path: String::new(), message: one_line(error.message()) }]
     })?;
+    let value: T = shape::read(table).map_err(|problems| locate(text, problems))?;
     let problems = check(&value);
     if problems.is_empty() {
         return Ok(value);
@@ -86,7 +88,22 @@ pub fn locate(text: &str, problems: Vec<Problem>) -> Vec<Located> {
 fn start_of(root: &Item, path: &[String]) -> Option<usize> {
     let mut item = root;
     let mut start = None;
-    for key in path {
+    let mut rest = path.iter();
+    while let Some(key) = rest.next() {
+        // An item of a list is found by its number; of a list of tables, the table's own keys follow.
+        if let Some(tables) = item.as_array_of_tables() {
+            let Some(table) = key.parse().ok().and_then(|place| tables.get(place)) else { break };
+            start = table.span().map(|span| span.start).or(start);
+            let Some(key) = rest.next() else { break };
+            let Some((key, next)) = table.get_key_value(key) else { break };
+            start = key.span().map(|span| span.start).or(start);
+            item = next;
+            continue;
+        }
+        if let Some(items) = item.as_array() {
+            let value = key.parse().ok().and_then(|place: usize| items.get(place));
+            return value.and_then(|value| value.span()).map(|span| span.start).or(start);
+        }
         let Some(next) = item.get(key.as_str()) else { break };
         let key_span = item
             .as_table_like()
@@ -140,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_located_and_says_what_to_do() {
-        only("app = \"queue\"", "app = \"queue\"\ncolour = 1", ":", "unknown field `colour`");
+        only("app = \"queue\"", "app = \"queue\"\ncolour = 1", ":", "unknown key `colour`");
         only("region = \"us-west-2\"", "region = \"us-east-1\"", "sites.b.region", "own");
         only("ttl_seconds = 5", "ttl_seconds = 500", "dns.ttl_seconds", "lower the TTL");
         only("rpo_seconds = 5", "rpo_seconds = 0", "scenarios.region-outage.rpo_seconds", "raise");
@@ -149,7 +166,7 @@ mod tests {
         only("rounds_to_alarm = 3", "rounds_to_alarm = 6", "detection.rounds_to_alarm", "1 to 5");
         only("initially_active = \"a\"", "initially_active = \"c\"", "1", "no site `c`");
         only("switch = \"health-check\"", "switch = \"record\"", "dns.switch", "hosted_zone_id");
-        only("engine = \"rds\"", "engine = \"oracle\"", ":", "unknown variant");
+        only("engine = \"rds\"", "engine = \"oracle\"", ":", "unknown value");
         let base = "[backup.base]\ndata_directory = \"/data/../etc\"\n\n[backup.schedule]";
         let place = "backup.base.data_directory";
         only("[backup.schedule]", base, place, "RDS keeps its files");
@@ -166,7 +183,7 @@ mod tests {
         let end = start + GOOD[start..].find("\n[").unwrap();
         let text = format!("{}{}", &GOOD[..start], &GOOD[end + 1..]);
         let found = read(&text).unwrap_err();
-        assert!(found[0].message.contains("missing field `database`"), "{found:?}");
+        assert!(found[0].message.contains("`database` is missing"), "{found:?}");
         assert!(found[0].line.is_some());
     }
 
@@ -196,7 +213,7 @@ mod tests {
             let place = "sites.a.cache.replication_group";
             only(hosts, &cache("elasticache", group), place, "small letter");
         }
-        only(hosts, &cache("memcached", "queue-a"), ":", "unknown variant `memcached`");
+        only(hosts, &cache("memcached", "queue-a"), ":", "unknown value `memcached`");
         let without = cache("elasticache", "queue-a").replace(hosts, "");
         only(hosts, &without, "sites.a.cache", "[sites.a.hosts]");
         // RDS and ElastiCache take no two - in a row in the names that are made of it.

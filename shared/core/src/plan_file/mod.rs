@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod locate;
 mod model;
+mod shape;
 
 pub use backup::{Backup, Base, Files, Images, SqlCheck};
 pub use check::{HOOK_SECONDS, Problem, check, notes};

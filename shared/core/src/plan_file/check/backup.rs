@@ -259,7 +259,16 @@ fn base(plan: &AppPlan, backup: &Backup, report: &mut Report) {
 ///
 /// A section that is not scheduled is no mistake: older backups are put back into its paths.
 pub(super) fn notes(plan: &AppPlan, report: &mut Report) {
-    let Some(backup) = &plan.backup else { return };
+    let Some(backup) = &plan.backup else {
+        report.add(
+            &[],
+            "nothing is backed up: a standby is no backup, for it copies what is deleted by mistake; \
+             add [backup.schedule]"
+                .into(),
+        );
+        return;
+    };
+    slow(plan, backup, report);
     if backup.schedule.is_empty() {
         report.add(
             &["backup"],
@@ -294,6 +303,30 @@ pub(super) fn notes(plan: &AppPlan, report: &mut Report) {
             "no backup of the database is scheduled, so that nothing is ever asked; schedule one"
                 .into(),
         );
+    }
+}
+
+/// An RPO that a schedule could keep, and this one does not. A smaller one than a schedule can tick rests
+/// on the replica alone; automated backups of RDS and archived WAL reach further than the next slot.
+fn slow(plan: &AppPlan, backup: &Backup, report: &mut Report) {
+    let is_continuous =
+        plan.database.engine == Engine::Rds || backup.schedule.contains_key(&Kind::DatabaseBase);
+    let dumps = backup.schedule.get(&Kind::DatabaseDump).filter(|_| !is_continuous);
+    let Some(slots) = dumps else { return };
+    for (scenario, policy) in &plan.scenarios {
+        let rpo = policy.rpo_seconds;
+        if rpo >= schedule::TICK_SECONDS && slots.every.seconds() > rpo {
+            report.add(
+                &["backup", "schedule", Kind::DatabaseDump.as_str(), "every"],
+                format!(
+                    "without the standby's database the newest dump decides, which is up to {} old: \
+                     more than the RPO of {} ({rpo} s); take them more often, or schedule \
+                     database-base, whose WAL is archived continuously",
+                    slots.every,
+                    scenario.as_str()
+                ),
+            );
+        }
     }
 }
 

@@ -170,5 +170,30 @@ fn what_is_configured_and_never_taken_is_said_where_it_stands() {
     let logs = "[backup.schedule]\nlogs = { every = \"4h\" }\n[backup.files.logs]\npaths = [\"/var/log\"]\n[[backup.checks]]\nname = \"a\"\nquery = \"SELECT true\"\n";
     assert_eq!(said(&format!("{}{logs}", &GOOD[..start])), ["backup.checks"]);
     let plan: plan_file::AppPlan = read(&GOOD[..start]).unwrap();
-    assert!(notes(&plan).is_empty());
+    assert!(notes(&plan).iter().all(|note| note.path.is_empty()), "of what is not there");
+}
+
+#[test]
+fn a_schedule_slower_than_an_rpo_that_it_could_keep_is_noted() {
+    let base = "database-base = { every = \"4h\", at = \"01:00\", full_every = \"24h\" }\n";
+    let dumps = without("[backup.base]").replace(base, "");
+    let place = "backup.schedule.database-dump.every";
+    for (rpo, noted) in [("30", false), ("3600", true), ("86400", false)] {
+        let text = with(&dumps, "rpo_seconds = 30", &format!("rpo_seconds = {rpo}"));
+        let found = notes(&read(&text).unwrap_or_else(|found| panic!("{found:#?}")));
+        assert_eq!(found.iter().any(|note| note.path.join(".") == place), noted, "{found:#?}");
+    }
+    // Archived WAL reaches further than the next slot.
+    let text = with(GOOD, "rpo_seconds = 30", "rpo_seconds = 3600");
+    assert_eq!(notes(&read(&text).unwrap()), []);
+}
+
+#[test]
+fn an_app_that_is_not_backed_up_at_all_is_noted() {
+    let start = RDS.find("# When backups are taken").unwrap();
+    let end = RDS.find("[notifications]").unwrap();
+    let text = format!("{}{}", &RDS[..start], &RDS[end..]);
+    let found = notes(&read(&text).unwrap());
+    let [one] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(one.message.starts_with("nothing is backed up"), "{one:?}");
 }
