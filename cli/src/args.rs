@@ -102,6 +102,8 @@ pub(crate) enum Command {
     ///
     /// Examples: lifeboat verify /var/backups/db/daily/full_backup_20260101.dump
     ///           lifeboat verify s3://BUCKET/manifests/queue/config/20261124T120000Z-full.json
+    ///           lifeboat verify --record --region us-west-2
+    ///             s3://lifeboat-backups-ACCOUNT-us-west-2/manifests/APP/KIND/POINT.json
     #[command(verbatim_doc_comment)]
     Verify(VerifyArgs),
     /// Keep a site's write permit up to date on a host; run it as a service beside the app.
@@ -241,6 +243,11 @@ pub(crate) struct VerifyArgs {
     /// The SHA-256 that its stored bytes must have, as in the manifest of a backup.
     #[arg(long, value_parser = sha256)]
     pub(crate) sha256: Option<String>,
+    /// Of a recovery point's manifest in a region's backup bucket: record what was found, as the hourly
+    /// verification does. A point that is found sound can be restored at once, one that is found
+    /// damaged cannot.
+    #[arg(long, conflicts_with_all = ["format", "sha256"])]
+    pub(crate) record: bool,
     /// Threads; without it, one for each core.
     #[arg(long)]
     pub(crate) threads: Option<std::num::NonZero<usize>>,

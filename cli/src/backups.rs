@@ -1,10 +1,12 @@
 //! `lifeboat backups`: what can be restored, in each region.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalogue::Backups;
 use lifeboat_core::{
     Region,
-    backup::{Kind, RecoveryPoint, Standing},
+    backup::{Depth, Kind, RecoveryPoint, Standing, Unproven},
 };
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
@@ -118,6 +120,7 @@ fn table(region: &Region, rows: &[Row], complete: bool, now: Timestamp) {
             "  names that end in -incr are cut; --json has them whole, as restore --point wants them",
         );
     }
+    notes(rows).into_iter().for_each(say);
     if !complete {
         say("  warning: some names are not understood by this version; there may be more");
     }
@@ -127,7 +130,7 @@ fn table(region: &Region, rows: &[Row], complete: bool, now: Timestamp) {
 fn line(Row { point, size_bytes }: &Row, now: Timestamp) -> String {
     let (word, verified) = match point.checks.standing() {
         Standing::Verified { at } => ("verified", at.strftime("%m-%d %H:%M").to_string()),
-        Standing::Unverified => ("unverified", String::new()),
+        Standing::Unverified => ("unverified", why_not(&point.checks.unproven).to_owned()),
         Standing::Damaged { .. } => ("DAMAGED", String::new()),
     };
     let line = format!(
@@ -138,6 +141,41 @@ fn line(Row { point, size_bytes }: &Row, now: Timestamp) -> String {
         size_bytes.map_or_else(|| "-".to_owned(), size),
     );
     line.trim_end().to_owned()
+}
+
+const CANNOT_TELL: &str = "cannot tell";
+const TOO_LARGE: &str = "too large";
+
+/// What keeps a point from being verified, as far as it is known.
+fn why_not(unproven: &Unproven) -> &'static str {
+    let failed = Depth::ALL.into_iter().any(|depth| unproven.attempts(depth).is_some());
+    match unproven.too_large_to_read {
+        _ if failed => CANNOT_TELL,
+        Some(_) => TOO_LARGE,
+        None => "",
+    }
+}
+
+/// What the words mean that stand where a verified point has its time.
+fn notes(rows: &[Row]) -> Vec<&'static str> {
+    let unverified = rows.iter().filter(|row| row.point.checks.standing() == Standing::Unverified);
+    let words: BTreeSet<&str> = unverified.map(|row| why_not(&row.point.checks.unproven)).collect();
+    [
+        (
+            TOO_LARGE,
+            "  too large: to be read by a function (backup.verify.read_up_to_gib); its restore, or \
+             lifeboat verify --record, proves it",
+        ),
+        (
+            CANNOT_TELL,
+            "  cannot tell: a check was tried and had no verdict; --json has how often, and \
+             evidence/ of the bucket has why",
+        ),
+    ]
+    .into_iter()
+    .filter(|(word, _)| words.contains(word))
+    .map(|(_, note)| note)
+    .collect()
 }
 
 /// A chain's name is as long as the chain: its parents are left out.
@@ -167,7 +205,7 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_core::backup::{Check, Checks, Depth, Outcome, PointId};
+    use lifeboat_core::backup::{Attempts, Check, Checks, Depth, Outcome, PointId};
 
     use super::*;
 
@@ -198,6 +236,37 @@ mod tests {
             "  database-snapshot 20261124T160000Z-incr    44 h  123.4 MB  verified   11-26 12:30"
         );
         assert!(shown.len() <= 84, "{}", shown.len());
+        assert!(notes(&[row]).is_empty());
+        // What is not verified says why, and what that means.
+        let mut unproven = Row { size_bytes: Some(99 << 30), ..row_of(&full, now) };
+        unproven.point.checks.unproven.too_large_to_read = Some(now);
+        assert!(line(&unproven, now).ends_with("106.3 GB  unverified too large"));
+        assert!(notes(&[unproven])[0].contains("its restore"));
+        let mut unproven = row_of(&full, now);
+        let attempts = Some(Attempts { count: 3, last: now });
+        unproven.point.checks.unproven.restored = attempts;
+        assert!(line(&unproven, now).ends_with("unverified cannot tell"));
+        let json = machine(&"us-west-2".parse().unwrap(), &[unproven], true);
+        let restored = &json["points"][0]["checks"]["unproven"]["restored"];
+        assert_eq!(restored["count"], 3, "{json}");
+    }
+
+    /// A point that nobody has checked.
+    fn row_of(id: &PointId, now: Timestamp) -> Row {
+        let point = RecoveryPoint {
+            app: "queue".parse().unwrap(),
+            kind: Kind::DatabaseSnapshot,
+            taken_at: now,
+            depends_on: Vec::new(),
+            id: id.clone(),
+            region: "us-west-2".parse().unwrap(),
+            wal: None,
+            size_bytes: 0,
+            checks: Checks::default(),
+            locked_until: None,
+            held: false,
+        };
+        Row { point, size_bytes: None }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod host;
 mod init;
 mod output;
 mod plan;
+mod quotas;
 mod recover;
 mod regions;
 mod restore;

@@ -1,6 +1,7 @@
 //! `lifeboat verify`: read an artifact to its last byte.
 
 mod bucket;
+mod record;
 
 use std::{num::NonZero, path::Path};
 
@@ -28,7 +29,14 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> Result<(), Failure> 
         threads: args.threads.unwrap_or_else(cores),
     };
     if let Some(url) = args.artifact.strip_prefix("s3://") {
-        return bucket::run(url, args.region.as_ref(), options, as_json).await;
+        return bucket::run(url, args.region.as_ref(), (options, args.record), as_json).await;
+    }
+    if args.record {
+        return Err(Failure::input(format!(
+            "{} is no recovery point, so there is nothing to record about it; --record is for \
+             s3://BUCKET/manifests/APP/KIND/POINT.json",
+            args.artifact
+        )));
     }
     let name = args.artifact.clone();
     let path = name.clone();

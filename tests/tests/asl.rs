@@ -402,11 +402,12 @@ fn a_scratch_place_is_removed_however_its_restore_ended() {
         let inner = scopes(&all[file]).into_iter().map(|(_, states)| states);
         inner.into_iter().find(|states| states.contains_key("StartRestore")).unwrap()
     };
-    let within = ["IsRestored", "PollRestore", "RecordRestore"];
+    // What could not be told is counted first.
+    let within = ["IsRestored", "PollRestore", "RecordRestore", "CountAttempt", "IsScratchLeft"];
     for (file, removal) in [("verify.asl.json", "RemoveScratch"), ("restore.asl.json", "IsScratch")]
     {
         let states = of(file);
-        for name in ["StartRestore", "PollRestore", "RecordRestore"] {
+        for name in ["StartRestore", "PollRestore", "RecordRestore", "CountAttempt"] {
             let Some(state) = states.get(name) else { continue };
             for next in successors(state) {
                 let leads = next == removal || within.contains(&next.as_str());
@@ -414,6 +415,9 @@ fn a_scratch_place_is_removed_however_its_restore_ended() {
             }
         }
     }
+    let choice = &of("verify.asl.json")["IsScratchLeft"]["Choices"][0];
+    assert_eq!(choice["Condition"], "{% $depth = 'restored' %}");
+    assert_eq!(choice["Next"], "RemoveScratch");
     // What was restored to be used is not removed, and everything else is.
     let states = of("restore.asl.json");
     assert_eq!(states["IsScratch"]["Choices"].as_array().unwrap().len(), 1);
@@ -425,6 +429,27 @@ fn a_scratch_place_is_removed_however_its_restore_ended() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(removes, ["RemoveScratch"]);
+}
+
+/// A check that cannot tell pages once, not each hour with a new scratch server for ever: each way in
+/// which one fails leads over the count, which says whether a person is told.
+#[test]
+fn every_check_that_cannot_tell_is_counted() {
+    let all: BTreeMap<String, Value> = machines().into_iter().collect();
+    let (_, states) = scopes(&all["verify.asl.json"])
+        .into_iter()
+        .find(|(_, states)| states.contains_key("CheckCopy"))
+        .unwrap();
+    for name in ["CheckCopy", "StartRestore", "PollRestore", "RecordRestore"] {
+        let catches = states[name]["Catch"].as_array().unwrap();
+        let last = catches.last().unwrap();
+        assert_eq!(last["ErrorEquals"], serde_json::json!(["States.ALL"]), "{name}");
+        assert_eq!(last["Next"], "CountAttempt", "{name}");
+    }
+    let count = &states["CountAttempt"];
+    assert_eq!(count["Arguments"]["Payload"]["run"], "{% $states.context.Execution.StartTime %}");
+    let problem = count["Assign"]["problem"].as_str().unwrap();
+    assert!(problem.contains("$p.tell ? $problem") && problem.contains(": '')"), "{problem}");
 }
 
 #[test]

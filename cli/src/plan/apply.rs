@@ -22,6 +22,7 @@ use crate::{
     alarms::{Alarm, Watch, alarms},
     cloud, doctor,
     output::{self, Failure, say, say_json},
+    quotas,
     regions::Outcome,
 };
 
@@ -85,6 +86,9 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
             ));
         }
     }
+    let stored =
+        work.iter().filter(|work| work.stores_plan).map(|work| (&work.region, &work.there));
+    quotas::check(&plan, stored).await.said()?;
     let is_any = !changes.is_empty();
     let applies = is_any && !how.dry_run;
     if applies && !how.yes {

@@ -11,7 +11,7 @@ use lifeboat_core::{
 use lifeboat_runtime::aws;
 use serde_json::{Value, json};
 
-use super::{COULD_NOT_TELL, DAMAGED, Verdict, is_known, tell};
+use super::{COULD_NOT_TELL, DAMAGED, Verdict, is_known, record, tell};
 use crate::{
     cloud,
     output::{Failure, complain, say_json},
@@ -29,17 +29,22 @@ struct Wanted {
 pub(super) async fn run(
     url: &str,
     region: Option<&Region>,
-    options: Options,
+    (options, to_record): (Options, bool),
     as_json: bool,
 ) -> Result<(), Failure> {
     let (name, key) = read_url(url)?;
     let config = aws::config().await;
     let region = cloud::region(&config, region.map(Region::as_str))?;
     let region = Region::new(region).map_err(|error| Failure::input(error.to_string()))?;
+    let point = to_record.then(|| record::point(name, key, &region)).transpose()?;
     // The operator's own words say where; only a name of ours says whose it has to be.
     let owner = aws::ExpectedBucketOwner::if_told(name);
     let bucket = S3Bucket::owned_by(owner, &config, name.to_owned(), &region);
     let backups = Backups::over(Arc::new(bucket), region);
+    if let Some(point) = point {
+        let url = format!("s3://{name}/{key}");
+        return record::run((&url, point), &backups, options.threads, as_json).await;
+    }
     let wanted = named(&backups, name, key).await?;
     let (mut answers, mut worst) = (Vec::new(), Vec::new());
     for object in wanted {
@@ -159,7 +164,7 @@ async fn read<B: Content>(
     Ok((told.verdict, told.json(&report)))
 }
 
-fn unknown(url: &str, fault: &Fault) -> Failure {
+pub(super) fn unknown(url: &str, fault: &Fault) -> Failure {
     let line = format!("{}: could not tell: {}", url, fault.message);
     Failure { lines: vec![line], code: COULD_NOT_TELL }
 }

@@ -15,11 +15,11 @@ use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
 use restore_backup::{
-    Backups, Instance, Instances, Ledgers, NewInstance, Outputs, Plans, Ports, Restoring, Seen,
-    Source, Sql,
+    Backups, Instance, Instances, Ledgers, Looked, NewInstance, Outputs, Plans, Ports, Restoring,
+    Source, Sql, Visit,
 };
 
-use crate::{rds::Rds, sql};
+use crate::{password, rds::Rds, sql};
 
 /// Never used: a restore stays in its region.
 const FAR: FarLimits = FarLimits { attempt: Duration::from_secs(2), total: Duration::from_secs(2) };
@@ -136,13 +136,18 @@ impl Instances for Outside {
         self.rds.restore(source, into).await
     }
 
+    async fn set_own_password(&self, plan: &AppPlan, name: &str) -> Result<(), Fault> {
+        let secret = self.parameters.secret(&plan.app, &plan.database.password_secret).await?;
+        self.rds.set_master_password(name, &password::of_scratch(secret.expose(), name)?).await
+    }
+
     async fn delete(&self, name: &str) -> Result<(), Fault> {
         self.rds.delete(name).await
     }
 }
 
 impl Sql for Outside {
-    async fn look(&self, plan: &AppPlan, host: &str, port: u16) -> Result<Seen, Fault> {
-        sql::look(&self.parameters, plan, host, port).await
+    async fn look(&self, plan: &AppPlan, visit: Visit<'_>) -> Result<Looked, Fault> {
+        sql::look(&self.parameters, plan, visit).await
     }
 }

@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, ErrorName, Fault,
-    backup::{EvidenceFinding, Manifest, Outcome, PointId, question, rds},
+    backup::{EvidenceFinding, Manifest, Outcome, PointId, question, rds, sample},
     contract::restore_backup::{Response, RestoreResult, Target},
 };
 
 use crate::{
-    Instance, InstanceState, Judgement, NewInstance, Ports, Restoring, Source, Work, World, held,
-    judge, reliable,
+    Instance, InstanceState, Judgement, Login, Looked, NewInstance, Ports, Restoring, Source,
+    Visit, Work, World, held, judge, reliable,
 };
 
 pub(crate) async fn start<W: World>(
@@ -59,13 +59,7 @@ pub(crate) async fn advance<W: World>(
             )))
         }
         InstanceState::Available { host, port } => {
-            let looked = match manifest(work, ports).await {
-                Ok(manifest) => {
-                    let seen = world.look(work.plan, host, *port).await;
-                    seen.map(|seen| judge(manifest.as_ref(), &seen))
-                }
-                Err(fault) => Err(fault),
-            };
+            let looked = look(work, &into, &instance, (host, *port), ports, now).await;
             if let Err(fault) = &looked
                 && matches!(fault.name, ErrorName::NotReady | ErrorName::Transient)
             {
@@ -88,6 +82,64 @@ pub(crate) async fn advance<W: World>(
             let result = RestoreResult { started_at, ended_at: now, outcome, facts, findings };
             Ok(Response::Restored { result: Box::new(result) })
         }
+    }
+}
+
+/// Looks into a restored database, as far as one call comes.
+async fn look<W: World>(
+    work: &Work<'_>,
+    into: &Destination,
+    instance: &Instance,
+    (host, port): (&str, u16),
+    ports: &Ports<W>,
+    now: Timestamp,
+) -> Result<Judgement, Fault> {
+    let (plan, world, name) = (work.plan, &ports.world, into.name.as_str());
+    let manifest = manifest(work, ports).await?;
+    let begun = instance.started_at.unwrap_or(now);
+    let is_waited_for = sample::is_waited_for(begun, now);
+    let mut visit = Visit { host, port, login: Login::Plan, seed: sample::seed(begun) };
+    let mut looked = world.look(plan, visit).await?;
+    if matches!(looked, Looked::Denied(_)) && into.scratch {
+        visit.login = Login::Master { user: &instance.master, instance: name };
+        looked = world.look(plan, visit).await?;
+        if let Looked::Denied(why) = &looked
+            && is_waited_for
+        {
+            world.set_own_password(plan, name).await?;
+            return Err(Fault::not_ready(format!(
+                "{name} is not opened by the secret {} ({why}), which is newer than what was \
+                 restored; its master user gets a password of its own",
+                plan.database.password_secret
+            )));
+        }
+    }
+    match looked {
+        Looked::Whole(seen) => {
+            let mut judgement = judge(manifest.as_ref(), &seen);
+            if let Login::Master { user, .. } = visit.login {
+                judgement.facts.push(format!(
+                    "the secret {} did not open it: it was looked into as {user}, with a password \
+                     of its own that ends with it",
+                    plan.database.password_secret
+                ));
+            }
+            Ok(judgement)
+        }
+        Looked::Unfinished(so_far) if is_waited_for => {
+            Err(Fault::not_ready(format!("{name} is looked into: {so_far}")))
+        }
+        Looked::Unfinished(so_far) => Err(Fault::needs_human(format!(
+            "{} was restored at {begun}, and whether it is sound cannot be told in the time that \
+             there is for it: {so_far}; set backup.verify.count_up_to_mib lower, or make the slow \
+             query of backup.checks faster",
+            into.mark
+        ))),
+        Looked::Denied(why) => Err(Fault::needs_human(format!(
+            "{name} was restored, and cannot be looked into: {why}; it has the password that the \
+             database had then, and the secret {} is another one",
+            plan.database.password_secret
+        ))),
     }
 }
 

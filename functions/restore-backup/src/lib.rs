@@ -5,6 +5,9 @@
 //! whatever was found. RDS restores into a new instance, never over the site's, and nothing of it
 //! is ever deleted that does not carry both the name and the tag that a scratch instance of ours has.
 //!
+//! A scratch instance that the plan's secret does not open, because the password was changed after the
+//! snapshot, gets a password of its own; no other instance ever does.
+//!
 //! While a recovery is open, nothing goes into use on a host: the recovery decides which of the
 //! sites serves, and what a host runs. A new instance of RDS is in nobody's way, and may be what a
 //! recovery that stands still needs.
@@ -24,10 +27,10 @@ use lifeboat_core::{
 };
 
 pub use hosts::DOCUMENT;
-pub use judge::{Judgement, Seen, judge};
+pub use judge::{Judgement, Rows, Seen, judge};
 pub use ports::{
-    Backups, Instance, InstanceState, Instances, Ledgers, NewInstance, Outputs, Plans, Ports,
-    Restoring, Source, Sql, World,
+    Backups, Instance, InstanceState, Instances, Ledgers, Login, Looked, NewInstance, Outputs,
+    Plans, Ports, Restoring, Source, Sql, Visit, World,
 };
 
 /// Carries out a request, as far as it goes without waiting.

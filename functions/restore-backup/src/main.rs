@@ -1,6 +1,7 @@
 //! `restore-backup`: wiring.
 
 mod aws;
+mod password;
 mod rds;
 mod sql;
 

@@ -87,6 +87,8 @@ pub struct Instance {
     pub restored_from: Option<String>,
     /// When its restore was asked for, by its tag.
     pub started_at: Option<Timestamp>,
+    /// Its master user.
+    pub master: String,
 }
 
 /// What became of the request to restore.
@@ -135,20 +137,65 @@ pub trait Instances {
         into: NewInstance<'_>,
     ) -> impl Future<Output = Result<Restoring, Fault>> + Send;
 
+    /// Begins to give a scratch instance's master user a password of its own, which [`Login::Master`]
+    /// knows. Doing it again changes nothing.
+    fn set_own_password(
+        &self,
+        plan: &AppPlan,
+        name: &str,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
     /// Begins to delete an instance without a final snapshot. One that is gone, or going, is a
     /// success.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
+/// As whom a restored database is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login<'a> {
+    /// As the plan's user, with the plan's secret.
+    Plan,
+    /// As the master user of a scratch instance that has got a password of its own.
+    Master {
+        /// The user.
+        user: &'a str,
+        /// The instance.
+        instance: &'a str,
+    },
+}
+
+/// Where a restored database takes connections, and how it is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit<'a> {
+    /// Host name or address.
+    pub host: &'a str,
+    /// TCP port.
+    pub port: u16,
+    /// As whom.
+    pub login: Login<'a>,
+    /// What picks the pages of samples.
+    pub seed: u32,
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Looked {
+    /// All of what is looked at.
+    Whole(Seen),
+    /// The time of one call ran out; how far it came. The next call finds more of the volume loaded.
+    Unfinished(String),
+    /// The login was refused, with the server's words.
+    Denied(String),
+}
+
 /// A restored database.
 pub trait Sql {
-    /// What is in it. `NotReady` when it does not take connections yet.
+    /// What is in it, as far as one call comes. `NotReady` when it does not take connections yet.
     fn look(
         &self,
         plan: &AppPlan,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = Result<Seen, Fault>> + Send;
+        visit: Visit<'_>,
+    ) -> impl Future<Output = Result<Looked, Fault>> + Send;
 }
 
 /// All of it.

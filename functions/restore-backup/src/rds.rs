@@ -152,6 +152,25 @@ impl Rds {
         }
     }
 
+    /// Gives the master user a new password, which RDS applies at once and asynchronously (API
+    /// reference, `ModifyDBInstance`, `MasterUserPassword`). The role may do so to scratch instances
+    /// alone.
+    pub(crate) async fn set_master_password(
+        &self,
+        name: &str,
+        password: &str,
+    ) -> Result<(), Fault> {
+        let request = self.client.modify_db_instance().db_instance_identifier(name);
+        match request.master_user_password(password).send().await {
+            Ok(_) => Ok(()),
+            // An earlier request is being applied, or it is on its way out: the next look tells.
+            Err(error) if aws::is_rds(&error, "InvalidDBInstanceState") => Ok(()),
+            Err(error) => {
+                Err(aws::fault(&format!("set the password of scratch instance {name}"), error))
+            }
+        }
+    }
+
     pub(crate) async fn delete(&self, name: &str) -> Result<(), Fault> {
         let asked = self
             .client
@@ -248,6 +267,7 @@ fn read(found: &DbInstance) -> Instance {
         scratch_of: tag(names::SCRATCH_TAG).map(str::to_owned),
         restored_from: tag(names::RESTORED_TAG).map(str::to_owned),
         started_at: tag(names::STARTED_TAG).and_then(|text| text.parse::<Timestamp>().ok()),
+        master: found.master_username().unwrap_or_default().to_owned(),
     }
 }
 
@@ -255,6 +275,11 @@ fn read(found: &DbInstance) -> Instance {
 fn state(found: &DbInstance) -> InstanceState {
     let endpoint = found.endpoint();
     let word = found.db_instance_status().unwrap_or("in no state");
+    // Until a new password is applied it is among what is pending, whatever the status says.
+    let pending = found.pending_modified_values().and_then(|all| all.master_user_password());
+    if pending.is_some() && word == "available" {
+        return InstanceState::Busy("resetting-master-credentials".to_owned());
+    }
     match (word, endpoint) {
         // The first backup of a new instance starts by itself, and reads go on beside it.
         ("available" | "backing-up" | "storage-optimization", Some(endpoint)) => {
@@ -279,7 +304,7 @@ fn state(found: &DbInstance) -> InstanceState {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_rds::types::{DbParameterGroupStatus, Endpoint};
+    use aws_sdk_rds::types::{DbParameterGroupStatus, Endpoint, PendingModifiedValues};
 
     use super::*;
 
@@ -313,6 +338,10 @@ mod tests {
         for word in ["failed", "incompatible-restore", "inaccessible-encryption-credentials"] {
             assert_eq!(state(&found(word)), InstanceState::Failed(word.into()));
         }
+        let pending = PendingModifiedValues::builder().master_user_password("****").build();
+        let resetting = DbInstance::builder().db_instance_status("available").endpoint(endpoint());
+        let resetting = resetting.pending_modified_values(pending).build();
+        assert_eq!(state(&resetting), InstanceState::Busy("resetting-master-credentials".into()));
         assert_eq!(read(&found("available")).scratch_of, None);
         let ours = DbInstance::builder().tag_list(tag(names::SCRATCH_TAG, "p")).build();
         assert_eq!(read(&ours).scratch_of.as_deref(), Some("p"));

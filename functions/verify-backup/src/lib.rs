@@ -3,8 +3,9 @@
 //!
 //! What a check finds wrong with a backup is its answer, written down as evidence. That the backup
 //! could not be obtained (the bucket did not answer, the time of the invocation ran out) is an
-//! error and leaves no evidence, because *could not tell* must never read as *damaged*, nor as
-//! *sound*. That an object which a manifest names is not there is damage, unless the manifest was
+//! error and leaves no verdict, because *could not tell* must never read as *damaged*, nor as
+//! *sound*; the caller has it counted ([`undecided`]), so that a person is told once and not each
+//! hour. A point that is too large to be read here is said to be so, and its restore proves it. That an object which a manifest names is not there is damage, unless the manifest was
 //! copied from another region a short while ago: copies arrive in any order.
 //!
 //! After a check, the objects of the newest point that counts get a legal hold, and only then those
@@ -16,6 +17,7 @@ mod freshness;
 pub mod holds;
 mod present;
 mod read;
+mod undecided;
 mod wal;
 
 #[cfg(test)]
@@ -24,10 +26,10 @@ mod tests;
 use std::future::Future;
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_catalogue::{Backups, Content, LegalHolds, Objects, Shared};
+use lifeboat_catalogue::{Backups, Content, LegalHolds, Objects, Shared, proof};
 use lifeboat_core::{
-    AppName, Fault, Region,
-    backup::{Depth, Evidence, EvidenceFinding, Kind, Manifest, Outcome, PointId, verification},
+    AppName, Fault,
+    backup::{Depth, Evidence, Kind, Manifest, Outcome, PointId, verification},
     contract::verify_backup::{KindFreshness, Request, Response},
     plan_file::AppPlan,
 };
@@ -100,19 +102,13 @@ impl<B: Objects + Content + LegalHolds + Shared> Bucket for B {}
 /// evidence and moving a hold takes a few calls.
 const RESERVE: SignedDuration = SignedDuration::from_secs(5);
 
-/// How long after a backup its objects may be under way into another region, its manifest before
-/// them. S3 copies most objects within minutes and promises no time for the rest (user guide,
-/// "Replicating objects within and across Regions"); the alarm on the age of the newest verified
-/// backup does not wait for this.
-const COPIED_WITHIN: SignedDuration = SignedDuration::from_hours(6);
-
 /// Carries out a request; `deadline` is when the function will be stopped.
 ///
 /// # Errors
-/// [`lifeboat_core::ErrorName::Refused`] when there is no such recovery point any more, or when it
-/// is too large to be read in the time of an invocation; `NotReady` while a part of it may be on its
-/// way into this region; `InvalidInput` when the request asks for a depth that is not this
-/// function's; otherwise what the ports report.
+/// [`lifeboat_core::ErrorName::Refused`] when there is no such recovery point any more; `NotReady`
+/// while a part of it may be on its way into this region; `InvalidInput` when the request asks for a
+/// depth that is not this function's; otherwise what the ports report. That a point is too large to
+/// be read in the time of an invocation is an answer.
 pub async fn handle<P, B, S, M>(
     request: Request,
     ports: &Ports<P, B, S, M>,
@@ -133,8 +129,13 @@ where
         }
         Request::Check { app, kind, id, depth } => {
             let point = Point { app, kind, id };
-            let evidence = check(&point, depth, ports, deadline - RESERVE).await?;
-            settle(&point, evidence, ports).await
+            match check(&point, depth, ports, deadline - RESERVE).await? {
+                Ok(evidence) => settle(&point, evidence, ports).await,
+                Err(why) => undecided::skip(&point, depth, why, ports).await,
+            }
+        }
+        Request::Undecided { app, kind, id, depth, run, why } => {
+            undecided::attempt(&Point { app, kind, id }, depth, run, why, ports).await
         }
         Request::Record { app, kind, id, result } => {
             let point = Point { app, kind, id };
@@ -180,62 +181,18 @@ impl Point {
         manifest: &Manifest,
         ports: &Ports<P, B, S, M>,
     ) -> Evidence {
-        let now = (ports.clock)();
-        let mut findings = Vec::new();
-        if (&manifest.app, manifest.kind, &manifest.id) != (&self.app, self.kind, &self.id) {
-            findings.push(whole(format!(
-                "its manifest is that of {} {} of {}",
-                manifest.kind, manifest.id, manifest.app
-            )));
-        }
-        Evidence {
-            app: self.app.clone(),
-            kind: self.kind,
-            id: self.id.clone(),
-            // One in whose name another one's manifest stands is damaged already.
-            outcome: if findings.is_empty() { Outcome::Sound } else { Outcome::Damaged },
-            region: ports.backups.region().clone(),
-            depth,
-            started_at: now,
-            ended_at: now,
-            facts: Vec::new(),
-            findings,
-        }
+        let point = (&self.app, self.kind, &self.id);
+        proof::begin(point, ports.backups.region(), depth, manifest, (ports.clock)())
     }
 }
 
-/// A finding about the point as a whole.
-pub(crate) fn whole(message: String) -> EvidenceFinding {
-    EvidenceFinding { file: String::new(), place: String::new(), message }
-}
-
-/// A finding about one of its files.
-pub(crate) fn in_file(file: &str, message: String) -> EvidenceFinding {
-    EvidenceFinding { file: file.to_owned(), place: String::new(), message }
-}
-
-/// What it means that an object of a manifest is not there: damage, or that it is waited for.
-pub(crate) fn absent(
-    point: &Point,
-    manifest: &Manifest,
-    (name, region): (&str, &Region),
-    now: Timestamp,
-) -> Result<EvidenceFinding, Fault> {
-    if manifest.region != *region && now.duration_since(manifest.ended_at) < COPIED_WITHIN {
-        return Err(Fault::not_ready(format!(
-            "{name} of {} {} of {} is not in {region} yet; copies from {} may be under way",
-            point.kind, point.id, point.app, manifest.region
-        )));
-    }
-    Ok(in_file(name, "the object is not there".into()))
-}
-
+/// Checks a copy; without a verdict when the point is too large for it, with the reason.
 async fn check<P, B, S, M>(
     point: &Point,
     depth: Depth,
     ports: &Ports<P, B, S, M>,
     until: Timestamp,
-) -> Result<Evidence, Fault>
+) -> Result<Result<Evidence, String>, Fault>
 where
     P: Plans + Sync,
     B: Bucket,
@@ -250,8 +207,13 @@ where
         }
         Depth::Present => present::snapshot(point, &ports.snapshots, &mut evidence).await?,
         Depth::Read if verification::has_artifacts(point.kind) => {
+            let verify = ports.plans.plan(&point.app).await?.backup.unwrap_or_default().verify;
             let until = read::Until { at: until, clock: ports.clock };
-            read::artifacts(point, &manifest, &ports.backups, until, &mut evidence).await?;
+            let read =
+                read::artifacts(&manifest, &verify, &ports.backups, until, &mut evidence).await?;
+            if let Err(why) = read {
+                return Ok(Err(why));
+            }
         }
         Depth::Read | Depth::Restored => {
             return Err(Fault::invalid(format!(
@@ -261,11 +223,7 @@ where
             )));
         }
     }
-    evidence.ended_at = (ports.clock)();
-    if !evidence.findings.is_empty() {
-        evidence.outcome = Outcome::Damaged;
-    }
-    Ok(evidence)
+    Ok(Ok(proof::end(evidence, (ports.clock)())))
 }
 
 /// Writes the evidence down, and moves the hold to the newest point that counts now.

@@ -1,13 +1,16 @@
 //! Depth `present`: what the manifest names is there, as large as it says.
 
 use jiff::Timestamp;
-use lifeboat_catalogue::{Backups, Content};
+use lifeboat_catalogue::{
+    Backups, Content,
+    proof::{absent, in_file, whole},
+};
 use lifeboat_core::{
     Fault,
     backup::{Artifact, Evidence, Manifest, keys},
 };
 
-use crate::{Point, Snapshot, Snapshots, absent, in_file, whole};
+use crate::{Point, Snapshot, Snapshots};
 
 pub(crate) async fn objects<B: Content>(
     point: &Point,
@@ -23,8 +26,7 @@ pub(crate) async fn objects<B: Content>(
     for Artifact { name, size_bytes, sha256 } in &manifest.artifacts {
         let key = keys::artifact(&point.app, point.kind, &point.id, name);
         let Some(head) = backups.bucket().head(&key).await? else {
-            let at = (name.as_str(), backups.region());
-            evidence.findings.push(absent(point, manifest, at, clock())?);
+            evidence.findings.push(absent(manifest, name, backups.region(), clock())?);
             continue;
         };
         if head.size_bytes != *size_bytes {

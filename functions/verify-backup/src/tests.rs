@@ -3,6 +3,7 @@
 
 mod holds;
 mod read;
+mod undecided;
 mod wal;
 mod world;
 
@@ -24,20 +25,18 @@ fn check(kind: Kind, id: &PointId, depth: Depth) -> Request {
 fn evidence(response: Response) -> Evidence {
     match response {
         Response::Checked { evidence } => *evidence,
-        Response::Due { .. } | Response::Fresh { .. } => panic!("no check: {response:?}"),
+        Response::Due { .. }
+        | Response::Skipped { .. }
+        | Response::Undecided { .. }
+        | Response::Fresh { .. } => panic!("no check: {response:?}"),
     }
 }
 
 async fn due(world: &World) -> Vec<String> {
     let request = Request::Due { app: "queue".parse().unwrap() };
-    match world.ask(request).await.unwrap() {
-        Response::Due { due } => {
-            due.into_iter().map(|d| format!("{} {} {}", d.depth, d.kind, d.id)).collect()
-        }
-        other @ (Response::Checked { .. } | Response::Fresh { .. }) => {
-            panic!("not due: {other:?}")
-        }
-    }
+    let response = world.ask(request).await.unwrap();
+    let Response::Due { due } = response else { panic!("not due: {response:?}") };
+    due.into_iter().map(|d| format!("{} {} {}", d.depth, d.kind, d.id)).collect()
 }
 
 #[tokio::test]

@@ -8,14 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_archive::{SegmentName, Source, SourceError, WalReader, WalReport};
 use lifeboat_catalogue::{
     Backups, Content, Gap, Objects, Progress, Segment, Watermark,
+    proof::{in_file, place},
     source::{self, ObjectSource},
 };
 use lifeboat_core::{
     AppName, Fault,
     backup::{Depth, Evidence, EvidenceFinding, Kind, Outcome, PointId},
 };
-
-use crate::{in_file, read::place};
 
 /// How long a segment may be missing while later ones are there: S3 copies nearly all objects within
 /// 15 minutes (S3 user guide, "Replication Time Control"), and twice that is no accident.

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, Fault,
-    backup::{Kind, PointId, RecoveryPoint, Standing, keys},
+    backup::{Kind, Marks, PointId, RecoveryPoint, Standing, keys},
 };
 
 use crate::{Backups, Objects, Span};
@@ -92,6 +92,32 @@ impl<B: Objects> Backups<B> {
             true,
         );
         Ok(seen.points.into_iter().find(|point| point.id == *id))
+    }
+
+    /// What the names of a point's evidence say, and when its manifest was written; none when there is
+    /// no such point.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn marks(
+        &self,
+        app: &AppName,
+        kind: Kind,
+        id: &PointId,
+    ) -> Result<Option<(Marks, Timestamp)>, Fault> {
+        let key = keys::manifest(app, kind, id);
+        let manifests = self.list(&key, None, None).await?;
+        let Some(manifest) = manifests.into_iter().find(|object| object.key == key) else {
+            return Ok(None);
+        };
+        let mut marks = Marks::default();
+        let folder = format!("{}{id}/", keys::evidences(app, kind));
+        for object in self.list(&folder, None, None).await? {
+            if let Some((_, _, _, depth, mark)) = keys::read_evidence(&object.key) {
+                marks.add(depth, mark, object.modified);
+            }
+        }
+        Ok(Some((marks, manifest.modified)))
     }
 
     /// Whether what a point is restored on top of is there and verified.

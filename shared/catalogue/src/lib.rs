@@ -11,6 +11,7 @@
 mod choose;
 mod find;
 mod list;
+pub mod proof;
 mod s3;
 pub mod source;
 pub mod store;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use lifeboat_core::{
     AppName, Fault, Region,
-    backup::{Catalogue, Evidence, Kind, Listed, Manifest, PointId, keys},
+    backup::{Catalogue, Evidence, Kind, Listed, Manifest, PointId, Undecided, keys},
 };
 
 pub use list::Span;
@@ -161,6 +162,17 @@ impl<B: Objects> Backups<B> {
         let body = serde_json::to_vec(evidence)
             .map_err(|error| Fault::needs_human(format!("the evidence is not JSON: {error}")))?;
         self.bucket.put(&keys::evidence(app, *kind, id, *depth, *outcome), body).await
+    }
+
+    /// Writes down that a check has no verdict, and why.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn record_undecided(&self, record: &Undecided) -> Result<(), Fault> {
+        let Undecided { app, kind, id, depth, run, .. } = record;
+        let body = serde_json::to_vec(record)
+            .map_err(|error| Fault::needs_human(format!("the record is not JSON: {error}")))?;
+        self.bucket.put(&keys::undecided(app, *kind, id, *depth, *run), body).await
     }
 
     /// Why nothing of the app may be deleted; none when nobody holds it. Any content of the hold's

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region,
-    backup::{Check, Checks, Depth, Kind, Outcome, PointId, RecoveryPoint, WalSpan, keys},
+    backup::{Check, Checks, Depth, Kind, Mark, Outcome, PointId, RecoveryPoint, WalSpan, keys},
 };
 use serde::{Deserialize, Serialize};
 
@@ -206,7 +206,8 @@ impl<B: Objects> Backups<B> {
     pub async fn wal_evidence(&self, app: &AppName) -> Result<BTreeMap<PointId, Checks>, Fault> {
         let mut all: BTreeMap<PointId, Checks> = BTreeMap::new();
         for object in self.evidence(app, Some(Kind::DatabaseWal), &Span::default()).await? {
-            if let Some((_, _, id, depth, outcome)) = keys::read_evidence(&object.key) {
+            if let Some((_, _, id, depth, Mark::Ended(outcome))) = keys::read_evidence(&object.key)
+            {
                 let check = Check { at: object.modified, outcome };
                 all.entry(id).or_default().note(depth, check);
             }

@@ -118,7 +118,7 @@ fn point(
         depends_on: Vec::new(),
         wal: None,
         size_bytes: 16 << 20,
-        checks: Checks { present: read, read, restored: None },
+        checks: Checks { present: read, read, ..Checks::default() },
         locked_until: None,
         held: false,
     })

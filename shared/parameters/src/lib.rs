@@ -16,10 +16,13 @@ use lifeboat_runtime::aws;
 
 pub use secret::Secret;
 
+/// The folder of the plans.
+const PLANS: &str = "/lifeboat/plans";
+
 /// The parameter that holds an app's plan.
 #[must_use]
 pub fn plan_path(app: &AppName) -> String {
-    format!("/lifeboat/plans/{app}")
+    format!("{PLANS}/{app}")
 }
 
 /// The parameter that holds one of an app's secrets.
@@ -91,6 +94,25 @@ impl Parameters {
     /// As [`aws::fault`].
     pub async fn has_secret(&self, app: &AppName, name: &str) -> Result<bool, Fault> {
         Ok(self.read(&secret_path(app, name), false).await?.is_some())
+    }
+
+    /// The apps that have a plan in this region.
+    ///
+    /// # Errors
+    /// As [`aws::fault`].
+    pub async fn apps(&self) -> Result<Vec<AppName>, Fault> {
+        let request = self.client.get_parameters_by_path().path(PLANS);
+        let mut pages = request.into_paginator().send();
+        let mut apps = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| aws::fault("list the plans", error))?;
+            for parameter in page.parameters() {
+                let name =
+                    parameter.name().and_then(|path| path.strip_prefix(PLANS)?.strip_prefix('/'));
+                apps.extend(name.and_then(|name| AppName::new(name).ok()));
+            }
+        }
+        Ok(apps)
     }
 
     /// One of an app's secrets.

@@ -34,4 +34,4 @@ mod tls;
 
 pub use error::SqlError;
 pub use lsn::{Lsn, LsnError};
-pub use session::{Session, State, Target, connect};
+pub use session::{Session, State, Table, Target, connect};

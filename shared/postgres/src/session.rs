@@ -53,6 +53,17 @@ impl State {
     }
 }
 
+/// A table, as it is when it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Schema and name, as in `public.tickets`.
+    pub name: String,
+    /// The same as SQL writes it.
+    quoted: String,
+    /// Bytes of its rows, what is stored out of line apart.
+    pub bytes: u64,
+}
+
 /// An open connection. Closed when dropped.
 #[derive(Debug)]
 pub struct Session {
@@ -114,7 +125,9 @@ const SHORTEN_RETRY: [&str; 2] =
 const SHORTEN_RETRY_LIMIT: Duration = Duration::from_secs(1);
 
 /// Ordinary tables and partitions, without the server's own; the parent of partitions holds no row.
-const TABLES: &str = "SELECT n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname) \
+/// One that is dropped meanwhile has no size.
+const TABLES: &str = "SELECT n.nspname || '.' || c.relname, format('%I.%I', n.nspname, c.relname), \
+     coalesce(pg_relation_size(c.oid), 0) \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' \
      AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_toast' \
@@ -171,33 +184,75 @@ impl Session {
         self.row("SET default_transaction_read_only = on", limit).await.map(|_| ())
     }
 
-    /// The tables of this database that are not the server's own, each with its rows counted one by
-    /// one, which reads all of them; by schema and name, as in `public.tickets`.
+    /// The server ends every statement of this session from now on that takes longer, although nobody
+    /// may wait for it any more.
     ///
     /// # Errors
-    /// [`SqlError`], also when counting one table takes longer than `limit`, or when a row cannot
-    /// be read.
-    pub async fn tables(&self, limit: Duration) -> Result<Vec<(String, u64)>, SqlError> {
+    /// [`SqlError`] when the server does not answer within `limit`.
+    pub async fn end_statements_after(
+        &self,
+        longest: Duration,
+        limit: Duration,
+    ) -> Result<(), SqlError> {
+        let statement = format!("SET statement_timeout = {}", longest.as_millis());
+        self.row(&statement, limit).await.map(|_| ())
+    }
+
+    /// The tables of this database that are not the server's own, by schema and name.
+    ///
+    /// # Errors
+    /// [`SqlError`].
+    pub async fn tables(&self, limit: Duration) -> Result<Vec<Table>, SqlError> {
         let mut tables = Vec::new();
         for row in self.rows(TABLES, limit).await? {
-            let [Some(name), Some(quoted)] = &*row else {
+            let [Some(name), Some(quoted), Some(bytes)] = &*row else {
                 return Err(unreadable("a table without a name".to_owned()));
             };
-            let row = self.row(&format!("SELECT count(*) FROM {quoted}"), limit).await?;
-            let count = column(&row, 0)?.and_then(|text| text.parse().ok());
-            let count = count.ok_or_else(|| unreadable(format!("no count of {name}")))?;
-            tables.push((name.clone(), count));
+            let bytes = bytes.parse().map_err(|_| unreadable(format!("no size of {name}")))?;
+            tables.push(Table { name: name.clone(), quoted: quoted.clone(), bytes });
         }
         Ok(tables)
+    }
+
+    /// The rows of a table, counted one by one, which reads all of them.
+    ///
+    /// # Errors
+    /// [`SqlError`], also when a row cannot be read; [`SqlError::Timeout`] when it takes too long.
+    pub async fn count(&self, table: &Table, limit: Duration) -> Result<u64, SqlError> {
+        self.number(&format!("SELECT count(*) FROM {}", table.quoted), &table.name, limit).await
+    }
+
+    /// The rows in a part of a table's pages, which reads no other ones (PostgreSQL manual, `SELECT`,
+    /// on `TABLESAMPLE SYSTEM`); the same pages for the same `seed`.
+    ///
+    /// # Errors
+    /// As [`Session::count`].
+    pub async fn sample(
+        &self,
+        table: &Table,
+        (millionths, seed): (u32, u32),
+        limit: Duration,
+    ) -> Result<u64, SqlError> {
+        let (percent, quoted) = (f64::from(millionths) / 10_000.0, &table.quoted);
+        let statement = format!(
+            "SELECT count(*) FROM {quoted} TABLESAMPLE SYSTEM ({percent:.4}) REPEATABLE ({seed})"
+        );
+        self.number(&statement, &table.name, limit).await
+    }
+
+    async fn number(&self, statement: &str, of: &str, limit: Duration) -> Result<u64, SqlError> {
+        let row = self.row(statement, limit).await.map_err(|error| in_time(error, limit))?;
+        let count = column(&row, 0)?.and_then(|text| text.parse().ok());
+        count.ok_or_else(|| unreadable(format!("no count of {of}")))
     }
 
     /// What a query of one row and one boolean column answers.
     ///
     /// # Errors
-    /// [`SqlError`] when the server does not answer at all; what it says against the query is an
-    /// answer.
+    /// [`SqlError`] when the server does not answer at all, [`SqlError::Timeout`] when the query takes
+    /// too long; what the server says against the query is an answer.
     pub async fn question(&self, query: &str, limit: Duration) -> Result<Answer, SqlError> {
-        match self.rows(query, limit).await {
+        match self.rows(query, limit).await.map_err(|error| in_time(error, limit)) {
             Ok(rows) => Ok(question::answer(&rows)),
             Err(SqlError::Failed { code, message }) => Ok(question::refusal(&code, &message)),
             // Class 28, the other one of this name, ends a login and no query.
@@ -256,6 +311,16 @@ fn column(row: &Row, index: usize) -> Result<Option<&str>, SqlError> {
 
 fn unreadable(message: String) -> SqlError {
     SqlError::Failed { code: "none".to_owned(), message }
+}
+
+/// A statement that the server has ended because it took too long, as the time-out that it is.
+fn in_time(error: SqlError, limit: Duration) -> SqlError {
+    match error {
+        SqlError::Failed { code, .. } if code == SqlState::QUERY_CANCELED.code() => {
+            SqlError::Timeout(limit)
+        }
+        other => other,
+    }
 }
 
 async fn within<T>(

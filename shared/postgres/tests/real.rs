@@ -135,3 +135,34 @@ async fn failures_are_named_by_what_to_do_and_carry_no_password() {
     let error = connect(&target, LIMIT).await.unwrap_err();
     assert!(matches!(&error, SqlError::Unreachable(why) if why.contains("refused")), "{error}");
 }
+
+#[tokio::test]
+async fn tables_are_counted_or_sampled_and_a_statement_that_is_too_long_is_ended_by_the_server() {
+    let at = tempfile::tempdir().unwrap();
+    let primary = Server::primary(at.path());
+    let session = primary.session().await;
+    // A page holds 185 rows of four bytes or more (24 of header and 4 of a line pointer).
+    primary.sql(
+        "CREATE TABLE \"Big One\" AS SELECT generate_series(1, 100000) AS id;
+         CREATE TABLE empty (id int)",
+    );
+    let tables = session.tables(LIMIT).await.unwrap();
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["public.Big One", "public.empty"]);
+    let (big, empty) = (&tables[0], &tables[1]);
+    assert!(big.bytes > 400 * 8192 && empty.bytes == 0, "{tables:?}");
+    assert_eq!(session.count(big, LIMIT).await.unwrap(), 100_000);
+    assert_eq!(session.sample(empty, (500_000, 1), LIMIT).await.unwrap(), 0);
+    let sampled = session.sample(big, (500_000, 1), LIMIT).await.unwrap();
+    assert!((30_000..70_000).contains(&sampled), "{sampled} rows in a half");
+    assert_eq!(session.sample(big, (500_000, 1), LIMIT).await.unwrap(), sampled, "the same pages");
+    assert!(session.sample(big, (1, 1), LIMIT).await.unwrap() < 1_000);
+
+    // Nobody has to wait for it, and none is left behind.
+    session.end_statements_after(Duration::from_millis(50), LIMIT).await.unwrap();
+    let begun = Instant::now();
+    let slow = session.question("SELECT pg_sleep(60) IS NULL", LIMIT).await;
+    assert!(matches!(slow, Err(SqlError::Timeout(_))), "{slow:?}");
+    assert!(begun.elapsed() < LIMIT);
+    assert_eq!(session.count(empty, LIMIT).await.unwrap(), 0, "the session goes on");
+}

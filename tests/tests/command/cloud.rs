@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) started: Vec<(String, String)>,
     /// The alarms that were set, by region.
     pub(crate) alarms: Vec<String>,
+    /// Manual snapshots that are in RDS, of nobody's plan, in each region.
+    pub(crate) snapshots: u32,
     /// The regions that do not answer.
     pub(crate) dark: Vec<String>,
 }
@@ -102,6 +104,8 @@ fn answer(stream: &TcpStream, state: &Mutex<State>) {
     let target = header("x-amz-target");
     let (status, kind, body) = if path.starts_with("/service/") {
         cloudwatch(&mut state, &region, path, &body)
+    } else if body.starts_with(b"Action=") {
+        rds(&state, &body)
     } else if target.is_empty() {
         s3(&mut state, method, path, body)
     } else {
@@ -133,6 +137,23 @@ fn cloudwatch(state: &mut State, region: &str, path: &str, body: &[u8]) -> Answe
         _ => b"\xa0",
     };
     ("200 OK", "application/cbor", answer.to_vec())
+}
+
+fn rds(state: &State, body: &[u8]) -> Answer {
+    let asked = String::from_utf8_lossy(body);
+    let action = asked.trim_start_matches("Action=").split('&').next().unwrap_or_default();
+    let found = match action {
+        "DescribeAccountAttributes" => format!(
+            "<AccountQuotas><AccountQuota><AccountQuotaName>ManualSnapshots</AccountQuotaName>\
+             <Used>{}</Used><Max>100</Max></AccountQuota></AccountQuotas>",
+            state.snapshots
+        ),
+        "DescribeDBSnapshots" => "<DBSnapshots></DBSnapshots>".to_owned(),
+        _ => return ("400 Bad Request", "text/xml", Vec::new()),
+    };
+    let answer =
+        format!("<{action}Response><{action}Result>{found}</{action}Result></{action}Response>");
+    ("200 OK", "text/xml", answer.into_bytes())
 }
 
 fn s3(state: &mut State, method: &str, path: &str, body: Vec<u8>) -> Answer {
@@ -172,6 +193,16 @@ fn json_call(state: &mut State, region: &str, target: &str, body: &[u8]) -> Answ
                 return ("400 Bad Request", "application/x-amz-json-1.1", error.into_bytes());
             }
         },
+        "GetParametersByPath" => {
+            let prefix = format!("{}/", text("Path"));
+            let here = state
+                .parameters
+                .iter()
+                .filter(|((of, name), _)| of == region && name.starts_with(&prefix));
+            let found: Vec<Value> =
+                here.map(|((_, name), value)| json!({ "Name": name, "Value": value })).collect();
+            json!({ "Parameters": found })
+        }
         "PutParameter" => {
             state.parameters.insert(key, text("Value"));
             json!({ "Version": 1 })

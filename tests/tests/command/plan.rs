@@ -118,3 +118,46 @@ fn the_first_site_is_not_brought_up_beside_a_region_that_cannot_be_read() {
     assert!(cloud.state.lock().unwrap().started.is_empty());
     assert!(err.contains("us-west-2 may know that another one is active"), "{err}");
 }
+
+/// The queue keeps 32 snapshots in each region, and so do apps like it.
+#[test]
+fn a_plan_whose_snapshots_do_not_fit_is_refused_with_the_arithmetic_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let named = |app: &str| {
+        let file = folder.path().join(format!("{app}.toml"));
+        std::fs::write(
+            &file,
+            example().replacen("app = \"queue\"", &format!("app = \"{app}\""), 1),
+        )
+        .unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let cloud = Cloud::new(&[]);
+    for app in ["first", "second", "third"] {
+        let (code, _, err) = cloud.lifeboat(&["plan", "apply", &named(app), "--yes"]);
+        assert_eq!(code, 0, "{err}");
+        // 96 of 100: the third is told that little is left.
+        assert_eq!(err.contains("warning: RDS allows 100"), app == "third", "{err}");
+    }
+    let (code, out, err) = cloud.lifeboat(&["plan", "apply", &named("fourth"), "--yes"]);
+    assert_eq!(code, 3, "{out}{err}");
+    for region in ["us-east-1", "us-west-2"] {
+        let sum = "fourth 32 + first 32 + second 32 + third 32 = 128";
+        let line = err.lines().find(|line| line.contains(region)).unwrap();
+        assert!(line.contains(sum) && line.contains("128 in all, 28 too many"), "{line}");
+    }
+    let stored = |name: &str| {
+        let key = ("us-west-2".to_owned(), format!("/lifeboat/plans/{name}"));
+        cloud.state.lock().unwrap().parameters.contains_key(&key)
+    };
+    assert!(stored("third") && !stored("fourth"));
+
+    // What makes nothing worse is not refused, however full the region is.
+    cloud.state.lock().unwrap().snapshots = 100;
+    let file = named("third");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("ttl_seconds = 5", "ttl_seconds = 7")).unwrap();
+    let (code, _, err) = cloud.lifeboat(&["plan", "apply", &file, "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("96 too many"), "{err}");
+}

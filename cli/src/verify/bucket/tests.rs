@@ -1,4 +1,5 @@
 use lifeboat_catalogue::testing::{Failure as Broken, MemoryBucket};
+use lifeboat_core::backup::{Choice, Depth, Kind, Outcome};
 
 use super::*;
 
@@ -78,4 +79,72 @@ async fn what_is_not_there_or_not_to_be_had_is_not_damaged() {
             Err(failure) => assert_eq!(failure.code, COULD_NOT_TELL, "call {call}"),
         }
     }
+}
+
+fn now() -> jiff::Timestamp {
+    "2026-11-24T20:00:00Z".parse().unwrap()
+}
+
+const BUCKET: &str = "lifeboat-backups-000000000000-us-east-1";
+
+async fn record(bucket: &Arc<MemoryBucket>) -> Result<record::Recorded, Fault> {
+    let region = "us-east-1".parse().unwrap();
+    let point = record::point(BUCKET, MANIFEST, &region).unwrap();
+    let backups = Backups::over(Arc::clone(bucket), region);
+    record::record(&point, &backups, std::num::NonZero::<usize>::MIN, now).await
+}
+
+fn evidence(bucket: &MemoryBucket) -> Vec<String> {
+    bucket.keys().into_iter().filter(|key| key.starts_with("evidence/")).collect()
+}
+
+#[tokio::test]
+async fn a_point_that_is_found_sound_by_hand_can_be_restored_at_once() {
+    let bucket = backup(&["config.json"]);
+    let backups = Backups::over(Arc::clone(&bucket), "us-east-1".parse().unwrap());
+    let (app, id) = ("queue".parse().unwrap(), "20261124T120000Z-full".parse().unwrap());
+    let choose = || backups.choose(&app, Kind::Config, Some(&id), None);
+    assert!(matches!(choose().await.unwrap(), Choice::Unreliable { .. }), "nobody has read it");
+    let recorded = record(&bucket).await.unwrap();
+    assert_eq!(recorded.evidence.outcome, Outcome::Sound);
+    assert_eq!(recorded.evidence.depth, Depth::Read, "no more than what was done");
+    assert!(recorded.evidence.facts.iter().any(|fact| fact.starts_with("read by hand")));
+    assert!(matches!(recorded.choice, Choice::Reliable { .. }));
+    assert!(matches!(choose().await.unwrap(), Choice::Reliable { .. }));
+    let key = "evidence/queue/config/20261124T120000Z-full/read-sound.json";
+    assert_eq!(evidence(&bucket), [key]);
+
+    // A byte goes wrong, and somebody looks again.
+    bucket.force(CONFIG, "[]");
+    let recorded = record(&bucket).await.unwrap();
+    assert_eq!(recorded.evidence.outcome, Outcome::Damaged);
+    assert!(matches!(choose().await.unwrap(), Choice::Unreliable { .. }));
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_not_recorded() {
+    for call in 0..3 {
+        let bucket = backup(&["config.json"]);
+        bucket.fail(call, Broken::Before);
+        assert!(record(&bucket).await.is_err(), "call {call}");
+        assert_eq!(evidence(&bucket), [""; 0], "call {call}");
+    }
+}
+
+#[test]
+fn only_a_point_of_a_regions_catalogue_is_recorded() {
+    let region = "us-east-1".parse().unwrap();
+    let snapshot = "manifests/queue/database-snapshot/20261124T120000Z-full.json";
+    for (bucket, key, said) in [
+        (BUCKET, CONFIG, "is no recovery point"),
+        (BUCKET, "elsewhere", "is no recovery point"),
+        ("somewhere", MANIFEST, "is not the backup bucket of us-east-1"),
+        ("lifeboat-backups-000000000000-us-west-2", MANIFEST, "is not the backup bucket"),
+        (BUCKET, snapshot, "its restore into scratch proves it"),
+    ] {
+        let failure = record::point(bucket, key, &region).unwrap_err();
+        assert_eq!(failure.code, 2);
+        assert!(failure.lines[0].contains(said), "{failure:?}");
+    }
+    assert!(record::point(BUCKET, MANIFEST, &region).is_ok());
 }

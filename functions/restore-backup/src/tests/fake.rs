@@ -41,6 +41,12 @@ pub(super) struct Fake {
     pub(super) archived_until: Option<Timestamp>,
     pub(super) restored: AtomicUsize,
     pub(super) deleted: AtomicUsize,
+    /// What a look finds, by its number from 0 on; then what `look` says.
+    pub(super) looks: Mutex<Vec<Looked>>,
+    /// As whom it was looked into.
+    pub(super) logins: Mutex<Vec<String>>,
+    /// How often a password of its own was set.
+    pub(super) passwords: AtomicUsize,
 }
 
 impl Fake {
@@ -277,8 +283,17 @@ impl Instances for Fake {
             scratch_of: tag("lifeboat-scratch").filter(|_| !self.foreign),
             restored_from: tag("lifeboat-restored").filter(|_| !self.foreign),
             started_at: tag("lifeboat-started").and_then(|text| text.parse().ok()),
+            master: "postgres".into(),
         });
         Ok(Restoring::Begun)
+    }
+
+    async fn set_own_password(&self, _: &AppPlan, name: &str) -> Result<(), Fault> {
+        self.call()?;
+        let instance = self.instance.lock().unwrap();
+        assert!(instance.as_ref().unwrap().scratch_of.is_some(), "{name} is no scratch instance");
+        self.passwords.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 
     async fn delete(&self, _: &str) -> Result<(), Fault> {
@@ -292,9 +307,18 @@ impl Instances for Fake {
 }
 
 impl Sql for Fake {
-    async fn look(&self, _: &AppPlan, _: &str, _: u16) -> Result<Seen, Fault> {
+    async fn look(&self, _: &AppPlan, visit: Visit<'_>) -> Result<Looked, Fault> {
         self.call()?;
-        let tables = [("public.tickets".to_owned(), 7)].into();
-        self.look.clone().unwrap_or(Ok(Seen { tables, ..Seen::default() }))
+        self.logins.lock().unwrap().push(match visit.login {
+            Login::Plan => "plan".to_owned(),
+            Login::Master { user, instance } => format!("{user} of {instance}"),
+        });
+        let mut looks = self.looks.lock().unwrap();
+        if !looks.is_empty() {
+            return Ok(looks.remove(0));
+        }
+        let tables = [("public.tickets".to_owned(), Rows::Counted(7))].into();
+        let look = self.look.clone().unwrap_or(Ok(Seen { tables, ..Seen::default() }));
+        look.map(Looked::Whole)
     }
 }

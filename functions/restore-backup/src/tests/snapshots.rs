@@ -1,6 +1,6 @@
 //! Snapshots that RDS restores into a scratch instance.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Mutex, atomic::Ordering};
 
 use lifeboat_core::{
     ErrorName,
@@ -152,7 +152,8 @@ fn every_difference_from_the_manifest_is_a_finding() {
     expected.tables = vec![count("public.a", 1), count("public.b", 2), count("public.c", 3)];
     let seen = Seen {
         in_recovery: true,
-        tables: [("public.a".into(), 1), ("public.b".into(), 1)].into(),
+        tables: [("public.a".into(), Rows::Counted(1)), ("public.b".into(), Rows::Counted(1))]
+            .into(),
         checks: vec![
             ("holds".into(), Answer::Holds),
             ("fails".into(), Answer::Fails("answered false".into())),
@@ -174,7 +175,7 @@ fn every_difference_from_the_manifest_is_a_finding() {
 async fn a_check_that_cannot_be_asked_is_no_damage_and_leaves_nothing() {
     let answer = Answer::Unasked("relation \"new\" does not exist (SQLSTATE 42P01)".into());
     let seen = Seen {
-        tables: [("public.a".into(), 1)].into(),
+        tables: [("public.a".into(), Rows::Counted(1))].into(),
         checks: vec![("new".into(), answer)],
         ..Seen::default()
     };
@@ -198,4 +199,107 @@ async fn a_check_that_cannot_be_asked_is_no_damage_and_leaves_nothing() {
     assert_eq!(result.outcome, Outcome::Sound);
     let facts = result.facts.join("\n");
     assert!(facts.contains("backup.checks[0]") && facts.contains("10.0.0.1:5432"), "{facts}");
+}
+
+fn table(rows: Rows) -> Seen {
+    Seen { tables: [("public.tickets".into(), rows)].into(), ..Seen::default() }
+}
+
+#[tokio::test]
+async fn a_table_that_is_too_large_is_sampled_and_the_evidence_says_so() {
+    let mut seen = table(Rows::Sampled { rows: 31, millionths: 500, bytes: 1 << 40 });
+    seen.tables.insert("public.places".into(), Rows::Counted(7));
+    let ports = ports(Fake { look: Some(Ok(seen.clone())), ..Fake::default() });
+    let Response::Restored { result } = restored(&ports).await.unwrap() else { panic!() };
+    assert_eq!(result.outcome, Outcome::Sound);
+    let facts = result.facts.join("\n");
+    for said in [
+        "1 of 2 tables with 7 rows were read whole",
+        "public.tickets (31 rows in 0.05 % of 1099511627776 bytes)",
+        "nothing is known of their other pages",
+    ] {
+        assert!(facts.contains(said), "{said}: {facts}");
+    }
+    // What a sample found is held against no count.
+    let mut expected = manifest(KIND);
+    expected.tables = vec![TableCount { table: "public.tickets".into(), rows: Some(5_000_000) }];
+    assert!(judge(Some(&expected), &seen).findings.is_empty());
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_a_call_goes_on_in_the_next_and_ends_some_day() {
+    let unfinished = || Looked::Unfinished("3 of 9 tables are read".into());
+    let looks = Mutex::new(vec![unfinished(), unfinished()]);
+    let world = Fake { looks, ..Fake::default() };
+    let ports = ports(world);
+    handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
+    ports.world.advance();
+    for _ in 0..2 {
+        let fault = handle(poll(KIND, &[]), &ports, now()).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::NotReady, "{fault}");
+        assert!(fault.message.contains("3 of 9 tables"), "{fault}");
+        assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 0);
+    }
+    let response = handle(poll(KIND, &[]), &ports, now()).await.unwrap();
+    assert!(matches!(response, Response::Restored { .. }), "{response:?}");
+
+    // Hours later it is still not done: that says nothing of the backup, and leaves no instance.
+    let world = Fake { looks: Mutex::new(vec![unfinished()]), ..Fake::default() };
+    let ports = super::fake::ports(world);
+    handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
+    ports.world.advance();
+    let later = now() + jiff::SignedDuration::from_hours(7);
+    let fault = handle(poll(KIND, &[]), &ports, later).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman, "{fault}");
+    for said in ["cannot be told", "3 of 9 tables", "backup.verify.count_up_to_mib"] {
+        assert!(fault.message.contains(said), "{said}: {fault}");
+    }
+    assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_since_the_snapshot_is_reset_on_the_scratch_instance_alone() {
+    let denied = || Looked::Denied("password authentication failed".into());
+    let whole = || Looked::Whole(table(Rows::Counted(7)));
+    // The plan's secret, then the instance's own: set after the first time, good after the second.
+    let looks = vec![denied(), denied(), denied(), denied(), denied(), whole()];
+    let ports = ports(Fake { looks: Mutex::new(looks), ..Fake::default() });
+    handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
+    ports.world.advance();
+    for set in 1..=2 {
+        let fault = handle(poll(KIND, &[]), &ports, now()).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::NotReady, "{fault}");
+        assert_eq!(ports.world.passwords.load(Ordering::SeqCst), set);
+    }
+    let response = handle(poll(KIND, &[]), &ports, now()).await.unwrap();
+    let Response::Restored { result } = response else { panic!("{response:?}") };
+    assert!(result.facts.join("\n").contains("as postgres, with a password of its own"));
+    let logins = ports.world.logins.lock().unwrap().clone();
+    assert_eq!(logins[..2], ["plan", "postgres of lifeboat-scratch-queue-20261124120000"]);
+
+    // What is restored to be used keeps what it has, and whoever restores is told.
+    let points = vec![(POINT, Some(Outcome::Sound))];
+    let world = Fake { points, looks: Mutex::new(vec![denied()]), ..Fake::default() };
+    let ports = super::fake::ports(world);
+    handle(start(KIND, Target::Place), &ports, now()).await.unwrap();
+    ports.world.advance();
+    let fault = handle(start(KIND, Target::Place), &ports, now()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman, "{fault}");
+    assert!(fault.message.contains("the password that the database had then"), "{fault}");
+    assert_eq!(ports.world.passwords.load(Ordering::SeqCst), 0);
+    assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_password_that_never_opens_it_is_not_set_for_ever() {
+    let denied = || Looked::Denied("password authentication failed".into());
+    let looks = Mutex::new(vec![denied(), denied()]);
+    let ports = ports(Fake { looks, ..Fake::default() });
+    handle(start(KIND, Target::Scratch), &ports, now()).await.unwrap();
+    ports.world.advance();
+    let later = now() + jiff::SignedDuration::from_hours(7);
+    let fault = handle(poll(KIND, &[]), &ports, later).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman, "{fault}");
+    assert_eq!(ports.world.passwords.load(Ordering::SeqCst), 0);
+    assert_eq!(ports.world.deleted.load(Ordering::SeqCst), 1);
 }

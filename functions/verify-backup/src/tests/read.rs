@@ -9,11 +9,12 @@ use lifeboat_catalogue::{
 };
 use lifeboat_core::{
     ErrorName,
-    backup::{Depth, Kind, Outcome, TableCount},
+    backup::{Depth, Kind, Outcome, Standing, TableCount, verification::Verify},
+    contract::verify_backup::Response,
 };
 
 use super::{
-    check, evidence,
+    check, due, evidence,
     world::{Act, World, id},
 };
 
@@ -79,14 +80,41 @@ async fn a_range_that_fails_is_a_fault_and_never_the_end_of_the_bytes() {
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_refused_with_what_to_do() {
+async fn what_takes_too_long_goes_on_to_its_restore_and_pages_nobody() {
     let world = World::new();
     world.backup(Kind::Config, &id(1), &bytes(1 << 20), Act::None);
+    world.ask(check(Kind::Config, &id(1), Depth::Present)).await.unwrap();
     let request = check(Kind::Config, &id(1), Depth::Read);
-    let fault = world.ask_within(request, SignedDuration::from_secs(1)).await.unwrap_err();
-    assert_eq!(fault.name, ErrorName::Refused);
-    assert!(fault.message.contains("depth restored, on a host"), "{fault}");
-    assert!(!world.bucket.keys().iter().any(|key| key.starts_with("evidence/")));
+    let response = world.ask_within(request, SignedDuration::from_secs(1)).await.unwrap();
+    let Response::Skipped { record } = response else { panic!("{response:?}") };
+    assert!(record.why.contains("cannot be read in the time"), "{}", record.why);
+    assert_eq!(due(&world).await, [format!("restored config {}", id(1))]);
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_plan_lets_it_read_is_not_touched() {
+    let world = World::new();
+    let mut manifest = World::manifest(Kind::Config, &id(1), "files.tar.zst", b"");
+    // A byte more than the default; the object itself is empty, which reading it would find.
+    manifest.artifacts[0].size_bytes = Verify::default().read_up_to_bytes() + 1;
+    world.put(&manifest, b"", Act::None);
+    let response = world.ask(check(Kind::Config, &id(1), Depth::Read)).await.unwrap();
+    let Response::Skipped { record } = response else { panic!("{response:?}") };
+    for said in ["17179869185 bytes", "backup.verify.read_up_to_gib = 16", "its restore proves it"]
+    {
+        assert!(record.why.contains(said), "{said}: {}", record.why);
+    }
+    assert!(!world.bucket.calls().contains(&"range"));
+    let left: Vec<_> =
+        world.bucket.keys().into_iter().filter(|key| key.starts_with("evidence/")).collect();
+    assert_eq!(left, [format!("evidence/queue/config/{}/read-skipped.json", id(1))]);
+    // It does not count, and nothing more is asked of this function but a look.
+    assert_eq!(due(&world).await, [format!("present config {}", id(1))]);
+    let restored = world.restored(Kind::Config, &id(1), Outcome::Sound);
+    assert_eq!(evidence(world.ask(restored).await.unwrap()).depth, Depth::Restored);
+    let point = world.backups().point(&"queue".parse().unwrap(), Kind::Config, &id(1)).await;
+    let checks = point.unwrap().unwrap().checks;
+    assert!(matches!(checks.standing(), Standing::Verified { .. }), "{checks:?}");
 }
 
 #[tokio::test]

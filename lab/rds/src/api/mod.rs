@@ -9,6 +9,7 @@ mod groups;
 mod lifecycle;
 mod modify;
 mod point_in_time;
+mod quotas;
 mod render;
 mod replica;
 mod restore;
@@ -90,6 +91,7 @@ pub(crate) fn dispatch(action: &str, call: &Call) -> Answer {
         "DeleteDBInstanceAutomatedBackup" => automated::delete(call),
         "DeleteDBParameterGroup" => groups::delete(call),
         "DeleteDBSnapshot" => snapshots::delete(call),
+        "DescribeAccountAttributes" => quotas::describe(call),
         "DescribeDBInstanceAutomatedBackups" => automated::describe(call),
         "DescribeDBInstances" => describe::instances(call),
         "DescribeDBParameterGroups" => groups::describe(call),

@@ -81,3 +81,25 @@ async fn a_snapshot_restores_in_another_region_when_the_instance_is_gone() {
     assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
     handle.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quota_of_manual_snapshots_counts_those_of_its_region() {
+    let dir = tempfile::tempdir().unwrap();
+    let handle = RdsServer::start(config(dir.path(), 140)).await.unwrap();
+    let mut aws = Boto::new(&format!("http://{}", handle.address()));
+    let quota = |aws: &mut Boto, region: &str| {
+        let answer = aws.ok(region, "describe_account_attributes", &json!({}));
+        let quotas = answer["AccountQuotas"].as_array().unwrap().clone();
+        let found = quotas.iter().find(|quota| quota["AccountQuotaName"] == "ManualSnapshots");
+        (found.unwrap()["Used"].as_u64().unwrap(), found.unwrap()["Max"].as_u64().unwrap())
+    };
+    assert_eq!(quota(&mut aws, EAST), (0, 100));
+    aws.ok(EAST, "create_db_instance", &create("queue-a"));
+    aws.wait(EAST, "queue-a", &["creating"], "available").await;
+    let snapshot = json!({ "DBInstanceIdentifier": "queue-a", "DBSnapshotIdentifier": "one" });
+    aws.ok(EAST, "create_db_snapshot", &snapshot);
+    assert_eq!(quota(&mut aws, EAST), (1, 100));
+    assert_eq!(quota(&mut aws, WEST), (0, 100));
+    aws.wait(EAST, "queue-a", &["backing-up"], "available").await;
+    handle.stop().await;
+}

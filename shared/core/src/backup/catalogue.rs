@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Depth, Kind, Outcome, PointId, WalSpan, keys, schema};
+use super::{Depth, Kind, Marks, Outcome, PointId, Unproven, WalSpan, keys, schema};
 use crate::ids::{AppName, Region};
 
 /// How a check of a recovery point ended, and when.
@@ -33,6 +33,9 @@ pub struct Checks {
     /// Of [`Depth::Restored`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restored: Option<Check>,
+    /// Checks that had no verdict since then.
+    #[serde(skip_serializing_if = "Unproven::is_empty")]
+    pub unproven: Unproven,
 }
 
 /// What the checks of a point say together.
@@ -193,14 +196,13 @@ impl Catalogue {
         whole: bool,
     ) -> Self {
         let mut complete = whole;
-        let mut checks: BTreeMap<(AppName, Kind, PointId), Checks> = BTreeMap::new();
+        let mut marks: BTreeMap<(AppName, Kind, PointId), Marks> = BTreeMap::new();
         for object in evidence {
-            let Some((app, kind, id, depth, outcome)) = keys::read_evidence(&object.key) else {
+            let Some((app, kind, id, depth, mark)) = keys::read_evidence(&object.key) else {
                 complete &= keys::read_watermark(&object.key).is_some();
                 continue;
             };
-            let check = Check { at: object.modified, outcome };
-            checks.entry((app, kind, id)).or_default().note(depth, check);
+            marks.entry((app, kind, id)).or_default().add(depth, mark, object.modified);
         }
         let mut points = Vec::with_capacity(manifests.len());
         for object in manifests {
@@ -209,8 +211,7 @@ impl Catalogue {
                 continue;
             };
             let at = (app, kind, id);
-            let mut checks = checks.remove(&at).unwrap_or_default();
-            checks.forget_sound_before(object.modified);
+            let checks = marks.remove(&at).unwrap_or_default().checks(object.modified);
             let (app, kind, id) = at;
             points.push(RecoveryPoint {
                 taken_at: id.time().unwrap_or(object.modified),

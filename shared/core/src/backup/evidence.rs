@@ -50,7 +50,7 @@ impl FromStr for Depth {
     }
 }
 
-/// How a check ended. That it could not be carried out is neither: it leaves no evidence.
+/// How a check ended. That it could not tell is neither: `Undecided` is the record of that.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]

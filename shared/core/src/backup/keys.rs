@@ -5,6 +5,8 @@
 //! artifacts/APP/KIND/POINT/SITE/NAME               their bytes, by the site that wrote them
 //! wal/APP/SYSTEM/SEGMENT.zst                       archived WAL, by the cluster's system identifier
 //! evidence/APP/KIND/POINT/DEPTH-OUTCOME.json       what was checked, one object a depth and outcome
+//! evidence/APP/KIND/POINT/DEPTH-undecided-RUN.json a run whose check of this depth could not tell
+//! evidence/APP/KIND/POINT/DEPTH-skipped.json       the point is too large for a check of this depth
 //! evidence/APP/database-wal/SYSTEM.json            how far the WAL of a cluster was read
 //! holds/APP/KIND.json                              the objects that are under the hold of the newest
 //! holds/APP.json                                   while it is there, nothing of the app is deleted
@@ -12,7 +14,9 @@
 //!
 //! Points sort by time, so a listing can start at what is expired and end where nothing can be.
 
-use super::{Depth, Kind, Outcome, PointId};
+use jiff::Timestamp;
+
+use super::{Depth, Kind, Mark, Outcome, PointId, point};
 use crate::ids::AppName;
 
 /// The prefix of an app's manifests of one kind.
@@ -61,6 +65,23 @@ pub fn evidences(app: &AppName, kind: Kind) -> String {
 #[must_use]
 pub fn evidence(app: &AppName, kind: Kind, id: &PointId, depth: Depth, outcome: Outcome) -> String {
     format!("evidence/{app}/{kind}/{id}/{depth}-{outcome}.json")
+}
+
+/// The record of a check that has no verdict: of the run that could not tell, or, without one, that
+/// the check is not made.
+#[must_use]
+pub fn undecided(
+    app: &AppName,
+    kind: Kind,
+    id: &PointId,
+    depth: Depth,
+    run: Option<Timestamp>,
+) -> String {
+    let folder = evidences(app, kind);
+    match run {
+        Some(run) => format!("{folder}{id}/{depth}-undecided-{}.json", point::stamp(run)),
+        None => format!("{folder}{id}/{depth}-skipped.json"),
+    }
 }
 
 /// How far the WAL of a cluster was read. It lies among the evidence of its app's WAL.
@@ -118,13 +139,19 @@ pub fn read_artifact(key: &str) -> Option<(AppName, Kind, PointId, &str)> {
     Some((app, kind, PointId::new(id).ok()?, Some(name).filter(|name| !name.is_empty())?))
 }
 
-/// The check that this key names the evidence of.
+/// The check that this key names the evidence of, and how it ended.
 #[must_use]
-pub fn read_evidence(key: &str) -> Option<(AppName, Kind, PointId, Depth, Outcome)> {
+pub fn read_evidence(key: &str) -> Option<(AppName, Kind, PointId, Depth, Mark)> {
     let (app, kind, rest) = parts(key.strip_prefix("evidence/")?)?;
     let (id, name) = rest.split_once('/')?;
-    let (depth, outcome) = name.strip_suffix(".json")?.split_once('-')?;
-    Some((app, kind, PointId::new(id).ok()?, depth.parse().ok()?, outcome.parse().ok()?))
+    let (depth, ending) = name.strip_suffix(".json")?.split_once('-')?;
+    let mark = match ending.split_once('-') {
+        None if ending == "skipped" => Mark::Skipped,
+        None => Mark::Ended(ending.parse().ok()?),
+        Some(("undecided", run)) => Mark::Undecided(point::read_stamp(run)?),
+        Some(_) => return None,
+    };
+    Some((app, kind, PointId::new(id).ok()?, depth.parse().ok()?, mark))
 }
 
 fn parts(path: &str) -> Option<(AppName, Kind, &str)> {
@@ -151,9 +178,20 @@ mod tests {
         for depth in Depth::ALL {
             for outcome in [Outcome::Sound, Outcome::Damaged] {
                 let key = evidence(&app, Kind::Cache, &id, depth, outcome);
-                let read = Some((app.clone(), Kind::Cache, id.clone(), depth, outcome));
+                let mark = Mark::Ended(outcome);
+                let read = Some((app.clone(), Kind::Cache, id.clone(), depth, mark));
                 assert_eq!(read_evidence(&key), read);
             }
+            let run: Timestamp = "2026-11-24T13:00:00Z".parse().unwrap();
+            for (run, mark) in [(Some(run), Mark::Undecided(run)), (None, Mark::Skipped)] {
+                let key = undecided(&app, Kind::Cache, &id, depth, run);
+                let read = Some((app.clone(), Kind::Cache, id.clone(), depth, mark));
+                assert_eq!(read_evidence(&key), read, "{key}");
+            }
+        }
+        for odd in ["read-undecided-monday", "read-undecided", "read-sound-2", "read-lost"] {
+            let key = format!("evidence/queue/cache/{id}/{odd}.json");
+            assert_eq!(read_evidence(&key), None, "{odd}");
         }
         let mark = watermark(&app, "7421");
         assert_eq!(read_watermark(&mark), Some((app.clone(), "7421")));

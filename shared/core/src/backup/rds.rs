@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{PointId, point::stamp};
+use super::{
+    PointId,
+    point::{read_stamp, stamp},
+};
 use crate::ids::AppName;
 
 /// The tag that everything carries that Lifeboat makes in RDS: the app.
@@ -22,6 +25,15 @@ pub const RESTORED_TAG: &str = "lifeboat-restored";
 #[must_use]
 pub fn snapshot(app: &AppName, id: &PointId) -> Option<String> {
     Some(format!("lifeboat-{app}-{}", stamp(id.time()?).to_lowercase()))
+}
+
+/// Whether a DB snapshot has the name that [`snapshot`] gives.
+#[must_use]
+pub fn is_snapshot(name: &str) -> bool {
+    let parts = name.strip_prefix("lifeboat-").and_then(|rest| rest.rsplit_once('-'));
+    parts.is_some_and(|(app, time)| {
+        AppName::new(app).is_ok() && read_stamp(&time.to_uppercase()).is_some()
+    })
 }
 
 /// What an instance is restored from.
@@ -85,6 +97,10 @@ mod tests {
         assert_eq!(restored(&queue, moment).unwrap(), "queue-restored-t261124120000");
         assert_eq!(moment.mark(), "to-20261124T120000Z");
         assert_eq!(snapshot(&queue, &id).unwrap(), "lifeboat-queue-20261124t120000z");
+        assert!(is_snapshot("lifeboat-my-queue-20261124t120000z"));
+        for other in ["rds:queue-a-2026-11-24", "lifeboat-queue", "lifeboat-queue-before-upgrade"] {
+            assert!(!is_snapshot(other), "{other}");
+        }
         let segment = PointId::new("00000001000000000000002A").unwrap();
         assert_eq!(snapshot(&queue, &segment), None);
     }

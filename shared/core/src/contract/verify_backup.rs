@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::restore_backup::RestoreResult;
 use crate::{
-    backup::{Depth, Evidence, Kind, PointId},
+    backup::{Depth, Evidence, Kind, PointId, Undecided},
     ids::{AppName, Region},
 };
 
@@ -39,6 +39,21 @@ pub enum Request {
         id: PointId,
         /// What the restore found.
         result: Box<RestoreResult>,
+    },
+    /// Record that a run could not tell, at any depth. Recording it again changes nothing.
+    Undecided {
+        /// The app.
+        app: AppName,
+        /// The kind.
+        kind: Kind,
+        /// The recovery point.
+        id: PointId,
+        /// How deep the check was to go.
+        depth: Depth,
+        /// When the run began: each run is one attempt.
+        run: Timestamp,
+        /// Why it could not tell, for people.
+        why: String,
     },
     /// How old the newest verified point of each kind is here, as metrics.
     Freshness {
@@ -95,6 +110,21 @@ pub enum Response {
     Checked {
         /// What was written down.
         evidence: Box<Evidence>,
+    },
+    /// Of [`Request::Check`]: the point is too large to be read by a function, and its restore
+    /// proves it.
+    Skipped {
+        /// What was written down.
+        record: Box<Undecided>,
+    },
+    /// Of [`Request::Undecided`].
+    Undecided {
+        /// What was written down.
+        record: Box<Undecided>,
+        /// The number of this attempt at the check, from 1 on.
+        attempt: u32,
+        /// Whether a person is told: once for a point and depth.
+        tell: bool,
     },
     /// Of [`Request::Freshness`].
     Fresh {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_core::backup::{Depth, Evidence, Kind, Manifest, Outcome, PointId, keys};
+use lifeboat_core::backup::{Depth, Evidence, Kind, Manifest, Mark, Outcome, PointId, keys};
 
 use crate::{
     lab::{Lab, LabError, SITES, backup_bucket},
@@ -46,7 +46,7 @@ impl Lab {
             }
         }
         for key in self.aws.keys(region, &bucket, "evidence/").await? {
-            if let Some((app, kind, id, depth, outcome)) = keys::read_evidence(&key)
+            if let Some((app, kind, id, depth, Mark::Ended(outcome))) = keys::read_evidence(&key)
                 && let Some(seen) = points.get_mut(&(app.to_string(), kind, id))
             {
                 let worst = seen.checks.get(&depth) == Some(&Outcome::Damaged);

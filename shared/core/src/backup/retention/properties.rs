@@ -142,6 +142,7 @@ fn catalogue_of(seeds: &[Seed], complete: bool) -> Catalogue {
             size_bytes: seed.size,
             checks: Checks {
                 present: None,
+                unproven: crate::backup::Unproven::default(),
                 read: check(seed.read, taken_at),
                 restored: check(
                     if seed.restored == 2 { 3 } else { seed.restored.min(3) },

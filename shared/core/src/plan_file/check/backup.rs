@@ -3,6 +3,8 @@
 //! A plan is read once and its backups fail every night: whatever a host, RDS or ElastiCache would
 //! refuse because of the plan alone is refused here first.
 
+mod verify;
+
 use std::collections::BTreeSet;
 
 use super::Report;
@@ -10,9 +12,6 @@ use crate::{
     backup::{Kind, retention, schedule},
     plan_file::{AppPlan, Backup, Engine, Files, Images},
 };
-
-/// The most hours between two checks, a year: more is a typing error.
-const LONGEST_HOURS: u32 = 8_760;
 
 /// What is wrong.
 pub(super) fn check(plan: &AppPlan, report: &mut Report) {
@@ -38,20 +37,7 @@ pub(super) fn check(plan: &AppPlan, report: &mut Report) {
         self::images(images, report);
     }
     base(plan, backup, report);
-    for (key, hours) in [
-        ("read_every_hours", backup.verify.read_every_hours),
-        ("restore_every_hours", backup.verify.restore_every_hours),
-    ] {
-        if !(1..=LONGEST_HOURS).contains(&hours) {
-            report.add(
-                &["backup", "verify", key],
-                format!(
-                    "use 1 to {LONGEST_HOURS} hours: the checks that are owed are made once an hour, \
-                     and a backup that is never checked is only a file"
-                ),
-            );
-        }
-    }
+    verify::check(&backup.verify, report);
     for check in &backup.checks {
         if check.name.trim().is_empty() || check.query.trim().is_empty() {
             report.add(

@@ -136,6 +136,19 @@ fn times_between_checks_and_the_checks_themselves_make_sense() {
         let text = with(GOOD, "restore_every_hours = 168", &to);
         one(&text, "backup.verify.restore_every_hours", "1 to 8760 hours");
     }
+    for (key, most) in [("read_up_to_gib", 1024), ("count_up_to_mib", 1 << 20)] {
+        let set = |number: u32| {
+            with(
+                GOOD,
+                "restore_every_hours = 168",
+                &format!("restore_every_hours = 168\n{key} = {number}"),
+            )
+        };
+        for good in [0, most] {
+            assert_eq!(read(&set(good)).map(drop), Ok(()), "{key} = {good}");
+        }
+        one(&set(most + 1), &format!("backup.verify.{key}"), &format!("use 0 to {most}"));
+    }
     let text = with(GOOD, "name = \"every order has a customer\"", "name = \"\"");
     one(&text, "backup.checks", "one boolean");
 }
