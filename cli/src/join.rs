@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::{
     args::JoinArgs,
+    exit,
     output::{Failure, say},
 };
 
@@ -29,8 +30,6 @@ use crate::{
 const LOCK_WITHIN: SignedDuration = SignedDuration::from_secs(30);
 /// Between two tries for the lock.
 const LOCK_TRY: SignedDuration = SignedDuration::from_millis(100);
-/// The exit code of a hook that failed, as in the document.
-const HOOK_FAILED: u8 = 4;
 
 /// Joins once; whoever starts it starts it again while it cannot be told.
 pub(crate) async fn run(args: JoinArgs) -> Result<(), Failure> {
@@ -217,7 +216,7 @@ impl Home {
             Err(error) => format!("{}: {error}", path.display()),
         };
         let line = format!("{failed}; site.json is written: mend the hook, then run it again");
-        Err(Failure { lines: vec![line], code: HOOK_FAILED })
+        Err(Failure { lines: vec![line], code: exit::PARTLY })
     }
 }
 

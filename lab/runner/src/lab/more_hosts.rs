@@ -83,7 +83,7 @@ impl Lab {
 
     /// What `site.json` on a host says: role and epoch; none when there is none.
     #[must_use]
-    pub fn role_of(&self, site: &SiteConfig, host: &str) -> Option<(String, u64)> {
+    pub fn site_role(&self, site: &SiteConfig, host: &str) -> Option<(String, u64)> {
         let file = self.home_of(site, host).join(APP).join("site.json");
         let site: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
         Some((site.get("role")?.as_str()?.to_owned(), site.get("epoch")?.as_u64()?))
