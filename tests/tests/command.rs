@@ -307,7 +307,10 @@ fn registers(records: &[(&str, u64, &str)]) -> std::net::SocketAddr {
                 "app": "queue", "epoch": epoch, "highest_reserved": epoch, "active_site": site,
                 "recovery": null, "known_elsewhere": true, "updated_at": "2026-11-24T12:00:00Z",
             });
-            (format!("/lifeboat-ledger-123456789012-{region}/control/queue.json"), record.to_string())
+            (
+                format!("/lifeboat-ledger-123456789012-{region}/control/queue.json"),
+                record.to_string(),
+            )
         })
         .collect();
     std::thread::spawn(move || {
@@ -350,7 +353,14 @@ fn a_host_that_boots_takes_its_sites_role_and_starts_the_app_where_it_is_active(
     let join = |home: &Path, records: &[(&str, u64, &str)]| {
         let home = home.to_str().unwrap();
         let place = ["--app", "queue", "--site", "b", "--region", "us-west-2"];
-        let more = ["--peer", "us-east-1", "--ledger-prefix", "lifeboat-ledger-123456789012", "--home", home];
+        let more = [
+            "--peer",
+            "us-east-1",
+            "--ledger-prefix",
+            "lifeboat-ledger-123456789012",
+            "--home",
+            home,
+        ];
         let all = [&["host", "join"], &place[..], &more[..]].concat();
         lifeboat_at(&format!("http://{}", registers(records)), &all)
     };
@@ -385,10 +395,10 @@ fn a_host_that_boots_takes_its_sites_role_and_starts_the_app_where_it_is_active(
     // The other region went on.
     let (code, _, err) = join(home.path(), &[("us-west-2", 2, "b"), ("us-east-1", 3, "a")]);
     assert_eq!(code, 4, "there is no stop hook: {err}");
-    assert_eq!((site(home.path())["role"].as_str(), site(home.path())["epoch"].as_u64()), (
-        Some("standby"),
-        Some(3)
-    ));
+    assert_eq!(
+        (site(home.path())["role"].as_str(), site(home.path())["epoch"].as_u64()),
+        (Some("standby"), Some(3))
+    );
 
     // Its own region's record may be the one that was left behind.
     let home = host();
@@ -410,7 +420,8 @@ fn the_units_start_the_command_with_arguments_that_it_knows() {
         .collect();
     settings.extend([("LIFEBOAT_HOME", "/opt/lifeboat"), ("STATE_DIRECTORY", "/var/lib/x")]);
     for unit in ["guard", "join", "wal"] {
-        let text = std::fs::read_to_string(folder.join(format!("lifeboat-{unit}@.service"))).unwrap();
+        let text =
+            std::fs::read_to_string(folder.join(format!("lifeboat-{unit}@.service"))).unwrap();
         let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/lifeboat "));
         let mut start = start.unwrap().replace("%i", "queue");
         for (name, value) in &settings {

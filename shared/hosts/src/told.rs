@@ -52,11 +52,11 @@ pub(crate) fn answer(invocation: &CommandInvocation) -> Answer {
             Answer::Working
         }
         Some(other) => {
-            let codes = invocation.command_plugins().iter().map(CommandPlugin::response_code);
+            let mut codes = invocation.command_plugins().iter().map(CommandPlugin::response_code);
             Answer::NotDone(HostFailure {
                 host: invocation.instance_id().unwrap_or("unknown").to_owned(),
                 status: invocation.status_details().unwrap_or(other.as_str()).to_owned(),
-                exit_code: codes.filter(|code| *code > 0).last(),
+                exit_code: codes.rfind(|code| *code > 0),
                 last_line: String::new(),
             })
         }

@@ -44,7 +44,7 @@ pub(super) fn know_their_site(
         invariant(
             "hosts-late-one-joins",
             running.iter().all(|id| role(id) == active)
-                && late.iter().all(|id| joined(id))
+                && late.iter().all(joined)
                 && off.iter().all(|id| lab.is_off(id) && role(id).is_none()),
             format!("{}; {} is off", told.join(", "), off.join(", ")),
         ),
