@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use lifeboat_core::{AppName, IncidentId, Region, SiteName, backup::Kind};
 
-pub(crate) use self::host::{HostArgs, HostCommand, HostPlace, RestoreTarget, WalCommand};
+pub(crate) use self::host::{
+    HostArgs, HostCommand, HostPlace, JoinArgs, RestoreTarget, WalCommand,
+};
 
 /// Disaster recovery for a web system that lives in one region and must survive losing it.
 ///
@@ -214,8 +216,8 @@ pub(crate) struct GuardArgs {
     /// The region of this host.
     #[arg(long)]
     pub(crate) region: Region,
-    /// Another region that keeps a ledger; repeat for each.
-    #[arg(long = "peer", required = true)]
+    /// Another region that keeps a ledger; repeat for each, or put commas between.
+    #[arg(long = "peer", required = true, value_delimiter = ',')]
     pub(crate) peers: Vec<Region>,
     /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
     #[arg(long)]

@@ -97,9 +97,9 @@ fn site_epoch(file: &Path) -> Result<Epoch, String> {
         let name = file.display();
         if error.kind() == std::io::ErrorKind::NotFound {
             format!(
-                "{name} is not there: this site was never activated, or this host is new. `lifeboat \
-                 init` brings up an app's first site, and a recovery the other one; until then there \
-                 is no permit"
+                "{name} is not there, so there is no permit: this site was never activated, or this \
+                 host is new. `lifeboat host join` (the unit lifeboat-join@) brings a new host into its \
+                 site; `lifeboat init` brings up an app's first site, and a recovery the other one"
             )
         } else {
             format!("{name}: {error}")

@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{HostArgs, HostCommand, HostPlace, WalCommand},
+    join,
     output::{Failure, complain, say},
 };
 
@@ -49,6 +50,8 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
         std::future::pending::<()>().await;
     });
     let line = match command {
+        // SIGTERM ends it when its hook has: half a start is nothing to leave behind.
+        HostCommand::Join(args) => return join::run(args).await,
         HostCommand::Backup { host: args, exports } => {
             let host = host(&args.place, args.kind, scratch(&args), stop).await?;
             let exports = match exports {

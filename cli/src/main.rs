@@ -11,6 +11,7 @@ mod follow;
 mod guard;
 mod host;
 mod init;
+mod join;
 mod output;
 mod plan;
 mod quotas;

@@ -317,3 +317,155 @@ fn a_checksum_that_is_none_is_refused_and_damages_nothing() {
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
     assert!(err.contains("give its 64 hexadecimal digits"), "{err}");
 }
+
+/// The control records of regions, and the plan, as S3 and Parameter Store give them to `lifeboat host
+/// join`. A region without a record here answers nobody.
+fn registers(records: &[(&str, u64, &str)]) -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let plan = lifeboat_core::plan_file::read(
+        &std::fs::read_to_string(root().join("events/plan/queue.toml")).unwrap(),
+    )
+    .unwrap();
+    let parameter = serde_json::json!({ "Parameter": {
+        "Name": "/lifeboat/plans/queue", "Type": "String",
+        "Value": serde_json::to_string(&plan).unwrap(),
+    } });
+    let records: Vec<(String, String)> = records
+        .iter()
+        .map(|(region, epoch, site)| {
+            let record = serde_json::json!({
+                "app": "queue", "epoch": epoch, "highest_reserved": epoch, "active_site": site,
+                "recovery": null, "known_elsewhere": true, "updated_at": "2026-11-24T12:00:00Z",
+            });
+            (
+                format!("/lifeboat-ledger-123456789012-{region}/control/queue.json"),
+                record.to_string(),
+            )
+        })
+        .collect();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(&stream);
+            let (mut request, mut length) = (String::new(), 0_u64);
+            let _ = reader.read_line(&mut request);
+            for line in reader.by_ref().lines().map_while(Result::ok) {
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let _ = std::io::copy(&mut reader.take(length), &mut std::io::sink());
+            let path = request.split(['?', ' ']).nth(1).unwrap_or_default();
+            let found = records.iter().find(|(key, _)| key == path);
+            let body = match found {
+                _ if path == "/" => parameter.to_string(),
+                Some((_, record)) => record.clone(),
+                // A reset, as a dark region's.
+                None => continue,
+            };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\netag: \"1\"\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            drop((&stream).write_all(format!("{head}{body}").as_bytes()));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_host_that_boots_takes_its_sites_role_and_starts_the_app_where_it_is_active() {
+    use std::os::unix::fs::PermissionsExt;
+    let join = |home: &Path, records: &[(&str, u64, &str)]| {
+        let home = home.to_str().unwrap();
+        let place = ["--app", "queue", "--site", "b", "--region", "us-west-2"];
+        let more = [
+            "--peer",
+            "us-east-1",
+            "--ledger-prefix",
+            "lifeboat-ledger-123456789012",
+            "--home",
+            home,
+        ];
+        let all = [&["host", "join"], &place[..], &more[..]].concat();
+        lifeboat_at(&format!("http://{}", registers(records)), &all)
+    };
+    let host = || {
+        let home = tempfile::tempdir().unwrap();
+        let hooks = home.path().join("queue/hooks");
+        std::fs::create_dir_all(&hooks).unwrap();
+        std::fs::write(hooks.join("start"), "#!/bin/sh\necho $LIFEBOAT_EPOCH > started\n").unwrap();
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(hooks.join("start"), mode).unwrap();
+        home
+    };
+    let site = |home: &Path| -> serde_json::Value {
+        let text = std::fs::read(home.join("queue/site.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+
+    // Launched after the activation.
+    let home = host();
+    let active = [("us-west-2", 2, "b"), ("us-east-1", 2, "b")];
+    let (code, out, err) = join(home.path(), &active);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((said["role"].as_str(), said["hook"].as_str()), (Some("active"), Some("start")));
+    assert_eq!(site(home.path())["database"]["host"], "127.0.2.20");
+    let started = || std::fs::read_to_string(home.path().join("queue/started")).unwrap();
+    assert_eq!(started(), "2\n");
+    let (code, out, _) = join(home.path(), &active);
+    assert_eq!(code, 0);
+    assert!(out.contains(r#""changed":false"#), "{out}");
+
+    // The other region went on.
+    let (code, _, err) = join(home.path(), &[("us-west-2", 2, "b"), ("us-east-1", 3, "a")]);
+    assert_eq!(code, 4, "there is no stop hook: {err}");
+    assert_eq!(
+        (site(home.path())["role"].as_str(), site(home.path())["epoch"].as_u64()),
+        (Some("standby"), Some(3))
+    );
+
+    // Its own region's record may be the one that was left behind.
+    let home = host();
+    let (code, out, err) = join(home.path(), &[("us-west-2", 2, "b")]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("no answer from us-east-1") && err.contains("run it again"), "{err}");
+    assert_eq!(site(home.path())["role"], "standby");
+    assert!(!home.path().join("queue/started").exists());
+}
+
+#[test]
+fn the_units_start_the_command_with_arguments_that_it_knows() {
+    let folder = root().join("packaging/systemd");
+    let example = std::fs::read_to_string(folder.join("app.env.example")).unwrap();
+    let mut settings: Vec<(&str, &str)> = example
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    settings.extend([("LIFEBOAT_HOME", "/opt/lifeboat"), ("STATE_DIRECTORY", "/var/lib/x")]);
+    for unit in ["guard", "join", "wal"] {
+        let text =
+            std::fs::read_to_string(folder.join(format!("lifeboat-{unit}@.service"))).unwrap();
+        let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/lifeboat "));
+        let mut start = start.unwrap().replace("%i", "queue");
+        for (name, value) in &settings {
+            start = start.replace(&format!("${{{name}}}"), value);
+        }
+        assert!(!start.contains(['$', '%']), "{unit}: {start}");
+        let mut arguments: Vec<&str> = start.split(' ').collect();
+        // The parser is done with them all when it is told to help.
+        arguments.push("--help");
+        let (code, out, err) = lifeboat(&arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{unit}");
+        let options = arguments.iter().filter(|argument| argument.starts_with("--"));
+        assert!(options.clone().all(|option| out.contains(option)), "{unit}: {out}");
+    }
+}

@@ -59,6 +59,42 @@ pub(crate) enum HostCommand {
     /// Archive WAL, or fetch it back.
     #[command(subcommand)]
     Wal(WalCommand),
+    /// Bring this host into its site: write site.json from the control records of every region, and
+    /// run the start hook where the site is active. Run it at boot (the unit `lifeboat-join@`): a host
+    /// that is launched after an activation gets no command of it.
+    ///
+    /// Safe to repeat, and never older than what the host knows. While it cannot be told who is
+    /// active, site.json says standby and the exit code is 1: run it again. Exit codes: 0 joined, as
+    /// active or as standby; 1 it cannot be told yet, or site.json cannot be written; 2 what was given
+    /// is wrong, or the host belongs to another site; 4 the hook failed (site.json is written).
+    ///
+    /// Example: lifeboat host join --app queue --site b --region us-west-2 --peer us-east-1
+    /// --ledger-prefix lifeboat-ledger-123456789012
+    #[command(verbatim_doc_comment)]
+    Join(JoinArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct JoinArgs {
+    /// The app.
+    #[arg(long)]
+    pub(crate) app: AppName,
+    /// The site of this host.
+    #[arg(long)]
+    pub(crate) site: SiteName,
+    /// The region of this host.
+    #[arg(long)]
+    pub(crate) region: Region,
+    /// Another region that keeps a control record; repeat for each, or put commas between.
+    #[arg(long = "peer", required = true, value_delimiter = ',')]
+    pub(crate) peers: Vec<Region>,
+    /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
+    #[arg(long)]
+    pub(crate) ledger_prefix: String,
+    /// The folder with the app's own, which has site.json and hooks/start in it: LIFEBOAT_HOME of the
+    /// Systems Manager agent.
+    #[arg(long, default_value = "/opt/lifeboat")]
+    pub(crate) home: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

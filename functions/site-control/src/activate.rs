@@ -1,13 +1,13 @@
-//! Activating a site: it must succeed, on every host.
+//! Activating a site: it must succeed, on enough of its hosts.
 
 use lifeboat_core::{
     Fault,
     contract::{Authority, DatabaseAddress, site_control::Response},
+    hosts::{Activation, activation},
     plan_file::{AppPlan, HostTag},
 };
 
-use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, progress_of, site, stale};
-use lifeboat_hosts::joined;
+use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, site, stale};
 
 pub(crate) async fn activate<P, A, H>(
     authority: &Authority,
@@ -42,24 +42,31 @@ pub(crate) async fn on_hosts<P, A, H: Hosts>(
             authority.site, target.region, ports.region
         )));
     }
-    let Some(tag) = &target.hosts else { return Ok(Response::Done { hosts: 0 }) };
+    let Some(tag) = &target.hosts else { return Ok(Response::done(0)) };
     let commands = if commands.is_empty() {
         let order = Order::activate(authority, database).on(tag);
         vec![ports.hosts.send(&ports.region, tag, &order).await?]
     } else {
         commands
     };
-    match progress_of(&ports.hosts, &ports.region, &commands).await? {
-        Progress::Pending => Ok(Response::InProgress { commands }),
-        Progress::Succeeded { hosts } => Ok(Response::Done { hosts }),
-        Progress::NoHosts => Err(no_hosts(authority, tag)),
-        Progress::Failed(failures) => Err(stale(&failures, authority).unwrap_or_else(|| {
-            Fault::needs_human(format!(
-                "site {} is not activated ({}); mend the host, then start the recovery again",
-                authority.site,
-                joined(&failures)
-            ))
-        })),
+    let answers = answers_of(&ports.hosts, &ports.region, &commands).await?;
+    let Some(answers) = answers else { return Ok(Response::InProgress { commands }) };
+    match activation(&answers, tag.enough) {
+        Activation::NotYet => Ok(Response::InProgress { commands }),
+        Activation::Done { hosts, without } => {
+            let without = without.lines();
+            if !without.is_empty() {
+                tracing::warn!(event = "hosts_missing", site = %authority.site, ?without);
+            }
+            Ok(Response::Done { hosts, without })
+        }
+        Activation::NoHosts => Err(no_hosts(authority, tag)),
+        Activation::NotEnough { enough, without } => Err(Fault::needs_human(format!(
+            "site {} is not activated: {enough} hosts are enough and {without}; mend or replace \
+             the hosts, then start the recovery again",
+            authority.site
+        ))),
+        Activation::Stale(failure) => Err(stale(&failure, authority)),
     }
 }
 

@@ -12,7 +12,7 @@ use lifeboat_hosts::{FarLimits, RunCommand, To};
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
-use site_control::{Authorizer, DOCUMENT, FENCE_LIMIT, Hosts, Order, Plans, Ports, Progress};
+use site_control::{Answers, Authorizer, DOCUMENT, FENCE_LIMIT, Hosts, Order, Plans, Ports};
 
 /// Seconds within which a host must take the command: the shortest that Systems Manager accepts
 /// (API reference, `SendCommand`, `TimeoutSeconds`).
@@ -79,8 +79,8 @@ impl Hosts for SiteHosts {
         self.0.send(region, To::Tagged(hosts), &order).await
     }
 
-    async fn progress(&self, region: &Region, command: &str) -> Result<Progress, Fault> {
-        self.0.progress(region, command).await
+    async fn answers(&self, region: &Region, command: &str) -> Result<Option<Answers>, Fault> {
+        self.0.answers(region, command).await
     }
 }
 

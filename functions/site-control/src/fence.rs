@@ -5,11 +5,11 @@ use std::{future::Future, time::Duration};
 use lifeboat_core::{
     ErrorName, Fault, SiteName,
     contract::{Authority, site_control::Response},
+    hosts::{Fencing, fencing},
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Authorizer, Hosts, Order, Plans, Ports, Progress, progress_of, stale};
-use lifeboat_hosts::joined;
+use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, stale};
 
 /// How long one call may take in all. The old region is probably dark, and every second spent on it
 /// is a second in which nobody is served; a region that works answers Run Command's two calls from
@@ -83,17 +83,18 @@ where
         let sending = reaching(ports.hosts.send(region, tag, &order));
         vec![within(until, &format!("sending the command to {region}"), sending).await?]
     };
-    let asking = reaching(progress_of(&ports.hosts, region, &commands));
-    let progress = within(until, &format!("asking {region} about the command"), asking).await;
-    match progress {
-        Ok(Progress::Succeeded { hosts }) => Ok(Response::Done { hosts }),
-        Ok(Progress::Pending) => Ok(Response::InProgress { commands }),
-        Ok(Progress::NoHosts) => Ok(Response::Unfenced {
-            reason: format!("no host in {region} has tag {}={}", tag.tag, tag.value),
-        }),
-        Ok(Progress::Failed(failures)) => match stale(&failures, authority) {
-            Some(fault) => Err(fault),
-            None => Ok(Response::Unfenced { reason: joined(&failures) }),
+    let asking = reaching(answers_of(&ports.hosts, region, &commands));
+    let answers = within(until, &format!("asking {region} about the command"), asking).await;
+    match answers {
+        Ok(None) => Ok(Response::InProgress { commands }),
+        Ok(Some(answers)) => match fencing(&answers) {
+            Fencing::NotYet => Ok(Response::InProgress { commands }),
+            Fencing::Done { hosts } => Ok(Response::done(hosts)),
+            Fencing::NoHosts => Ok(Response::Unfenced {
+                reason: format!("no host in {region} has tag {}={}", tag.tag, tag.value),
+            }),
+            Fencing::Unconfirmed(without) => Ok(Response::Unfenced { reason: without.to_string() }),
+            Fencing::Stale(failure) => Err(stale(&failure, authority)),
         },
         // The command has just left: it is worth one more question.
         Err(_) if !sent_before => Ok(Response::InProgress { commands }),

@@ -5,8 +5,8 @@
 //! function may send an order again whenever it does not know what became of the last one, and
 //! never has to remember anything: the caller carries the command ids.
 //!
-//! The two orders treat failure in opposite ways. Activating must succeed, so a host that fails it
-//! is a person's business. Fencing is an attempt on a site that is probably gone: it has
+//! The two orders treat failure in opposite ways. Activating must succeed on enough hosts of the site
+//! (the plan's `sites.X.hosts.enough`), so too few are a person's business. Fencing is an attempt on a site that is probably gone: it has
 //! [`FENCE_LIMIT`] for everything, and whatever keeps it from the hosts is the answer
 //! [`Response::Unfenced`], because a site that nobody reached fences itself when it returns.
 
@@ -30,7 +30,7 @@ use lifeboat_core::{
 };
 
 pub use fence::FENCE_LIMIT;
-pub use lifeboat_hosts::{HostFailure, Progress};
+pub use lifeboat_core::hosts::{Answers, HostFailure};
 pub use order::{Action, DOCUMENT, Order};
 
 /// Where plans are read.
@@ -68,12 +68,13 @@ pub trait Hosts {
         order: &Order,
     ) -> impl Future<Output = Result<String, Fault>> + Send;
 
-    /// How far a command is.
-    fn progress(
+    /// What each host has answered to a command; none while the command is so new that nobody knows
+    /// of it.
+    fn answers(
         &self,
         region: &Region,
         command: &str,
-    ) -> impl Future<Output = Result<Progress, Fault>> + Send;
+    ) -> impl Future<Output = Result<Option<Answers>, Fault>> + Send;
 }
 
 /// What the function needs of the world.
@@ -93,9 +94,9 @@ pub struct Ports<P, A, H> {
 ///
 /// # Errors
 /// Activating: [`ErrorName::StaleEpoch`] when the ledger or a host knows a newer epoch,
-/// [`ErrorName::NeedsHuman`] when a host failed or none has the tag, [`ErrorName::InvalidInput`]
-/// when the request does not fit the plan, [`ErrorName::Refused`] of a first activation that is none,
-/// and what the ports report. Fencing: only
+/// [`ErrorName::NeedsHuman`] when too few hosts did it or none has the tag,
+/// [`ErrorName::InvalidInput`] when the request does not fit the plan, [`ErrorName::Refused`] of a
+/// first activation that is none, and what the ports report. Fencing: only
 /// [`ErrorName::StaleEpoch`] and [`ErrorName::InvalidInput`].
 pub async fn handle<P, A, H>(request: Request, ports: &Ports<P, A, H>) -> Result<Response, Fault>
 where
@@ -126,28 +127,31 @@ fn site<'a>(plan: &'a AppPlan, name: &SiteName) -> Result<&'a Site, Fault> {
     })
 }
 
-/// Asks about every command and puts the answers together: the worst one counts.
-async fn progress_of<H: Hosts>(
+/// What the hosts have answered to these commands, which are the same order; none while one of them
+/// is not known yet.
+async fn answers_of<H: Hosts>(
     hosts: &H,
     region: &Region,
     commands: &[String],
-) -> Result<Progress, Fault> {
-    let mut all = Progress::Succeeded { hosts: 0 };
+) -> Result<Option<Answers>, Fault> {
+    let mut all: Option<Answers> = None;
     for command in commands {
-        all = all.and(hosts.progress(region, command).await?);
+        let Some(answers) = hosts.answers(region, command).await? else { return Ok(None) };
+        all = Some(match all {
+            Some(before) => before.and(answers),
+            None => answers,
+        });
     }
     Ok(all)
 }
 
-/// The failure that the hosts report when they know a newer epoch.
-fn stale(failures: &[HostFailure], authority: &Authority) -> Option<Fault> {
-    failures.iter().find(|failure| order::is_stale_epoch(failure)).map(|failure| {
-        Fault::new(
-            ErrorName::StaleEpoch,
-            format!(
-                "recovery {} acts under epoch {}, but {failure}",
-                authority.incident, authority.epoch
-            ),
-        )
-    })
+/// The fault of a recovery of which a host says that it knows a newer epoch.
+fn stale(failure: &HostFailure, authority: &Authority) -> Fault {
+    Fault::new(
+        ErrorName::StaleEpoch,
+        format!(
+            "recovery {} acts under epoch {}, but {failure}",
+            authority.incident, authority.epoch
+        ),
+    )
 }

@@ -6,13 +6,9 @@ use lifeboat_core::{
     ids::{AppName, SiteName},
     plan_file::HostTag,
 };
-use lifeboat_hosts::HostFailure;
 
 /// The Systems Manager document that the hosts run.
 pub const DOCUMENT: &str = "lifeboat-site-control";
-
-/// The document's exit code for an epoch older than the one that the host knows.
-const STALE_EPOCH: i32 = 3;
 
 /// What a host is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +95,4 @@ impl Order {
         }
         parameters
     }
-}
-
-/// Whether a host refused because it knows a newer epoch.
-pub(crate) fn is_stale_epoch(failure: &HostFailure) -> bool {
-    failure.exit_code == Some(STALE_EPOCH)
 }

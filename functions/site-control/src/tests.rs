@@ -11,6 +11,7 @@ use std::{
 use lifeboat_core::{
     Epoch,
     contract::DatabaseAddress,
+    hosts::{Answer, FENCE_PATIENCE},
     ledger::{self, ControlRecord},
     plan_file,
 };
@@ -24,7 +25,9 @@ struct World {
     fail_at: Option<usize>,
     stale: bool,
     hang: bool,
-    progress: Option<Progress>,
+    /// What the hosts answer; one that did it, without this.
+    answers: Option<Answers>,
+    enough: Option<u32>,
     sent: Mutex<Vec<(String, Order)>>,
     no_hosts_in_plan: bool,
 }
@@ -45,9 +48,11 @@ impl Plans for &World {
         self.call()?;
         let text = include_str!("../../../events/plan/queue.toml");
         let mut plan = plan_file::read(text).unwrap();
-        if self.no_hosts_in_plan {
-            for site in plan.sites.values_mut() {
+        for site in plan.sites.values_mut() {
+            if self.no_hosts_in_plan {
                 site.hosts = None;
+            } else if let Some(hosts) = &mut site.hosts {
+                hosts.enough = self.enough;
             }
         }
         Ok(plan)
@@ -85,9 +90,9 @@ impl Hosts for &World {
         Ok(format!("command-{}", sent.len()))
     }
 
-    async fn progress(&self, _: &Region, _: &str) -> Result<Progress, Fault> {
+    async fn answers(&self, _: &Region, _: &str) -> Result<Option<Answers>, Fault> {
         self.call()?;
-        Ok(self.progress.clone().unwrap_or(Progress::Succeeded { hosts: 1 }))
+        Ok(Some(self.answers.clone().unwrap_or_else(|| answers(&[("i-1", Answer::Done)]))))
     }
 }
 
@@ -120,13 +125,26 @@ fn fence(commands: &[&str]) -> Request {
     }
 }
 
-fn failed(exit_code: Option<i32>) -> Progress {
-    Progress::Failed(vec![HostFailure {
+/// A command that has just been sent, and what these hosts answer to it.
+fn answers(hosts: &[(&str, Answer)]) -> Answers {
+    let now = "2026-11-24T12:00:00Z".parse().unwrap();
+    let open = |answer: &Answer| matches!(answer, Answer::Silent | Answer::Working);
+    Answers {
+        sent_at: now,
+        asked_at: now,
+        targets: u32::try_from(hosts.len()).unwrap(),
+        ended: !hosts.iter().any(|(_, answer)| open(answer)),
+        hosts: hosts.iter().map(|(host, answer)| ((*host).to_owned(), answer.clone())).collect(),
+    }
+}
+
+fn failed(exit_code: Option<i32>) -> Answer {
+    Answer::NotDone(HostFailure {
         host: "i-1".into(),
         status: "Failed".into(),
         exit_code,
         last_line: "the hook failed with exit code 1".into(),
-    }])
+    })
 }
 
 async fn run(world: &World, request: Request) -> Result<Response, Fault> {
@@ -145,7 +163,7 @@ async fn activating_twice_is_activating_once_more_with_the_same_result() {
     let world = World::default();
     let first = run(&world, activate(&[])).await.unwrap();
     let second = run(&world, activate(&[])).await.unwrap();
-    assert_eq!(first, Response::Done { hosts: 1 });
+    assert_eq!(first, Response::done(1));
     assert_eq!(first, second);
     let sent = world.sent();
     assert_eq!(sent[0], sent[1]);
@@ -173,7 +191,7 @@ async fn a_failure_at_any_call_leaves_a_request_that_succeeds_later() {
                 // Past the last call.
                 Ok(_) => break,
             }
-            assert_eq!(run(&world, request.clone()).await, Ok(Response::Done { hosts: 1 }));
+            assert_eq!(run(&world, request.clone()).await, Ok(Response::done(1)));
         }
     }
 }
@@ -190,14 +208,14 @@ async fn fencing_never_fails_for_the_reason_that_a_call_did() {
                 // Past the last call.
                 Response::Done { .. } => break,
             }
-            assert_eq!(run(&world, request.clone()).await, Ok(Response::Done { hosts: 1 }));
+            assert_eq!(run(&world, request.clone()).await, Ok(Response::done(1)));
         }
     }
 }
 
 #[tokio::test]
 async fn a_command_that_goes_on_is_asked_about_and_not_sent_again() {
-    let world = World { progress: Some(Progress::Pending), ..World::default() };
+    let world = World { answers: Some(answers(&[("i-1", Answer::Silent)])), ..World::default() };
     for request in [activate(&[]), activate(&["command-1"])] {
         let response = run(&world, request).await.unwrap();
         assert_eq!(response, Response::InProgress { commands: vec!["command-1".into()] });
@@ -211,7 +229,8 @@ async fn a_command_that_goes_on_is_asked_about_and_not_sent_again() {
 #[tokio::test]
 async fn a_host_that_knows_a_newer_epoch_stops_the_recovery() {
     for request in [activate(&[]), fence(&[])] {
-        let world = World { progress: Some(failed(Some(3))), ..World::default() };
+        let world =
+            World { answers: Some(answers(&[("i-1", failed(Some(3)))])), ..World::default() };
         let fault = run(&world, request).await.unwrap_err();
         assert_eq!(fault.name, ErrorName::StaleEpoch);
         assert!(fault.message.contains("host i-1"), "{fault}");
@@ -230,22 +249,63 @@ async fn nothing_is_sent_without_authority() {
 
 #[tokio::test]
 async fn a_host_that_fails_to_activate_needs_a_human_and_says_its_last_words() {
-    let world = World { progress: Some(failed(Some(4))), ..World::default() };
+    let world = World { answers: Some(answers(&[("i-1", failed(Some(4)))])), ..World::default() };
     let fault = run(&world, activate(&[])).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(
-        fault.message.contains("(host i-1: Failed, exit code 4: the hook failed with exit code 1)"),
+        fault.message.contains("host i-1: Failed, exit code 4: the hook failed with exit code 1"),
         "{fault}"
     );
 
-    let world = World { progress: Some(failed(Some(4))), ..World::default() };
+    let world = World { answers: Some(answers(&[("i-1", failed(Some(4)))])), ..World::default() };
     let reason = unfenced(run(&world, fence(&[])).await.unwrap());
     assert!(reason.contains("exit code 4"), "{reason}");
 }
 
 #[tokio::test]
+async fn enough_hosts_are_a_site_and_the_others_are_named() {
+    let hosts = answers(&[
+        ("i-1", failed(Some(4))),
+        ("i-2", Answer::Done),
+        ("i-3", Answer::Done),
+        ("i-4", Answer::Silent),
+    ]);
+    let world = World { answers: Some(hosts.clone()), ..World::default() };
+    let Response::Done { hosts: 2, without } = run(&world, activate(&[])).await.unwrap() else {
+        panic!("half of them are enough")
+    };
+    assert!(without[0].starts_with("host i-1: Failed, exit code 4"), "{without:?}");
+    assert_eq!(without[1], "host i-4: has not taken the order");
+
+    // The plan says how many: three may still come, four never will.
+    let world = World { answers: Some(hosts.clone()), enough: Some(3), ..World::default() };
+    let response = run(&world, activate(&["command-1"])).await.unwrap();
+    assert_eq!(response, Response::InProgress { commands: vec!["command-1".into()] });
+    let old = Answers { asked_at: hosts.sent_at + FENCE_PATIENCE * 2, ..hosts };
+    let world = World { answers: Some(old), enough: Some(4), ..World::default() };
+    let fault = run(&world, activate(&["command-1"])).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NeedsHuman);
+    assert!(
+        fault.message.contains("4 hosts are enough and 2 of 4 hosts did it; host i-1"),
+        "{fault}"
+    );
+}
+
+#[tokio::test]
+async fn one_host_that_did_not_confirm_leaves_the_site_unfenced_by_name() {
+    let hosts = answers(&[("i-2", Answer::Done), ("i-3", Answer::Silent)]);
+    let world = World { answers: Some(hosts.clone()), ..World::default() };
+    let response = run(&world, fence(&[])).await.unwrap();
+    assert_eq!(response, Response::InProgress { commands: vec!["command-1".into()] });
+    let old = Answers { asked_at: hosts.sent_at + FENCE_PATIENCE, ..hosts };
+    let world = World { answers: Some(old), ..World::default() };
+    let reason = unfenced(run(&world, fence(&["command-1"])).await.unwrap());
+    assert_eq!(reason, "1 of 2 hosts did it; host i-3: has not taken the order");
+}
+
+#[tokio::test]
 async fn a_tag_that_no_host_has_is_told_by_name() {
-    let world = World { progress: Some(Progress::NoHosts), ..World::default() };
+    let world = World { answers: Some(answers(&[])), ..World::default() };
     let fault = run(&world, activate(&[])).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(fault.message.contains("no host has tag lifeboat-site=queue-b"), "{fault}");
@@ -257,7 +317,7 @@ async fn a_tag_that_no_host_has_is_told_by_name() {
 #[tokio::test]
 async fn a_site_without_hosts_is_activated_by_nothing_and_fenced_by_nobody() {
     let world = World { no_hosts_in_plan: true, ..World::default() };
-    assert_eq!(run(&world, activate(&[])).await, Ok(Response::Done { hosts: 0 }));
+    assert_eq!(run(&world, activate(&[])).await, Ok(Response::done(0)));
     let reason = unfenced(run(&world, fence(&[])).await.unwrap());
     assert_eq!(reason, "the plan names no hosts for site a");
     assert!(world.sent().is_empty());
@@ -266,7 +326,7 @@ async fn a_site_without_hosts_is_activated_by_nothing_and_fenced_by_nobody() {
 #[tokio::test]
 async fn fencing_goes_to_the_old_region_and_leaves_its_database_alone() {
     let world = World::default();
-    assert_eq!(run(&world, fence(&[])).await, Ok(Response::Done { hosts: 1 }));
+    assert_eq!(run(&world, fence(&[])).await, Ok(Response::done(1)));
     let sent = world.sent();
     assert_eq!(sent[0].0, "us-east-1");
     assert_eq!((sent[0].1.action, sent[0].1.epoch), (Action::Fence, Epoch(2)));
@@ -333,7 +393,7 @@ async fn the_first_site_is_activated_as_often_as_it_is_asked_for_under_the_first
             Ok(_) => break,
         }
         let again = run_at_first(&world, first("a", &[])).await;
-        assert_eq!(again, Ok(Response::Done { hosts: 1 }));
+        assert_eq!(again, Ok(Response::done(1)));
         let (region, order) = world.sent().pop().unwrap();
         assert_eq!((region.as_str(), order.action), ("us-east-1", Action::Activate));
         assert_eq!((order.site.as_str(), order.epoch), ("a", Epoch(1)));

@@ -248,8 +248,10 @@ impl Request<'_> {
                 .parse()
                 .map_err(|_| ApiError::new("InvalidNextToken", "the token is not one of ours"))?,
         };
-        let most = self.input.get("MaxResults").and_then(Value::as_u64).unwrap_or(50);
-        let most = usize::try_from(most).unwrap_or(50).max(1);
+        let largest = self.lab.config.largest_page;
+        let most = self.input.get("MaxResults").and_then(Value::as_u64);
+        let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(largest);
+        let most = most.clamp(1, largest);
         let total = items.len();
         let page: Vec<Value> = items.into_iter().skip(start).take(most).collect();
         let mut answer = json!({ field: page });

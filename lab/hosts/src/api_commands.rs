@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::host::Host;
 use crate::lock::locked;
 use crate::parameters::resolve;
-use crate::run::Run;
+use crate::run::{Run, execution_seconds};
 
 /// The longest delivery timeout that AWS takes, in seconds: 30 days.
 const MAX_TIMEOUT_SECONDS: u32 = 2_592_000;
@@ -53,6 +53,7 @@ impl Request<'_> {
             (version.number.to_string(), version.document.clone())
         };
         let arguments = resolve(&document, &given)?;
+        let total_seconds = u64::from(timeout_seconds) + execution_seconds(&document, &arguments);
         let requested = now();
         let steps: Vec<StepRun> =
             document.main_steps.iter().map(|step| StepRun::new(&step.name)).collect();
@@ -68,9 +69,12 @@ impl Request<'_> {
             request: Value::from(self.input.clone()),
             requested,
             timeout_seconds,
+            total_seconds,
             // The largest timeout is 30 days, far from the end of time.
             expires: requested
-                .checked_add(SignedDuration::from_secs(i64::from(timeout_seconds)))
+                .checked_add(SignedDuration::from_secs(
+                    i64::try_from(total_seconds).unwrap_or_default(),
+                ))
                 .unwrap_or(requested),
             invocations: hosts
                 .iter()

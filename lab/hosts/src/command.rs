@@ -83,6 +83,18 @@ pub(crate) struct Invocation {
     pub(crate) steps: Vec<StepRun>,
 }
 
+impl Invocation {
+    /// Whether it counts against MaxErrors: `Failed` and `ExecutionTimedOut` do, an order that was not
+    /// delivered does not (API reference, `Command`, `ErrorCount`).
+    fn is_error(&self) -> bool {
+        matches!(self.status, Status::Failed | Status::TimedOut) && !self.is_undelivered()
+    }
+
+    fn is_undelivered(&self) -> bool {
+        self.details == "DeliveryTimedOut"
+    }
+}
+
 /// A command as it was sent.
 #[derive(Debug)]
 pub(crate) struct Command {
@@ -97,6 +109,10 @@ pub(crate) struct Command {
     pub(crate) request: Value,
     pub(crate) requested: Timestamp,
     pub(crate) timeout_seconds: u32,
+    /// The delivery timeout and what the steps may take, in seconds: what is not at its end by then is
+    /// `DeliveryTimedOut` (User Guide, "Understanding command timeout values"; API reference, `Command`,
+    /// `ExpiresAfter`).
+    pub(crate) total_seconds: u64,
     pub(crate) expires: Timestamp,
     pub(crate) invocations: BTreeMap<String, Invocation>,
     /// True once the command is cancelled, for each of the hosts named.
@@ -127,7 +143,11 @@ fn hand_back(answer: &mut Value, request: &Value, fields: &[&str]) {
 }
 
 impl Command {
-    /// The state of the whole: the worst of what its hosts report.
+    /// The state of the whole, which MaxErrors decides with what the hosts report (Systems Manager User
+    /// Guide, "Understanding command statuses"; API reference, `Command`, `StatusDetails`).
+    ///
+    /// Which `Status` stands beside the details `Incomplete` AWS does not say, and the API's `Status`
+    /// has no such word; here it is the one that misleads whoever reads it alone.
     pub(crate) fn status(&self) -> (Status, &'static str) {
         let all = || self.invocations.values();
         if self.invocations.is_empty() {
@@ -138,20 +158,43 @@ impl Command {
             let status = if started { Status::InProgress } else { going.status };
             return (status, status.as_str());
         }
-        for worst in [Status::Failed, Status::TimedOut, Status::Cancelled] {
-            if let Some(invocation) = all().find(|invocation| invocation.status == worst) {
-                return (worst, invocation.details);
-            }
+        let limit = self.errors_allowed().max(1);
+        if self.count(Invocation::is_error) >= limit {
+            return if all().any(|invocation| invocation.status == Status::Failed) {
+                (Status::Failed, "Failed")
+            } else {
+                (Status::TimedOut, "ExecutionTimedOut")
+            };
+        }
+        // It is no error, and yet enough of it gives the command its name.
+        if self.count(Invocation::is_undelivered) >= limit {
+            return (Status::TimedOut, "DeliveryTimedOut");
+        }
+        if all().any(|invocation| invocation.status == Status::Cancelled) {
+            return (Status::Cancelled, "Cancelled");
+        }
+        if all().any(|invocation| invocation.status != Status::Success) {
+            return (Status::Success, "Incomplete");
         }
         (Status::Success, "Success")
+    }
+
+    fn count(&self, wanted: fn(&Invocation) -> bool) -> usize {
+        self.invocations.values().filter(|invocation| wanted(invocation)).count()
+    }
+
+    /// MaxErrors of the request, 0 without one: a number, or a share of the hosts.
+    fn errors_allowed(&self) -> usize {
+        let text = self.request.get("MaxErrors").and_then(Value::as_str).unwrap_or("0");
+        match text.strip_suffix('%') {
+            Some(share) => share.parse().unwrap_or(0) * self.invocations.len() / 100,
+            None => text.parse().unwrap_or(0),
+        }
     }
 
     /// The `Command` of the API.
     pub(crate) fn wire(&self) -> Value {
         let (status, details) = self.status();
-        let count = |wanted: fn(&Invocation) -> bool| {
-            self.invocations.values().filter(|i| wanted(i)).count()
-        };
         let mut answer = json!({
             "CommandId": self.id,
             "DocumentName": self.document_name,
@@ -167,9 +210,9 @@ impl Command {
             "MaxConcurrency": "50",
             "MaxErrors": "0",
             "TargetCount": self.invocations.len(),
-            "CompletedCount": count(|i| i.status.is_terminal()),
-            "ErrorCount": count(|i| matches!(i.status, Status::Failed | Status::TimedOut)),
-            "DeliveryTimedOutCount": count(|i| i.details == "DeliveryTimedOut"),
+            "CompletedCount": self.count(|invocation| invocation.status.is_terminal()),
+            "ErrorCount": self.count(Invocation::is_error),
+            "DeliveryTimedOutCount": self.count(Invocation::is_undelivered),
             "TimeoutSeconds": self.timeout_seconds,
         });
         let fields = [
@@ -282,7 +325,73 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
-    use super::truncated;
+    use super::{Command, Invocation, Status, truncated};
+    use crate::document::parse;
+
+    /// A command for hosts by one letter each: d done, f failed, e execution timed out, t never
+    /// delivered, c cancelled, w working, p pending.
+    fn command(max_errors: &str, letters: &str) -> Command {
+        let document = "{schemaVersion: '2.2', mainSteps: [{action: 'aws:runShellScript', name: run, \
+                        inputs: {runCommand: ['true']}}]}";
+        let now = crate::clock::now();
+        let invocations = letters.chars().enumerate().map(|(place, letter)| {
+            let (status, details) = match letter {
+                'd' => (Status::Success, "Success"),
+                'f' => (Status::Failed, "Failed"),
+                'e' => (Status::TimedOut, "ExecutionTimedOut"),
+                't' => (Status::TimedOut, "DeliveryTimedOut"),
+                'c' => (Status::Cancelled, "Cancelled"),
+                'w' => (Status::InProgress, "InProgress"),
+                _ => (Status::Pending, "Pending"),
+            };
+            (format!("i-{place}"), Invocation { status, details, steps: Vec::new() })
+        });
+        Command {
+            id: String::new(),
+            region: String::new(),
+            document_name: String::new(),
+            document_version: String::new(),
+            document: parse(document, "YAML").unwrap(),
+            arguments: std::collections::BTreeMap::new(),
+            comment: String::new(),
+            request: serde_json::json!({ "MaxErrors": max_errors }),
+            requested: now,
+            timeout_seconds: 30,
+            total_seconds: 90,
+            expires: now,
+            invocations: invocations.collect(),
+            cancelled: tokio::sync::watch::Sender::new(std::collections::BTreeSet::new()),
+        }
+    }
+
+    #[test]
+    fn a_command_is_called_what_max_errors_makes_of_its_hosts() {
+        for (max_errors, hosts, details) in [
+            ("0", "dd", "Success"),
+            ("0", "df", "Failed"),
+            ("0", "de", "ExecutionTimedOut"),
+            ("0", "dt", "DeliveryTimedOut"),
+            ("1", "df", "Failed"),
+            ("2", "ddf", "Incomplete"),
+            ("2", "dff", "Failed"),
+            ("100%", "ddf", "Incomplete"),
+            ("100%", "ddt", "Incomplete"),
+            ("100%", "fft", "Incomplete"),
+            ("100%", "fff", "Failed"),
+            ("100%", "ttt", "DeliveryTimedOut"),
+            ("50%", "ddff", "Failed"),
+            ("100%", "ddc", "Cancelled"),
+            ("100%", "dp", "InProgress"),
+            ("100%", "wp", "InProgress"),
+            ("100%", "pp", "Pending"),
+            ("0", "", "NoInstancesInTag"),
+        ] {
+            assert_eq!(command(max_errors, hosts).status().1, details, "{hosts} {max_errors}");
+        }
+        let counts = command("100%", "dfetcp").wire();
+        let named = ["TargetCount", "CompletedCount", "ErrorCount", "DeliveryTimedOutCount"];
+        assert_eq!(named.map(|name| counts[name].as_u64().unwrap()), [6, 5, 2, 1]);
+    }
 
     #[test]
     fn output_is_cut_at_the_limit() {

@@ -1,6 +1,7 @@
 //! Runs a command on one host, as the agent there would.
 //!
-//! A command waits as `Pending` while its host is off or frozen, and times out undelivered. A host that dies while a
+//! A command waits as `Pending` while its host is off or frozen, and times out undelivered when its delivery timeout
+//! and what its steps may take have passed. A host that dies while a
 //! command runs reports nothing: the command stays `InProgress` until its time is over, as with a real agent.
 
 use std::collections::BTreeMap;
@@ -8,15 +9,30 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::clock::now;
 use crate::command::{Command, Invocation, Status};
+use crate::document::{Document, Step};
 use crate::error::HostsError;
 use crate::host::{Host, HostState};
 use crate::interpolation::{environment, interpolate};
 use crate::lock::locked;
+use crate::parameters::Argument;
 
 /// How long a step may run when its document does not say: AWS's default of `timeoutSeconds`.
 const STEP_SECONDS: u64 = 3600;
+
+/// How long the steps of a document may run together.
+pub(crate) fn execution_seconds(
+    document: &Document,
+    arguments: &BTreeMap<String, Argument>,
+) -> u64 {
+    let seconds = |step: &Step| {
+        interpolate(document, &step.inputs, arguments, true).timeout_seconds.unwrap_or(STEP_SECONDS)
+    };
+    document.main_steps.iter().map(seconds).sum()
+}
 
 /// How much of an output is read: more than the characters that AWS returns can take.
 const MOST_OUTPUT_BYTES: u64 = 128 * 1024;
@@ -67,10 +83,11 @@ impl Run {
 
     /// Runs the command to its end.
     pub(crate) async fn execute(self) {
-        let delivery = Duration::from_secs(u64::from(locked(&self.command).timeout_seconds));
+        // Not the delivery timeout alone: see `Command::total_seconds`.
+        let expires = Instant::now() + Duration::from_secs(locked(&self.command).total_seconds);
         let mut state = self.host.watch();
         let delivered = tokio::select! {
-            up = tokio::time::timeout(delivery, state.wait_for(|state| *state == HostState::Running)) => up.is_ok(),
+            up = tokio::time::timeout_at(expires, state.wait_for(|state| *state == HostState::Running)) => up.is_ok(),
             () = self.cancelled() => return self.finish(Status::Cancelled, "Cancelled"),
         };
         if !delivered {
@@ -137,7 +154,7 @@ impl Run {
                     return self.finish(Status::TimedOut, "ExecutionTimedOut");
                 }
                 End::Cancelled => return self.finish(Status::Cancelled, "Cancelled"),
-                End::Lost => return self.wait_out(inputs.timeout_seconds, delivery).await,
+                End::Lost => return self.wait_out(expires).await,
             }
         }
         let (status, details) =
@@ -145,13 +162,13 @@ impl Run {
         self.finish(status, details);
     }
 
-    /// The host is gone and will never report: the service gives up when the command's whole time is over.
-    async fn wait_out(&self, step_seconds: Option<u64>, delivery: Duration) {
-        let whole = delivery + Duration::from_secs(step_seconds.unwrap_or(STEP_SECONDS));
-        if tokio::time::timeout(whole, self.cancelled()).await.is_ok() {
+    /// The host is gone and will never report: the command expires, and says of it that it was not
+    /// delivered, though it was (API reference, `Command`, `ExpiresAfter`).
+    async fn wait_out(&self, expires: Instant) {
+        if tokio::time::timeout_at(expires, self.cancelled()).await.is_ok() {
             self.finish(Status::Cancelled, "Cancelled");
         } else {
-            self.finish(Status::TimedOut, "Undeliverable");
+            self.finish(Status::TimedOut, "DeliveryTimedOut");
         }
     }
 

@@ -27,6 +27,9 @@ pub struct HostsConfig {
     pub account_id: String,
     /// The least `TimeoutSeconds` that `SendCommand` takes, in seconds: 30 in AWS. Tests of the timeout set less.
     pub minimum_timeout_seconds: u32,
+    /// The most that a page of a list has, and what it has when nothing is said: 50 in AWS (API
+    /// reference, `MaxResults`). Tests of pages set less.
+    pub largest_page: usize,
 }
 
 impl Default for HostsConfig {
@@ -35,6 +38,7 @@ impl Default for HostsConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 4632)),
             account_id: "000000000000".to_owned(),
             minimum_timeout_seconds: 30,
+            largest_page: 50,
         }
     }
 }

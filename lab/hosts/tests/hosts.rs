@@ -88,12 +88,14 @@ const SHELL: &str = "
 schemaVersion: '2.2'
 parameters:
   Lines: {type: StringList}
+  Seconds: {type: String, default: '60'}
 mainSteps:
-  - {action: 'aws:runShellScript', name: run, inputs: {runCommand: ['{{ Lines }}']}}
+  - {action: 'aws:runShellScript', name: run, inputs: {timeoutSeconds: '{{ Seconds }}', runCommand: ['{{ Lines }}']}}
 ";
 
 async fn send(server: &HostsServer, line: &str, timeout: &str) -> String {
-    let parameters = format!("Lines={}", serde_json::json!([line]));
+    // What a script may take counts with what its delivery may.
+    let parameters = serde_json::json!({ "Lines": [line], "Seconds": [timeout] }).to_string();
     let arguments = [
         "send-command",
         "--document-name",
@@ -289,6 +291,59 @@ async fn a_killed_host_runs_nothing_and_a_booted_one_takes_its_commands() {
     server.stop().await.expect("everything ends");
     server.stop().await.expect("twice is once");
     assert!(!pids.is_empty() && pids.iter().all(|pid| !alive(*pid)), "{pids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_several_hosts_is_told_host_by_host_and_page_by_page() {
+    let (_directory, home) = temporary();
+    let mut server = HostsServer::start(HostsConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        minimum_timeout_seconds: 1,
+        largest_page: 2,
+        ..HostsConfig::default()
+    })
+    .await
+    .expect("the server starts");
+    server.install_document("us-west-2", "shell", SHELL).expect("it is good");
+    for (id, boots) in [(HOST, true), ("i-0000000000000000c", true), ("i-0000000000000000d", false)]
+    {
+        let spec = host(&home.join(id), Vec::new());
+        let spec = HostSpec { instance_id: id.to_owned(), ..spec };
+        server.add_host(spec).expect("the host is added");
+        if boots {
+            server.boot_host(id).await.expect("the host boots");
+        }
+    }
+    let line = format!("[ $AWS_SSM_INSTANCE_ID = {HOST} ]");
+    let parameters = serde_json::json!({ "Lines": [line], "Seconds": ["1"] }).to_string();
+    let arguments = [
+        ["--document-name", "shell", "--targets", "Key=tag:lifeboat:site,Values=b"],
+        ["--parameters", &parameters, "--max-errors", "100%"],
+        ["--timeout-seconds", "1", "--query", "Command.CommandId"],
+    ];
+    let command = aws(&server, &[&["send-command"], arguments.concat().as_slice()].concat()).await;
+    let command = command.expect("the command is taken");
+    let counts = "Commands[0].[Status,StatusDetails,TargetCount,CompletedCount,ErrorCount,DeliveryTimedOutCount]";
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let arguments = ["list-commands", "--command-id", &command, "--query", counts];
+        let told = aws(&server, &arguments).await.expect("the command is known");
+        if told.split_whitespace().nth(3) == Some("3") {
+            assert_eq!(told.replace('\t', " "), "Success Incomplete 3 3 1 1");
+            break;
+        }
+        assert!(Instant::now() < end, "it does not end: {told}");
+    }
+    let list = ["list-command-invocations", "--command-id", &command];
+    let page = [&list[..], &["--no-paginate", "--query", "[length(CommandInvocations),NextToken]"]];
+    let page = aws(&server, &page.concat()).await.expect("it is listed");
+    assert_eq!(page.replace('\t', " "), "2 2", "two of three, and where to go on");
+    let all = [&list[..], &["--query", "CommandInvocations[].StatusDetails"]].concat();
+    let all = aws(&server, &all).await.expect("it is listed");
+    let mut all: Vec<&str> = all.split_whitespace().collect();
+    all.sort_unstable();
+    assert_eq!(all, ["DeliveryTimedOut", "Failed", "Success"]);
+    server.stop().await.expect("everything ends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
-//! How far a command is, and what the hosts say of it.
+//! How far the work of one host is, and what it says of it.
 
-use std::fmt;
+use lifeboat_core::hosts::{Answers, HostFailure};
 
-/// How far a command is.
+/// How far a command is that every host it was sent to must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// Some host has not ended, or the command is so new that it is not listed yet.
@@ -19,54 +19,33 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// The progress of two commands together: the worst one counts.
+    /// What the hosts' answers come to, of which one `Failed` is enough; not the command's own
+    /// status, in which it may be lost (see [`lifeboat_core::hosts`]).
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Failed(mut failures), Self::Failed(more)) => {
-                failures.extend(more);
-                Self::Failed(failures)
-            }
-            (Self::Failed(failures), _) | (_, Self::Failed(failures)) => Self::Failed(failures),
-            (Self::NoHosts, _) | (_, Self::NoHosts) => Self::NoHosts,
-            (Self::Pending, _) | (_, Self::Pending) => Self::Pending,
-            // The same hosts were asked twice: that is one site, not two.
-            (Self::Succeeded { hosts }, Self::Succeeded { hosts: more }) => {
-                Self::Succeeded { hosts: hosts.max(more) }
-            }
+    pub fn of(answers: &Answers) -> Self {
+        let failures: Vec<HostFailure> = answers.failures().cloned().collect();
+        let answered = answers.done() as usize + failures.len();
+        if answers.targets == 0 {
+            return if answers.ended { Self::NoHosts } else { Self::Pending };
         }
-    }
-}
-
-/// A host that did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostFailure {
-    /// The managed node's id.
-    pub host: String,
-    /// Run Command's word for it: `Failed`, `DeliveryTimedOut`.
-    pub status: String,
-    /// The script's exit code, if it ran.
-    pub exit_code: Option<i32>,
-    /// The last line that the script wrote to standard error; empty when there is none.
-    pub last_line: String,
-}
-
-impl fmt::Display for HostFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "host {}: {}", self.host, self.status)?;
-        if let Some(code) = self.exit_code {
-            write!(f, ", exit code {code}")?;
+        if answers.hosts.len() > answered || (!answers.ended && answered < answers.targets as usize)
+        {
+            return Self::Pending;
         }
-        if !self.last_line.is_empty() {
-            write!(f, ": {}", self.last_line)?;
+        if failures.is_empty() && answered > 0 {
+            Self::Succeeded { hosts: answers.done() }
+        } else {
+            Self::Failed(failures)
         }
-        Ok(())
     }
 }
 
 /// The failures in one line.
 #[must_use]
 pub fn joined(failures: &[HostFailure]) -> String {
+    if failures.is_empty() {
+        return "Run Command ended it before any host took it".to_owned();
+    }
     failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
@@ -85,6 +64,8 @@ pub(crate) fn last_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_core::hosts::Answer;
+
     use super::*;
 
     #[test]
@@ -94,18 +75,39 @@ mod tests {
         assert_eq!(last_line(&"x".repeat(1000)).len(), 300);
     }
 
+    fn answers(targets: u32, ended: bool, hosts: &[Answer]) -> Answers {
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let named = hosts.iter().enumerate();
+        Answers {
+            sent_at: now,
+            asked_at: now,
+            targets,
+            ended,
+            hosts: named.map(|(place, answer)| (format!("i-{place}"), answer.clone())).collect(),
+        }
+    }
+
     #[test]
-    fn the_worst_of_several_commands_counts() {
-        let failed = Progress::Failed(vec![HostFailure {
+    fn every_host_counts_and_one_failure_is_one() {
+        let failure = HostFailure {
             host: "i-1".into(),
             status: "Failed".into(),
             exit_code: None,
             last_line: String::new(),
-        }]);
-        let done = Progress::Succeeded { hosts: 2 };
-        assert_eq!(done.clone().and(Progress::Succeeded { hosts: 1 }), done);
-        assert_eq!(done.clone().and(Progress::Pending), Progress::Pending);
-        assert_eq!(Progress::Pending.and(Progress::NoHosts), Progress::NoHosts);
-        assert_eq!(Progress::NoHosts.and(failed.clone()), failed);
+        };
+        let failed = Answer::NotDone(failure.clone());
+        for (targets, ended, hosts, wanted) in [
+            (1, true, vec![Answer::Done], Progress::Succeeded { hosts: 1 }),
+            (2, true, vec![Answer::Done, failed], Progress::Failed(vec![failure])),
+            (2, true, vec![Answer::Done, Answer::Working], Progress::Pending),
+            (2, false, vec![Answer::Done], Progress::Pending),
+            (1, false, vec![], Progress::Pending),
+            (0, false, vec![], Progress::Pending),
+            (0, true, vec![], Progress::NoHosts),
+            // Cancelled by the service before it was sent to anybody (RateExceeded).
+            (1, true, vec![], Progress::Failed(vec![])),
+        ] {
+            assert_eq!(Progress::of(&answers(targets, ended, &hosts)), wanted, "{hosts:?}");
+        }
     }
 }

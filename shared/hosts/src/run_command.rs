@@ -5,16 +5,20 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_config::SdkConfig;
 use aws_sdk_ssm::{
     Client,
-    types::{
-        Command, CommandFilter, CommandFilterKey, CommandInvocation, CommandInvocationStatus,
-        CommandStatus, InstanceInformationStringFilter, Target,
-    },
+    types::{Command, CommandFilter, CommandFilterKey, InstanceInformationStringFilter, Target},
 };
 use jiff::Timestamp;
-use lifeboat_core::{Fault, Region, plan_file::HostTag};
-use lifeboat_runtime::aws;
+use lifeboat_core::{
+    Fault, Region,
+    hosts::{Answer, Answers},
+    plan_file::HostTag,
+};
+use lifeboat_runtime::{aws, clock};
 
-use crate::progress::{HostFailure, Progress, last_line};
+use crate::{
+    progress::Progress,
+    told::{answer, ended, explain, invocations, succeeded, timestamp},
+};
 
 /// Hosts whose failure is looked up and told; the others fail for the same reason nearly always.
 const FAILURES_TOLD: usize = 5;
@@ -141,26 +145,48 @@ impl RunCommand {
             .ok_or_else(|| Fault::transient("Systems Manager took the command and named no id"))
     }
 
-    /// How far a command is.
+    /// How far a command is that every host it was sent to must do.
     ///
     /// # Errors
     /// As [`aws::fault`].
     pub async fn progress(&self, region: &Region, command: &str) -> Result<Progress, Fault> {
+        let answers = self.answers(region, command).await?;
+        Ok(answers.as_ref().map_or(Progress::Pending, Progress::of))
+    }
+
+    /// What each host has answered to a command; none while it is so new that it is not listed.
+    ///
+    /// # Errors
+    /// As [`aws::fault`].
+    pub async fn answers(&self, region: &Region, command: &str) -> Result<Option<Answers>, Fault> {
         let client = self.in_region(region);
         let listed =
             client.list_commands().command_id(command).send().await.map_err(|error| {
                 aws::fault(&format!("ask {region} about command {command}"), error)
             })?;
         // A command that has just been sent is not always listed yet.
-        let Some(found) = listed.commands().first() else { return Ok(Progress::Pending) };
-        match (succeeded(found), found.target_count()) {
-            (None, _) => Ok(Progress::Pending),
-            (Some(_), ..=0) => Ok(Progress::NoHosts),
-            (Some(true), hosts) => {
-                Ok(Progress::Succeeded { hosts: u32::try_from(hosts).unwrap_or_default() })
+        let Some(found) = listed.commands().first() else { return Ok(None) };
+        let asked_at = clock::now();
+        let ended = ended(found);
+        let targets = u32::try_from(found.target_count()).unwrap_or_default();
+        let sent_at = found.requested_date_time().and_then(timestamp).unwrap_or(asked_at);
+        let mut hosts = BTreeMap::new();
+        // Without targets there are no invocations, and nobody to ask.
+        if targets > 0 {
+            let mut told = 0;
+            for invocation in invocations(&client, command).await? {
+                let Some(host) = invocation.instance_id() else { continue };
+                let mut answer = answer(&invocation);
+                if let Answer::NotDone(failure) = &mut answer
+                    && told < FAILURES_TOLD
+                {
+                    told += 1;
+                    explain(&client, command, failure).await;
+                }
+                hosts.insert(host.to_owned(), answer);
             }
-            (Some(false), _) => Ok(Progress::Failed(failures(&client, command).await?)),
         }
+        Ok(Some(Answers { sent_at, asked_at, targets, ended, hosts }))
     }
 
     /// What the hosts that did a command wrote to standard output, by host; Run Command keeps the
@@ -259,71 +285,15 @@ impl RunCommand {
 }
 
 fn found(command: &Command) -> Option<Found> {
-    let sent_at = command.requested_date_time()?.to_millis().ok()?;
     let parameters = command.parameters().into_iter().flatten();
     Some(Found {
         id: command.command_id()?.to_owned(),
-        sent_at: Timestamp::from_millisecond(sent_at).ok()?,
+        sent_at: timestamp(command.requested_date_time()?)?,
         parameters: parameters
             .filter_map(|(name, values)| Some((name.clone(), values.first()?.clone())))
             .collect(),
         succeeded: succeeded(command),
     })
-}
-
-/// Whether a command has ended, and then how. A status that is not known has not succeeded.
-fn succeeded(command: &Command) -> Option<bool> {
-    match command.status() {
-        None
-        | Some(CommandStatus::Pending | CommandStatus::InProgress | CommandStatus::Cancelling) => {
-            None
-        }
-        Some(status) => Some(*status == CommandStatus::Success),
-    }
-}
-
-async fn invocations(client: &Client, command: &str) -> Result<Vec<CommandInvocation>, Fault> {
-    let listed = client
-        .list_command_invocations()
-        .command_id(command)
-        .send()
-        .await
-        .map_err(|error| aws::fault("list what the hosts did", error))?;
-    Ok(listed.command_invocations.unwrap_or_default())
-}
-
-async fn failures(client: &Client, command: &str) -> Result<Vec<HostFailure>, Fault> {
-    let all = invocations(client, command).await?;
-    let failed = all
-        .iter()
-        .filter(|invocation| invocation.status() != Some(&CommandInvocationStatus::Success));
-    let mut failures = Vec::new();
-    for invocation in failed.take(FAILURES_TOLD) {
-        failures.push(failure(client, command, invocation).await);
-    }
-    Ok(failures)
-}
-
-async fn failure(client: &Client, command: &str, invocation: &CommandInvocation) -> HostFailure {
-    let host = invocation.instance_id().unwrap_or("unknown").to_owned();
-    let status = invocation.status_details().unwrap_or("failed").to_owned();
-    let asked = client.get_command_invocation().command_id(command).instance_id(&host).send().await;
-    match asked {
-        Ok(told) => HostFailure {
-            host,
-            status,
-            // Run Command gives -1 while, or because, the script did not run.
-            exit_code: Some(told.response_code()).filter(|code| *code >= 0),
-            last_line: last_line(told.standard_error_content().unwrap_or_default()),
-        },
-        // That it failed is known; the details are a courtesy that must not hide it.
-        Err(error) => HostFailure {
-            host,
-            status,
-            exit_code: None,
-            last_line: aws::fault("ask for the host's output", error).message,
-        },
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ use std::{
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ssm::config::Credentials;
-use lifeboat_core::{Epoch, contract::DatabaseAddress};
+use lifeboat_core::{
+    Epoch,
+    contract::DatabaseAddress,
+    hosts::{Activation, Fencing, activation, fencing},
+};
 use lifeboat_lab_hosts::{HostSpec, HostsConfig, HostsServer};
 use site_control::{Action, HostFailure};
 
@@ -58,7 +62,7 @@ async fn server(home: &Path, exit_code: u8) -> HostsServer {
 }
 
 fn tag(value: &str) -> HostTag {
-    HostTag { tag: "lifeboat-site".into(), value: value.into(), hook_seconds: None }
+    HostTag::new("lifeboat-site", value)
 }
 
 fn order(action: Action, epoch: u64) -> Order {
@@ -73,24 +77,30 @@ fn order(action: Action, epoch: u64) -> Order {
     }
 }
 
-/// Sends an order and asks until it has ended.
-async fn ended(hosts: &SiteHosts, value: &str, order: &Order) -> Progress {
-    let command = hosts.send(&region(), &tag(value), order).await.unwrap();
+/// Asks about a command until it has ended.
+async fn ended(hosts: &SiteHosts, command: &str) -> Answers {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     loop {
-        let progress = hosts.progress(&region(), &command).await.unwrap();
-        if progress != Progress::Pending {
-            return progress;
+        if let Some(answers) = hosts.answers(&region(), command).await.unwrap()
+            && answers.ended
+        {
+            return answers;
         }
         assert!(Instant::now() < until, "the command does not end");
         tick.tick().await;
     }
 }
 
-fn failures(progress: Progress) -> Vec<HostFailure> {
-    let Progress::Failed(failures) = progress else { panic!("{progress:?}") };
-    failures
+/// Sends an order and asks until it has ended.
+async fn carried_out(hosts: &SiteHosts, value: &str, order: &Order) -> Answers {
+    let command = hosts.send(&region(), &tag(value), order).await.unwrap();
+    ended(hosts, &command).await
+}
+
+fn failures(answers: &Answers) -> Vec<HostFailure> {
+    assert_eq!(answers.done(), 0, "{answers:?}");
+    answers.failures().cloned().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,17 +110,20 @@ async fn the_document_activates_fences_and_refuses_an_old_epoch() {
     let mut server = server(&home, 0).await;
     let hosts = adapter(server.address()).await;
 
-    let done = Progress::Succeeded { hosts: 1 };
     for _ in 0..2 {
-        assert_eq!(ended(&hosts, "queue-b", &order(Action::Activate, 2)).await, done);
+        let answers = carried_out(&hosts, "queue-b", &order(Action::Activate, 2)).await;
+        assert_eq!((answers.targets, answers.done()), (1, 1), "{answers:?}");
     }
     let site: serde_json::Value =
         serde_json::from_slice(&std::fs::read(home.join("queue/site.json")).unwrap()).unwrap();
     assert_eq!((site["role"].as_str(), site["epoch"].as_u64()), (Some("active"), Some(2)));
     assert_eq!(site["database"]["host"], "127.0.2.20");
 
-    assert_eq!(ended(&hosts, "queue-b", &order(Action::Fence, 3)).await, done);
-    let failures = failures(ended(&hosts, "queue-b", &order(Action::Activate, 2)).await);
+    let fenced = carried_out(&hosts, "queue-b", &order(Action::Fence, 3)).await;
+    assert_eq!(fencing(&fenced), Fencing::Done { hosts: 1 });
+    let stale = carried_out(&hosts, "queue-b", &order(Action::Activate, 2)).await;
+    assert!(matches!(activation(&stale, None), Activation::Stale(_)), "{stale:?}");
+    let failures = failures(&stale);
     assert!(failures[0].exit_code == Some(3), "{failures:?}");
     assert!(failures[0].last_line.contains("epoch 3"), "{failures:?}");
     server.stop().await.unwrap();
@@ -122,7 +135,8 @@ async fn a_hook_that_fails_is_told_with_its_exit_code_and_last_line() {
     let home = home.path().canonicalize().unwrap();
     let mut server = server(&home, 9).await;
     let hosts = adapter(server.address()).await;
-    let failures = failures(ended(&hosts, "queue-b", &order(Action::Activate, 2)).await);
+    let answers = carried_out(&hosts, "queue-b", &order(Action::Activate, 2)).await;
+    let failures = failures(&answers);
     assert_eq!(failures[0].host, HOST);
     assert_eq!(failures[0].exit_code, Some(4));
     assert_eq!(failures[0].last_line, "the hook failed with exit code 9");
@@ -138,7 +152,7 @@ async fn the_document_takes_the_hooks_time_and_no_more_than_a_recovery_waits() {
         let order = order(Action::Activate, 2)
             .on(&HostTag { hook_seconds: Some(seconds), ..tag("queue-b") });
         assert!(order.parameters().contains(&("HookSeconds", seconds.to_string())));
-        assert_eq!(ended(&hosts, "queue-b", &order).await, Progress::Succeeded { hosts: 1 });
+        assert_eq!(carried_out(&hosts, "queue-b", &order).await.done(), 1);
     }
     for seconds in [9, 181] {
         let order = Order { hook_seconds: Some(seconds), ..order(Action::Activate, 2) };
@@ -152,8 +166,8 @@ async fn a_tag_that_no_host_has_ends_without_hosts() {
     let home = tempfile::tempdir().unwrap();
     let mut server = server(&home.path().canonicalize().unwrap(), 0).await;
     let hosts = adapter(server.address()).await;
-    let progress = ended(&hosts, "queue-z", &order(Action::Activate, 2)).await;
-    assert_eq!(progress, Progress::NoHosts);
+    let answers = carried_out(&hosts, "queue-z", &order(Action::Activate, 2)).await;
+    assert_eq!(activation(&answers, None), Activation::NoHosts);
     server.stop().await.unwrap();
 }
 

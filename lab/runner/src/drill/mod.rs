@@ -6,6 +6,7 @@ mod canary;
 mod evidence;
 mod false_alarm;
 mod follow;
+mod hosts;
 mod outage;
 mod owners;
 mod rounds;

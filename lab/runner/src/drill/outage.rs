@@ -13,6 +13,7 @@ use super::{
     approval::{APPROVER, start_and_approve},
     evidence::{Returned, chain, invariant, loss_was_known},
     follow::Recovery,
+    hosts::know_their_site,
     serving_client,
 };
 use crate::{
@@ -79,6 +80,8 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         .await;
     if served {
         tell(struck_at, clock::now(), "client", "served again");
+        lab.boot_late(&STANDBY).await?;
+        tell(struck_at, clock::now(), "late host", "joined");
     }
     clock::pause(SETTLES_FOR).await;
 
@@ -166,6 +169,7 @@ async fn measure(
             ),
         ));
     }
+    invariants.extend(know_their_site(lab, &STANDBY, &recovery, epoch_after));
     if request.scenario == Scenario::Approval {
         invariants.extend(approved_and_fenced(&recovery, &entries));
     } else if !request.options.switch_by_record {

@@ -41,13 +41,55 @@ pub struct SiteConfig {
     gateway_port: u16,
     /// The DB instance.
     pub instance: &'static str,
-    /// The host that runs app, guard and Redis.
+    /// The host that clients reach: app, guard, Redis, and what is backed up. Its id is the lowest.
     pub host: &'static str,
+    /// The site's further hosts.
+    pub more: &'static [MoreHost],
     /// The other site's region.
     pub peer_region: &'static str,
 }
 
+/// A host of a site beside the one that clients reach. There is no load balancer in the lab: what
+/// stands behind one here is the first host alone, and the others run the app at addresses of their
+/// own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoreHost {
+    /// The host.
+    pub id: &'static str,
+    /// What it does.
+    pub kind: MoreKind,
+    /// The last octet of the address of its app.
+    last: u8,
+}
+
+/// What a further host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoreKind {
+    /// It runs from the start.
+    Running,
+    /// It is off, and stays so: its agent answers nobody.
+    Stopped,
+    /// It boots after its site was activated, as one that Auto Scaling launches.
+    Late,
+}
+
 impl SiteConfig {
+    /// The address of the app on a further host.
+    #[must_use]
+    pub const fn app_of(&self, host: &MoreHost) -> SocketAddr {
+        self.at(host.last, 8080)
+    }
+
+    /// The further hosts of this kind.
+    pub fn hosts_that(&self, kind: MoreKind) -> impl Iterator<Item = &'static MoreHost> + use<> {
+        self.more.iter().filter(move |host| host.kind == kind)
+    }
+
+    /// Every host that is on when the site is: the one that clients reach, and those beside it.
+    pub fn running(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [self.host].into_iter().chain(self.hosts_that(MoreKind::Running).map(|host| host.id))
+    }
+
     const fn at(&self, last: u8, port: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, self.number, last)), port)
     }
@@ -96,6 +138,7 @@ pub const ACTIVE: SiteConfig = SiteConfig {
     gateway_port: 4610,
     instance: "queue-a",
     host: "i-0000000a",
+    more: &[MoreHost { id: "i-000000a1", kind: MoreKind::Running, last: 11 }],
     peer_region: "us-west-2",
 };
 /// The warm standby.
@@ -106,6 +149,11 @@ pub const STANDBY: SiteConfig = SiteConfig {
     gateway_port: 4620,
     instance: "queue-b",
     host: "i-0000000b",
+    more: &[
+        MoreHost { id: "i-000000b1", kind: MoreKind::Running, last: 11 },
+        MoreHost { id: "i-000000b2", kind: MoreKind::Stopped, last: 12 },
+        MoreHost { id: "i-000000b3", kind: MoreKind::Late, last: 13 },
+    ],
     peer_region: "us-east-1",
 };
 /// Both.
@@ -127,6 +175,9 @@ pub(crate) fn listeners() -> impl Iterator<Item = (&'static str, SocketAddr)> {
     .into_iter()
     .chain(SITES.iter().map(|site| ("the gateway", site.gateway())))
     .chain(SITES.iter().flat_map(SiteConfig::services))
+    .chain(SITES.iter().flat_map(|site| {
+        site.more.iter().map(|host| ("the app of a further host", site.app_of(host)))
+    }))
 }
 
 /// The addresses of [`listeners`].

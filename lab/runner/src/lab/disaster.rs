@@ -6,6 +6,7 @@ use lifeboat_lab_gateway::{
     gateway::{DarkMode, DarkRegion, FaultAction, FaultRule, Matching},
     links::LinkState,
 };
+use lifeboat_lab_hosts::HostsError;
 use serde::Serialize;
 
 use super::{LabError, SiteConfig};
@@ -44,6 +45,22 @@ impl Lab {
             .collect())
     }
 
+    /// Does something to every host of a site that is on when the site is; the first that fails ends
+    /// it.
+    async fn each_host<W>(
+        &self,
+        site: &SiteConfig,
+        work: impl Fn(&'static str) -> W,
+    ) -> Result<(), HostsError>
+    where
+        W: Future<Output = Result<(), HostsError>>,
+    {
+        for host in site.running() {
+            work(host).await?;
+        }
+        Ok(())
+    }
+
     /// A whole region at once: its site, its functions, its AWS API in both directions; and
     /// Route 53's control plane with it.
     ///
@@ -63,7 +80,7 @@ impl Lab {
         match mode {
             Mode::Kill => {
                 let (host, database, functions) = tokio::join!(
-                    self.hosts.kill_host(site.host),
+                    self.each_host(site, |host| self.hosts.kill_host(host)),
                     self.rds.kill_instance(site.region, site.instance),
                     self.emulator.region(site.region, Some("kill")),
                 );
@@ -73,7 +90,7 @@ impl Lab {
             }
             Mode::Hang => {
                 let (host, database, functions) = tokio::join!(
-                    self.hosts.freeze_host(site.host),
+                    self.each_host(site, |host| self.hosts.freeze_host(host)),
                     self.rds.freeze_instance(site.region, site.instance),
                     self.emulator.region(site.region, Some("hang")),
                 );
@@ -99,11 +116,15 @@ impl Lab {
                     .start_instance_again(site.region, site.instance)
                     .await
                     .map_err(|error| fail(&error))?;
-                self.hosts.boot_host(site.host).await.map_err(|error| fail(&error))
+                self.each_host(site, |host| self.hosts.boot_host(host))
+                    .await
+                    .map_err(|error| fail(&error))
             }
             Mode::Hang => {
                 self.rds.thaw_instance(site.region, site.instance).map_err(|error| fail(&error))?;
-                self.hosts.thaw_host(site.host).await.map_err(|error| fail(&error))
+                self.each_host(site, |host| self.hosts.thaw_host(host))
+                    .await
+                    .map_err(|error| fail(&error))
             }
         }
     }

@@ -12,6 +12,7 @@ mod databases;
 mod deploy;
 mod disaster;
 mod emulator;
+mod more_hosts;
 mod objects;
 mod preflight;
 mod site_files;
@@ -34,7 +35,7 @@ use lifeboat_lab_rds::{RdsConfig, RdsHandle, RdsServer};
 
 pub use aws::Aws;
 pub use capture::{Capture, Captured};
-pub use config::{ACTIVE, APP, DNS, SITES, STANDBY, SiteConfig, addresses};
+pub use config::{ACTIVE, APP, DNS, MoreHost, MoreKind, SITES, STANDBY, SiteConfig, addresses};
 pub use disaster::Mode;
 use emulator::Emulator;
 pub use objects::backup_bucket;
@@ -212,8 +213,13 @@ fn gateway_config(home: &Path) -> GatewayConfig {
         ssm: config::SSM,
         dns_status: config::DNS_STATUS,
     };
-    let host_tags =
-        SITES.iter().map(|site| (site.host.to_owned(), site_hosts::tags(site))).collect();
+    let host_tags = SITES
+        .iter()
+        .flat_map(|site| {
+            let all = [site.host].into_iter().chain(site.more.iter().map(|host| host.id));
+            all.map(|id| (id.to_owned(), site_hosts::tags(site)))
+        })
+        .collect();
     GatewayConfig {
         host_tags,
         call_log: Some(home.join("calls.jsonl")),

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -32,11 +33,28 @@ impl Lab {
         credentials: &[(String, String)],
     ) -> Result<(), LabError> {
         let home = self.host_home(site);
+        let password_file = self.prepare(&home)?;
+        let redis = home.join("redis");
+        fs::create_dir_all(&redis)
+            .map_err(|error| LabError::from_error(&redis.display().to_string(), &error))?;
+        let mut spec = host_spec(site, tools, &home, &password_file, credentials);
+        spec.services.push(site_files::journal(&self.files_home(), site.name));
+        if self.options.synchronous {
+            spec.services.push(site_files::wal(site, &tools.bin.join("lifeboat"), &home));
+        }
+        let added = self.hosts.add_host(spec);
+        // The guard first: the app takes no write before there is a permit.
+        added
+            .and_then(|()| self.hosts.write_hooks(site.host, APP, &["guard", "app"]))
+            .map_err(|error| LabError::from_error("add a host", &error))
+    }
+
+    /// The folder of a host with the app's own in it; the file there that has the app's password.
+    pub(super) fn prepare(&self, home: &Path) -> Result<PathBuf, LabError> {
         let folder = home.join(APP);
         let fail =
             |error: std::io::Error| LabError::from_error(&folder.display().to_string(), &error);
         fs::create_dir_all(&folder).map_err(fail)?;
-        fs::create_dir_all(home.join("redis")).map_err(fail)?;
         let password_file = folder.join("db-password");
         fs::OpenOptions::new()
             .write(true)
@@ -48,16 +66,7 @@ impl Lab {
                 std::io::Write::write_all(&mut file, self.passwords.app.as_bytes())
             })
             .map_err(fail)?;
-        let mut spec = host_spec(site, tools, &home, &password_file, credentials);
-        spec.services.push(site_files::journal(&self.files_home(), site.name));
-        if self.options.synchronous {
-            spec.services.push(site_files::wal(site, &tools.bin.join("lifeboat"), &home));
-        }
-        let added = self.hosts.add_host(spec);
-        // The guard first: the app takes no write before there is a permit.
-        added
-            .and_then(|()| self.hosts.write_hooks(site.host, APP, &["guard", "app"]))
-            .map_err(|error| LabError::from_error("add a host", &error))
+        Ok(password_file)
     }
 
     /// Lets a site's hosts work for an app: attaches the policy of the app's stack to their role.
@@ -127,17 +136,24 @@ pub(super) fn tags(site: &SiteConfig) -> BTreeMap<String, String> {
     [("lifeboat-site".to_owned(), format!("queue-{}", site.name))].into()
 }
 
-fn host_spec(
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn text(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The app on one of a site's hosts.
+pub(super) fn app(
     site: &SiteConfig,
     tools: &Tools,
     home: &Path,
     password_file: &Path,
-    credentials: &[(String, String)],
-) -> HostSpec {
+    listen: SocketAddr,
+) -> ServiceSpec {
     let folder = home.join(APP);
-    let path = |path: &Path| path.to_string_lossy().into_owned();
-    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let app = ServiceSpec {
+    ServiceSpec {
         name: "app".into(),
         program: path(&tools.bin.join("queue-app")),
         args: text(&[
@@ -146,7 +162,7 @@ fn host_spec(
             "--permit-file",
             &path(&folder.join("permit.json")),
             "--listen",
-            &site.app().to_string(),
+            &listen.to_string(),
             "--redis",
             &site.redis().to_string(),
             "--db-user",
@@ -159,9 +175,14 @@ fn host_spec(
         env: BTreeMap::new(),
         // A warm standby's app is started by the recovery.
         start_at_boot: *site == ACTIVE,
-        ready: Some(site.app()),
-    };
-    let guard = ServiceSpec {
+        ready: Some(listen),
+    }
+}
+
+/// The guard on one of a site's hosts.
+pub(super) fn guard(site: &SiteConfig, tools: &Tools, home: &Path) -> ServiceSpec {
+    let folder = home.join(APP);
+    ServiceSpec {
         name: "guard".into(),
         program: path(&tools.bin.join("lifeboat")),
         args: text(&[
@@ -184,7 +205,26 @@ fn host_spec(
         env: BTreeMap::new(),
         start_at_boot: *site == ACTIVE,
         ready: None,
-    };
+    }
+}
+
+/// What everything on a host finds in its environment: its role's credentials, as through the
+/// metadata service, and where our program is.
+pub(super) fn environment(
+    tools: &Tools,
+    credentials: &[(String, String)],
+) -> BTreeMap<String, String> {
+    let bin = ("LIFEBOAT_BIN".to_owned(), path(&tools.bin.join("lifeboat")));
+    credentials.iter().cloned().chain([bin]).collect()
+}
+
+fn host_spec(
+    site: &SiteConfig,
+    tools: &Tools,
+    home: &Path,
+    password_file: &Path,
+    credentials: &[(String, String)],
+) -> HostSpec {
     let redis = ServiceSpec {
         name: "redis".into(),
         program: path(&tools.redis),
@@ -216,13 +256,12 @@ fn host_spec(
         region: site.region.to_owned(),
         tags: tags(site),
         home: home.to_path_buf(),
-        // A host's role is there for everything on it, as through the metadata service.
-        env: credentials
-            .iter()
-            .cloned()
-            .chain([("LIFEBOAT_BIN".to_owned(), path(&tools.bin.join("lifeboat")))])
-            .collect(),
-        services: vec![redis, guard, app],
+        env: environment(tools, credentials),
+        services: vec![
+            redis,
+            guard(site, tools, home),
+            app(site, tools, home, password_file, site.app()),
+        ],
         boot_hook: None,
         legacy_agent: false,
     }

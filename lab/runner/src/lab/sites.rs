@@ -64,6 +64,7 @@ impl Lab {
                 .boot_host(site.host)
                 .await
                 .map_err(|error| LabError::from_error("boot a host", &error))?;
+            self.add_more_hosts(&site, tools, &credentials).await?;
         }
         work.done();
 

@@ -53,15 +53,26 @@ pub enum Response {
         /// Command ids.
         commands: Vec<String>,
     },
-    /// It is done on every host.
+    /// It is done: fencing on every host, activating on enough of them.
     Done {
         /// How many hosts; 0 when the plan names none, so that nothing had to be done.
         hosts: u32,
+        /// Activating only: the hosts that have not done it, and why, for people.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        without: Vec<String>,
     },
-    /// Fencing only: the site cannot be reached. It fences itself when it returns, before it serves
+    /// Fencing only: some host cannot be reached, or did not confirm that it has stopped. It fences itself when it returns, before it serves
     /// a write, because its epoch is old.
     Unfenced {
         /// What was tried, and what came back.
         reason: String,
     },
+}
+
+impl Response {
+    /// Every one of these hosts did it.
+    #[must_use]
+    pub const fn done(hosts: u32) -> Self {
+        Self::Done { hosts, without: Vec::new() }
+    }
 }

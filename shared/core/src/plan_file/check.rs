@@ -6,6 +6,7 @@
 mod backup;
 mod cache;
 mod hooks;
+mod hosts;
 mod place;
 mod text;
 
@@ -51,9 +52,6 @@ pub fn notes(plan: &AppPlan) -> Vec<Problem> {
     text::notes(plan, &mut report);
     report.problems
 }
-
-/// The tag that the template's policy asks of a host before a command may be sent to it.
-const HOST_TAG: &str = "lifeboat-site";
 
 #[derive(Default)]
 struct Report {
@@ -141,13 +139,8 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
             ),
         );
     }
-    if let Some(hosts) = &site.hosts
-        && (hosts.tag.is_empty() || hosts.value.is_empty())
-    {
-        report.add(
-            &["sites", name, "hosts"],
-            "an empty tag would select no host or every host; give the tag and its value".into(),
-        );
+    if let Some(tag) = &site.hosts {
+        hosts::check(name, tag, report);
     }
     if !is_word(&site.database.identifier, "-") {
         report.add(
@@ -156,14 +149,6 @@ fn one_site(plan: &AppPlan, name: &str, site: &Site, report: &mut Report) {
         );
     }
     hooks::check(name, site, report);
-    if site.hosts.as_ref().is_some_and(|hosts| hosts.tag != HOST_TAG) {
-        report.add(
-            &["sites", name, "hosts", "tag"],
-            format!(
-                "use \"{HOST_TAG}\": the functions may act on no hosts but those that carry it"
-            ),
-        );
-    }
     if let Some(cache) = &site.cache {
         cache::managed(plan, name, site, cache, report);
     }

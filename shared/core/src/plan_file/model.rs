@@ -122,6 +122,18 @@ pub struct HostTag {
     /// document `lifeboat-site-control`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook_seconds: Option<u32>,
+    /// How many hosts must run the app for the site to be activated. None: half of those that have
+    /// the tag, rounded up. Fencing always wants every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<u32>,
+}
+
+impl HostTag {
+    /// The hosts with this tag, half of which are enough.
+    #[must_use]
+    pub fn new(tag: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { tag: tag.into(), value: value.into(), hook_seconds: None, enough: None }
+    }
 }
 
 /// Where a site's health is read; at least one.

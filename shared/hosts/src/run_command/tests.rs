@@ -29,12 +29,28 @@ mainSteps:
           [ "$SSM_Word" != fail ] || { echo "the word was fail" >&2; exit 1; }
 "#;
 
+const HARSH: &str = "lifeboat-harsh";
+const HARSH_TEXT: &str = r#"
+schemaVersion: '2.2'
+description: Fails on the host that it is given.
+parameters:
+  Host: {type: String, allowedPattern: '^i-[0-9a-f]+$', interpolationType: ENV_VAR}
+mainSteps:
+  - action: aws:runShellScript
+    name: run
+    inputs:
+      timeoutSeconds: '2'
+      runCommand:
+        - |
+          [ "$SSM_Host" != "$AWS_SSM_INSTANCE_ID" ] || { echo "not on this host" >&2; exit 9; }
+"#;
+
 fn region() -> Region {
     "us-west-2".parse().unwrap()
 }
 
 fn tag() -> HostTag {
-    HostTag { tag: "lifeboat-site".into(), value: "queue-b".into(), hook_seconds: None }
+    HostTag::new("lifeboat-site", "queue-b")
 }
 
 fn order(word: &str) -> Order {
@@ -49,9 +65,15 @@ fn order(word: &str) -> Order {
 /// A server with these hosts of site b, the first of which is off.
 async fn server(home: &Path, hosts: &[&str]) -> (HostsServer, RunCommand) {
     let listen = ([127, 0, 0, 1], 0).into();
-    let server = HostsServer::start(HostsConfig { listen, ..HostsConfig::default() });
+    let server = HostsServer::start(HostsConfig {
+        listen,
+        minimum_timeout_seconds: 1,
+        largest_page: 2,
+        ..HostsConfig::default()
+    });
     let server = server.await.unwrap();
     server.install_document("us-west-2", DOCUMENT, TEXT).unwrap();
+    server.install_document("us-west-2", HARSH, HARSH_TEXT).unwrap();
     for (place, host) in hosts.iter().enumerate() {
         let home = home.join(host);
         std::fs::create_dir_all(&home).unwrap();
@@ -100,6 +122,47 @@ async fn one_online_host_is_picked_and_does_the_work_alone() {
     assert_eq!(ended(&hosts, &command).await, Progress::Succeeded { hosts: 1 });
     let outputs = hosts.outputs(&region(), &command).await.unwrap();
     assert_eq!(outputs, [("i-0000000000000000b".to_owned(), "the word is hello\n".to_owned())]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_several_hosts_is_told_over_every_page() {
+    let home = tempfile::tempdir().unwrap();
+    let (off, failing) = ("i-0000000000000000a", "i-0000000000000000b");
+    let ids = [off, failing, "i-0000000000000000c", "i-0000000000000000d", "i-0000000000000000e"];
+    let (mut server, hosts) = server(&home.path().canonicalize().unwrap(), &ids).await;
+    let order = Order {
+        document: HARSH,
+        parameters: vec![("Host", failing.to_owned())],
+        comment: String::new(),
+        delivery_seconds: 1,
+    };
+    let command = hosts.send(&region(), To::Tagged(&tag()), &order).await.unwrap();
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    let until = Instant::now() + Duration::from_secs(30);
+    let answers = loop {
+        if let Some(answers) = hosts.answers(&region(), &command).await.unwrap()
+            && answers.ended
+        {
+            break answers;
+        }
+        assert!(Instant::now() < until, "the command does not end");
+        tick.tick().await;
+    };
+    assert_eq!((answers.targets, answers.done(), answers.hosts.len()), (5, 3, 5));
+    let failures: Vec<String> = answers.failures().map(ToString::to_string).collect();
+    assert_eq!(
+        failures,
+        [
+            format!("host {off}: DeliveryTimedOut"),
+            format!("host {failing}: Failed, exit code 9: not on this host"),
+        ]
+    );
+    // Run Command itself calls it Incomplete, beside a status that says nothing of it.
+    assert!(matches!(hosts.progress(&region(), &command).await.unwrap(), Progress::Failed(_)));
+    let since = answers.sent_at - SignedDuration::from_secs(1);
+    let recent = hosts.recent(&region(), HARSH, since).await.unwrap();
+    assert_eq!(recent[0].succeeded, Some(false));
     server.stop().await.unwrap();
 }
 
