@@ -50,6 +50,19 @@ impl Models {
         Self::open(&folder.unwrap_or(lib))
     }
 
+    /// Whether a service's model was read, or found to be absent.
+    #[must_use]
+    pub fn is_read(&self, service: &str) -> bool {
+        let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        services.get(service).is_some_and(|slot| slot.get().is_some())
+    }
+
+    /// Reads a service's model, which takes some 100 ms; not for an async task.
+    pub fn read_now(&self, service: &str) {
+        // What is wrong with it is said of the first request.
+        drop(self.model(service));
+    }
+
     /// The model of a service, by its signing name.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ pub(crate) struct Operation {
     pub(crate) route: Route,
     /// S3 asks for `Content-MD5` or another checksum.
     pub(crate) checksum_required: bool,
+    /// A newer operation has the same method and path.
+    pub(crate) deprecated: bool,
     pub(crate) input: Option<ShapeId>,
     /// The root element of an XML request without a payload member.
     pub(crate) input_root: Option<String>,
@@ -156,6 +158,7 @@ impl Model {
                 method: operation.http.method.clone(),
                 route: Route::parse(&operation.http.uri),
                 checksum_required: operation.checksum.required,
+                deprecated: operation.deprecated,
                 input: operation.input.as_ref().map(|input| id(&input.shape)),
                 input_root: operation.input.as_ref().and_then(|input| input.location_name.clone()),
                 output: operation.output.as_ref().map(|output| id(&output.shape)),
@@ -196,6 +199,8 @@ struct FileOperation {
     errors: Vec<FileMember>,
     #[serde(default, rename = "httpChecksum")]
     checksum: Checksum,
+    #[serde(default)]
+    deprecated: bool,
 }
 
 #[derive(Default, Deserialize)]

@@ -113,6 +113,7 @@ pub(crate) fn route<'m>(model: &'m Model, request: &Request<'_>) -> Option<Route
             literals,
             complete: lacking == 0,
             there,
+            current: !operation.deprecated,
             // Of equals the first by name: `ListBuckets` before `ListDirectoryBuckets`.
             name: std::cmp::Reverse(operation.name.as_str()),
         };
@@ -131,6 +132,7 @@ struct Rank<'a> {
     named: bool,
     complete: bool,
     there: usize,
+    current: bool,
     name: std::cmp::Reverse<&'a str>,
 }
 

@@ -194,6 +194,7 @@ fn s3() {
         "HeadBucket",
         &["x-amz-bucket-owner: unknown member"],
     );
+    xml("GET /b?lifecycle", &[], "", "GetBucketLifecycleConfiguration", &[]);
     xml("PATCH /b/k", &[], "", "PATCH /b/k", &[": unknown operation"]);
     xml(
         "PUT /b/k?retention",

@@ -41,6 +41,28 @@ pub struct GatewayConfig {
     /// How many calls `GET /calls` remembers.
     #[serde(default = "default_capacity")]
     pub call_capacity: usize,
+    /// The virtual environment of Python whose botocore has the services' models, against which every
+    /// request is held. Without it nothing is.
+    #[serde(default)]
+    pub models: Option<PathBuf>,
+    /// Rates at which services take calls.
+    #[serde(default)]
+    pub quotas: Quotas,
+}
+
+/// Rates at which services take calls.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    /// Requests to Route 53 each second, of the whole account: 5, and 400 `Throttling` beyond (Route 53
+    /// developer guide, "Quotas", "Maximums on API requests").
+    pub route53_per_second: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { route53_per_second: 5 }
+    }
 }
 
 /// A port, and the region that everything arriving there is taken to come from.
@@ -82,6 +104,8 @@ impl GatewayConfig {
             host_tags: HostTags::new(),
             call_log: None,
             call_capacity: default_capacity(),
+            models: None,
+            quotas: Quotas::default(),
         }
     }
 }
