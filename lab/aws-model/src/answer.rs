@@ -78,7 +78,7 @@ impl Models {
         };
         // What the service does not have was said of the request.
         let Some(operation) = model.operations.get(answer.operation) else { return Vec::new() };
-        let mut checker = Checker::new(&model, answer.service, &operation.name);
+        let mut checker = Checker::answer(&model, answer.service, &operation.name);
         let checked = if answer.status < 300 {
             check(&mut checker, operation, answer)
         } else {

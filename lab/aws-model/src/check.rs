@@ -21,13 +21,22 @@ pub(crate) struct Checker<'a> {
     pub(crate) model: &'a Model,
     service: &'a str,
     operation: &'a str,
+    /// Whether lengths, ranges and patterns are held. AWS holds requests to them and not its own
+    /// answers: in the example of `GetCommandInvocation`, `CloudWatchLogGroupName` is empty where the
+    /// model wants a character, and so are the times of a command that has not begun.
+    bounded: bool,
     path: Vec<Step>,
     found: Vec<Violation>,
 }
 
 impl<'a> Checker<'a> {
-    pub(crate) fn new(model: &'a Model, service: &'a str, operation: &'a str) -> Self {
-        Self { model, service, operation, path: Vec::new(), found: Vec::new() }
+    pub(crate) fn request(model: &'a Model, service: &'a str, operation: &'a str) -> Self {
+        let (path, found) = (Vec::new(), Vec::new());
+        Self { model, service, operation, bounded: true, path, found }
+    }
+
+    pub(crate) fn answer(model: &'a Model, service: &'a str, operation: &'a str) -> Self {
+        Self { bounded: false, ..Self::request(model, service, operation) }
     }
 
     pub(crate) fn finish(self) -> Vec<Violation> {
@@ -97,7 +106,7 @@ impl<'a> Checker<'a> {
         if shape.min.is_some() || shape.max.is_some() {
             self.length(shape, text.chars().count());
         }
-        if let Some(pattern) = &shape.pattern {
+        if let Some(pattern) = shape.pattern.as_ref().filter(|_| self.bounded) {
             match pattern.matches(text) {
                 Ok(true) => {}
                 Ok(false) => {
@@ -118,7 +127,7 @@ impl<'a> Checker<'a> {
         let found = u64::try_from(length).unwrap_or(u64::MAX);
         #[expect(clippy::cast_precision_loss, reason = "no length comes near 2^53")]
         let bound = broken(shape, found as f64);
-        if let Some(bound) = bound {
+        if let Some(bound) = bound.filter(|_| self.bounded) {
             self.report(Rule::Length { found, bound });
         }
     }
@@ -136,7 +145,7 @@ impl<'a> Checker<'a> {
 
     /// The range of a number.
     pub(crate) fn number(&mut self, shape: &Shape, number: f64) {
-        if let Some(bound) = broken(shape, number) {
+        if let Some(bound) = broken(shape, number).filter(|_| self.bounded) {
             self.report(Rule::Range { found: number.to_string(), bound });
         }
     }

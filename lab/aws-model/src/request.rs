@@ -93,7 +93,7 @@ impl Models {
             }),
         };
         let Some(operation) = operation else { return alone(Rule::UnknownOperation) };
-        let mut checker = Checker::new(&model, request.service, &operation.name);
+        let mut checker = Checker::request(&model, request.service, &operation.name);
         check(&mut checker, operation, routed.as_ref(), request);
         Checked { operation: operation.name.clone(), violations: checker.finish() }
     }

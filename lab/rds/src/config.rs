@@ -60,6 +60,10 @@ pub struct RdsConfig {
     pub archive_every: Duration,
     /// How often the automated backup of an instance gets a new base.
     pub base_every: Duration,
+    /// Manual snapshots that a region holds, copies and those under way included: 100 unless AWS raises
+    /// it, and `SnapshotQuotaExceeded` beyond (RDS user guide, "Quotas and constraints", "Manual DB
+    /// instance snapshots").
+    pub manual_snapshots: usize,
     /// The server refuses to start with less room than this in `data_dir`'s file system, in bytes.
     pub min_free_bytes: u64,
 }
@@ -84,6 +88,7 @@ impl RdsConfig {
             // "Restoring a DB instance to a specified time"), and there is one backup a day.
             archive_every: Duration::from_secs(300),
             base_every: Duration::from_secs(24 * 3600),
+            manual_snapshots: 100,
             // Two clusters with their write-ahead logs take about 0.3 GB.
             min_free_bytes: 1 << 30,
         }

@@ -45,24 +45,6 @@ pub struct GatewayConfig {
     /// request is held. Without it nothing is.
     #[serde(default)]
     pub models: Option<PathBuf>,
-    /// Rates at which services take calls.
-    #[serde(default)]
-    pub quotas: Quotas,
-}
-
-/// Rates at which services take calls.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Quotas {
-    /// Requests to Route 53 each second, of the whole account: 5, and 400 `Throttling` beyond (Route 53
-    /// developer guide, "Quotas", "Maximums on API requests").
-    pub route53_per_second: u32,
-}
-
-impl Default for Quotas {
-    fn default() -> Self {
-        Self { route53_per_second: 5 }
-    }
 }
 
 /// A port, and the region that everything arriving there is taken to come from.
@@ -105,7 +87,6 @@ impl GatewayConfig {
             call_log: None,
             call_capacity: default_capacity(),
             models: None,
-            quotas: Quotas::default(),
         }
     }
 }

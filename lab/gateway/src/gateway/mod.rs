@@ -22,7 +22,7 @@ mod violations;
 mod wire_error;
 
 pub use calls::{CallLog, CallRecord};
-pub use config::{CallerListener, GatewayConfig, HostTags, Quotas, Upstreams};
+pub use config::{CallerListener, GatewayConfig, HostTags, Upstreams};
 pub use faults::{DarkMode, DarkRegion, Faults, GLOBAL_SERVICES, RuleError, RuleStatus};
 pub use rule::{FaultAction, FaultRule, Matching};
 pub use start::{GatewayError, GatewayHandle, start};

@@ -78,7 +78,7 @@ impl Proxy {
             authorizer: Authorizer::new(config, upstreams.clone()),
             upstreams,
             inspector,
-            limits: Limits::new(&config.quotas),
+            limits: Limits::default(),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Whether what was said over the gateway fits AWS's service models.
 
+use std::collections::BTreeMap;
+
 use lifeboat_lab_gateway::gateway::{Side, ViolationRecord, Violations};
 
 use super::evidence::invariant;
@@ -12,16 +14,17 @@ const NAMED: usize = 5;
 pub(super) fn fit(violations: &Violations) -> [InvariantResult; 2] {
     let held = violations.held();
     let on_purpose = violations.all().iter().filter(|found| found.declared.is_some()).count();
-    let say = |id: &str, side: Side, counts: &std::collections::BTreeMap<String, u64>| {
+    let say = |id: &str, side: Side, what: &str, counts: &BTreeMap<String, u64>| {
         let found = violations.undeclared(side);
         let total: u64 = counts.values().sum();
         // Nothing was held against a model: that is not the same as that all of it fits.
         let held = found.is_empty() && total > 0;
-        invariant(id, held, evidence(&found, total, counts.len(), on_purpose))
+        let checked = format!("{total} {what} of {} operations", counts.len());
+        invariant(id, held, evidence(&found, &checked, on_purpose))
     };
     [
-        say("requests-fit-aws-models", Side::Request, &held.requests),
-        say("answers-fit-aws-models", Side::Answer, &held.answers),
+        say("requests-fit-aws-models", Side::Request, "requests", &held.requests),
+        say("answers-fit-aws-models", Side::Answer, "answers", &held.answers),
     ]
 }
 
@@ -37,15 +40,13 @@ pub fn tell(violations: &Violations) {
     }
 }
 
-fn evidence(found: &[ViolationRecord], total: u64, operations: usize, on_purpose: usize) -> String {
+fn evidence(found: &[ViolationRecord], checked: &str, on_purpose: usize) -> String {
     if found.is_empty() {
         let purpose = match on_purpose {
             0 => String::new(),
             count => format!("; {count} kinds were wrong on purpose"),
         };
-        return format!(
-            "{total} of {operations} operations held against botocore's models{purpose}"
-        );
+        return format!("{checked} held against botocore's models{purpose}");
     }
     let named: Vec<String> = found
         .iter()
