@@ -1,5 +1,8 @@
 //! What is asked of a value, and where in the call the value is.
 
+use std::mem::discriminant;
+
+use crate::documented::{self, Documented, Measure};
 use crate::model::{Kind, Model, Shape, ShapeId, Structure};
 use crate::open_enums;
 use crate::violation::{Bound, Rule, Violation};
@@ -25,6 +28,8 @@ pub(crate) struct Checker<'a> {
     /// answers: in the example of `GetCommandInvocation`, `CloudWatchLogGroupName` is empty where the
     /// model wants a character, and so are the times of a command that has not begun.
     bounded: bool,
+    /// What the API reference bounds beside the model.
+    documented: Vec<&'static Documented>,
     path: Vec<Step>,
     found: Vec<Violation>,
 }
@@ -32,11 +37,13 @@ pub(crate) struct Checker<'a> {
 impl<'a> Checker<'a> {
     pub(crate) fn request(model: &'a Model, service: &'a str, operation: &'a str) -> Self {
         let (path, found) = (Vec::new(), Vec::new());
-        Self { model, service, operation, bounded: true, path, found }
+        let documented = documented::of(service, operation);
+        Self { model, service, operation, bounded: true, documented, path, found }
     }
 
     pub(crate) fn answer(model: &'a Model, service: &'a str, operation: &'a str) -> Self {
-        Self { bounded: false, ..Self::request(model, service, operation) }
+        let documented = Vec::new();
+        Self { bounded: false, documented, ..Self::request(model, service, operation) }
     }
 
     pub(crate) fn finish(self) -> Vec<Violation> {
@@ -66,6 +73,13 @@ impl<'a> Checker<'a> {
 
     /// Keeps a violation of where the checker is.
     pub(crate) fn report(&mut self, rule: Rule) {
+        let member = self.place();
+        let (service, operation) = (self.service.to_owned(), self.operation.to_owned());
+        self.found.push(Violation { service, operation, member, rule });
+    }
+
+    /// Where the checker is.
+    fn place(&self) -> String {
         let mut member = String::new();
         for step in &self.path {
             match step {
@@ -78,8 +92,33 @@ impl<'a> Checker<'a> {
                 Step::Key(key) => member.push_str(&format!("[\"{}\"]", cut(key))),
             }
         }
-        let (service, operation) = (self.service.to_owned(), self.operation.to_owned());
-        self.found.push(Violation { service, operation, member, rule });
+        member
+    }
+
+    /// Holds a measure against what the API reference says of this member.
+    fn documented(&mut self, wanted: Measure, found: f64) {
+        if self.documented.is_empty() {
+            return;
+        }
+        let place = self.place();
+        let here = |known: &&&Documented| {
+            known.member == place && discriminant(&known.measure) == discriminant(&wanted)
+        };
+        let bound = self.documented.iter().find(here).and_then(|known| known.broken(found));
+        match (bound, wanted) {
+            (None, _) => {}
+            (Some(bound), Measure::Value) => {
+                self.report(Rule::Range { found: found.to_string(), bound });
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a length, made of a usize"
+            )]
+            (Some(bound), Measure::Bytes | Measure::Items) => {
+                self.report(Rule::Length { found: found as u64, bound });
+            }
+        }
     }
 
     pub(crate) fn wrong_type(&mut self, expected: &'static str, found: &str) {
@@ -106,6 +145,8 @@ impl<'a> Checker<'a> {
         if shape.min.is_some() || shape.max.is_some() {
             self.length(shape, text.chars().count());
         }
+        #[expect(clippy::cast_precision_loss, reason = "no length comes near 2^53")]
+        self.documented(Measure::Bytes, text.len() as f64);
         if let Some(pattern) = shape.pattern.as_ref().filter(|_| self.bounded) {
             match pattern.matches(text) {
                 Ok(true) => {}
@@ -132,6 +173,13 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// The items of a list.
+    pub(crate) fn items(&mut self, shape: &Shape, count: usize) {
+        self.length(shape, count);
+        #[expect(clippy::cast_precision_loss, reason = "no length comes near 2^53")]
+        self.documented(Measure::Items, count as f64);
+    }
+
     /// A whole number: that of its type, and its range.
     pub(crate) fn integer(&mut self, shape: &Shape, number: i64) {
         if let Kind::Integer { least, most } = shape.kind
@@ -148,6 +196,7 @@ impl<'a> Checker<'a> {
         if let Some(bound) = broken(shape, number).filter(|_| self.bounded) {
             self.report(Rule::Range { found: number.to_string(), bound });
         }
+        self.documented(Measure::Value, number);
     }
 
     /// The required members of a structure, and that a union has one.

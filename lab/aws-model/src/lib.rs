@@ -17,6 +17,7 @@ mod answer;
 mod blob;
 mod cbor;
 mod check;
+mod documented;
 mod load;
 mod model;
 mod open_enums;

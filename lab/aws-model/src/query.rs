@@ -77,7 +77,7 @@ fn walk(checker: &mut Checker<'_>, id: ShapeId, form: &Form) {
                 form,
                 (!shape.flattened).then(|| item.location_name.as_deref().unwrap_or("member")),
             );
-            checker.length(shape, items.len());
+            checker.items(shape, items.len());
             for (index, part) in items.into_iter().enumerate() {
                 checker.at_item(index, |check| walk(check, item.shape, part));
             }

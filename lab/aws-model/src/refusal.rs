@@ -56,6 +56,8 @@ pub fn refusal(wire: Wire, violation: &Violation) -> Option<Refusal> {
             (Wire::Query, _) if is_old_query(service) => "InvalidParameterValue",
             // CloudFormation, IAM, STS.
             (Wire::Query, _) => "ValidationError",
+            // A body that does not fit its schema; what is in the path and headers is an argument.
+            (Wire::RestXml, "s3") if member.contains('.') => "MalformedXML",
             (Wire::RestXml, "s3") => "InvalidArgument",
             // Route 53, "Common Errors" of each operation.
             (Wire::RestXml, _) => "InvalidInput",

@@ -228,7 +228,7 @@ fn outside(checker: &mut Checker<'_>, member: &Member, values: &[&str]) {
                 }
                 _ => values.to_vec(),
             };
-            checker.length(shape, items.len());
+            checker.items(shape, items.len());
             for (index, text) in items.into_iter().enumerate() {
                 checker.at_item(index, |check| {
                     if let Some(shape) = check.shape(item.shape) {

@@ -110,7 +110,7 @@ pub(crate) fn walk(
             checker.complete(structure, &present);
         }
         (Kind::List(item), Tree::List(items)) => {
-            checker.length(shape, items.len());
+            checker.items(shape, items.len());
             for (index, value) in items.iter().enumerate() {
                 checker.at_item(index, |check| {
                     walk(check, item.shape, value, item.timestamp_format, notation);

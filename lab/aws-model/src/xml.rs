@@ -203,7 +203,7 @@ pub(crate) fn walk(
 /// Checks the items of a list, or the entries of a map.
 fn list(checker: &mut Checker<'_>, id: ShapeId, items: &[&Element]) {
     let Some(shape) = checker.shape(id) else { return };
-    checker.length(shape, items.len());
+    checker.items(shape, items.len());
     match &shape.kind {
         Kind::List(item) => {
             for (index, element) in items.iter().enumerate() {

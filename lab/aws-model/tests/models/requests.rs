@@ -320,6 +320,25 @@ fn rest_json() {
     check("scheduler", "GET /schedule", "", "GET /schedule", &[": unknown operation"]);
 }
 
+/// Bounds of the API references that the models lack.
+#[test]
+fn documented_bounds() {
+    form("rds", "DescribeDBSnapshots", "MaxRecords=10", &["MaxRecords: range"]);
+    form("rds", "DescribeDBSnapshots", "MaxRecords=100", &[]);
+    form("elasticache", "DescribeSnapshots", "MaxRecords=60", &["MaxRecords: range"]);
+    let body = |bytes: usize| format!("StackName=s&TemplateBody={}", "x".repeat(bytes));
+    form("cloudformation", "CreateStack", &body(51_200), &[]);
+    form("cloudformation", "CreateStack", &body(51_201), &["TemplateBody: length"]);
+    let message = format!("TopicArn=t&Message={}", "%C3%A9".repeat(131_073));
+    form("sns", "Publish", &message, &["Message: length"]);
+    let keys = |count: usize| {
+        format!("<Delete>{}</Delete>", "<Object><Key>k</Key></Object>".repeat(count))
+    };
+    let md5 = [("Content-MD5", "x")];
+    xml("POST /b?delete", &md5, &keys(1_000), "DeleteObjects", &[]);
+    xml("POST /b?delete", &md5, &keys(1_001), "DeleteObjects", &["Delete.Objects: length"]);
+}
+
 /// What is not covered is named, and never passes as sound.
 #[test]
 fn what_is_not_covered_is_said() {

@@ -37,7 +37,7 @@ pub struct ViolationRecord {
     pub rule: String,
     /// The first one in words, with its values.
     pub text: String,
-    /// Who made the first one: the principal when known, else the key's id, else the caller.
+    /// Who made the first one: the principal when known, else the key's id; and with which program.
     pub by: String,
     /// When the first one was seen: RFC 3339 with milliseconds, UTC.
     pub first: String,
@@ -152,7 +152,7 @@ impl Violations {
                 member,
                 rule: rule.to_owned(),
                 text: violation.to_string(),
-                by: call.role.clone().unwrap_or_else(|| call.caller.clone()),
+                by: by(call),
                 first: format!("{:.3}", now()),
                 count: 1,
                 declared,
@@ -163,6 +163,14 @@ impl Violations {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn by(call: &Call) -> String {
+    let who = call.role.as_ref().unwrap_or(&call.caller);
+    match &call.agent {
+        Some(agent) => format!("{who} with {agent}"),
+        None => who.clone(),
     }
 }
 
