@@ -3,9 +3,11 @@
 
 mod fixture;
 
+use std::path::Path;
 use std::time::Duration;
 
 use fixture::{ControlPlane, Endpoint, check, dig, get, record, start};
+use lifeboat_lab_aws_model::{Answer, Models, Wire};
 use lifeboat_lab_dns::{DnsConfig, DnsError, DnsHandle, DnsServer, Observed, Verdict};
 
 /// Two checkers must agree, and with an interval of 10 s the next two come within 2.5 s.
@@ -26,6 +28,17 @@ fn verdict(dns: &DnsHandle, id: &str) -> Option<Verdict> {
 
 fn observed(dns: &DnsHandle, id: &str) -> Option<Observed> {
     Some(dns.report().health_checks.into_iter().find(|check| check.id == id)?.observed)
+}
+
+/// What of an answer to `GetHealthCheckStatus` does not fit the model of Route 53.
+fn misfits(status: u16, body: &str) -> Vec<String> {
+    let venv = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/venv");
+    let (service, operation) = ("route53", "GetHealthCheckStatus");
+    let answer = Answer { service, operation, wire: Wire::RestXml, status, body: body.as_bytes() };
+    match Models::of_venv(&venv) {
+        Ok(models) => models.answer(&answer).iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,6 +175,7 @@ async fn every_kind_of_check_is_made() {
     let path = "/2013-04-01/healthcheck/http-broken/status";
     let (code, status) = get(dns.api_address(), path).await;
     assert_eq!(code, 200);
+    assert_eq!(misfits(code, &status), [""; 0]);
     assert!(status.contains("<Region>us-east-1</Region>"), "{status}");
     assert!(
         status.contains("<Status>Failure: HTTP Status Code 503, Service Unavailable</Status>"),
@@ -173,6 +187,7 @@ async fn every_kind_of_check_is_made() {
         let path = format!("/2013-04-01/healthcheck/{id}/status");
         let (code, body) = get(dns.api_address(), &path).await;
         assert_eq!(code, expected.0);
+        assert_eq!(misfits(code, &body), [""; 0]);
         assert!(body.contains(&format!("<Code>{}</Code>", expected.1)), "{body}");
     }
     dns.stop().await;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::api::{Answer, Request, SharedCommand, validation};
 use crate::clock::now;
 use crate::command::{Command, Invocation, Status, StepRun};
+use crate::document::MAX_DOCUMENT_BYTES;
 use crate::error::ApiError;
 use crate::host::Host;
 use crate::lock::locked;
@@ -50,6 +51,7 @@ impl Request<'_> {
                     "the content does not have the DocumentHash of the request",
                 ));
             }
+            fits(version.content.len(), &given)?;
             (version.number.to_string(), version.document.clone())
         };
         let arguments = resolve(&document, &given)?;
@@ -303,6 +305,21 @@ impl Request<'_> {
         command.cancelled.send_modify(|cancelled| cancelled.extend(named));
         Ok(json!({}))
     }
+}
+
+/// A document has 64 KB together with what is given for its parameters (Systems Manager,
+/// "CreateDocument", Content).
+fn fits(content: usize, given: &BTreeMap<String, Vec<String>>) -> Result<(), ApiError> {
+    let given: usize = given.values().flatten().map(String::len).sum();
+    if content + given <= MAX_DOCUMENT_BYTES {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "MaxDocumentSizeExceeded",
+        format!(
+            "the document has {content} bytes and its parameters {given}; the limit of both is {MAX_DOCUMENT_BYTES}"
+        ),
+    ))
 }
 
 #[derive(Default)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lifeboat_lab_aws_model::{Answer, Models, Wire};
 use lifeboat_lab_hosts::{
     HostSpec, HostState, HostsConfig, HostsError, HostsServer, ServiceSpec, ServiceState,
 };
@@ -137,6 +138,28 @@ async fn until_status(server: &HostsServer, command: &str, wanted: &str) {
     }
 }
 
+/// What of the answers in a file does not fit the model of Systems Manager.
+fn misfits(answers: &Path) -> Vec<String> {
+    let models = Models::of_venv(&repository().join("target/tools/venv")).expect("botocore");
+    let answers = std::fs::read_to_string(answers).expect("every answer is written down");
+    let mut found = Vec::new();
+    for line in answers.lines() {
+        let answer: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let text = |key: &str| answer[key].as_str().expect("a text");
+        let status = answer["status"].as_u64().and_then(|status| status.try_into().ok());
+        let violations = models.answer(&Answer {
+            service: "ssm",
+            operation: text("operation"),
+            wire: Wire::Json,
+            status: status.expect("a status"),
+            body: text("body").as_bytes(),
+        });
+        found.extend(violations.iter().map(ToString::to_string));
+    }
+    assert!(answers.lines().count() > 50, "the script makes more calls");
+    found
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn run_command_is_that_of_aws() {
     let (_directory, home) = temporary();
@@ -152,10 +175,12 @@ async fn run_command_is_that_of_aws() {
         .arg(repository().join("infra/documents/site-control.yaml"))
         .arg(&home)
         .arg(HOST)
+        .arg(home.join("answers"))
         .output()
         .await
         .expect("python is in target/tools/venv");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(misfits(&home.join("answers")), [""; 0]);
     server.stop().await.expect("everything ends");
 }
 

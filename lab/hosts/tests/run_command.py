@@ -1,4 +1,5 @@
-"""What a caller sees of the lab's SSM: called by hosts.rs with the endpoint, the document and the instance id."""
+"""What a caller sees of the lab's SSM: called by hosts.rs with the endpoint, the document, a
+home, the instance id, and a file that gets each answer as it was, because boto3 skips what it does not know."""
 
 import json
 import pathlib
@@ -9,16 +10,25 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-endpoint, document, home, instance = sys.argv[1:]
+endpoint, document, home, instance, kept = sys.argv[1:]
 content = pathlib.Path(document).read_text()
 home = pathlib.Path(home)
 
 
+def keep(operation_model, response_dict, **_):
+    answer = {"operation": operation_model.name, "status": response_dict["status_code"],
+              "body": response_dict["body"].decode()}
+    with open(kept, "a") as file:
+        print(json.dumps(answer), file=file)
+
+
 def client(region):
-    return boto3.client(
+    made = boto3.client(
         "ssm", endpoint_url=endpoint, region_name=region, aws_access_key_id="test", aws_secret_access_key="test",
         config=Config(retries={"max_attempts": 1}),
     )
+    made.meta.events.register("before-parse.ssm", keep)
+    return made
 
 
 ssm = client("us-west-2")
@@ -95,6 +105,8 @@ for bad in ({"Action": ["explode"]}, {"App": ["Queue"]}, {"App": ["a;id"]}, {"Ep
             {"DatabaseHost": ["$(id)"]}, {"DatabaseName": ["a b"]}, {"Colour": ["red"]}, {"Site": ["a", "b"]}):
     refused("InvalidParameters", ssm.send_command, **{**good, "Parameters": {**good["Parameters"], **bad}})
 refused("InvalidParameters", ssm.send_command, **{**good, "Parameters": {"Action": ["status"]}})
+refused("MaxDocumentSizeExceeded", ssm.send_command,
+        **{**good, "Parameters": {**good["Parameters"], "DatabaseHost": ["h" * (64 * 1024 - len(content))]}})
 refused("InvocationDoesNotExist", ssm.get_command_invocation,
         CommandId="00000000-0000-4000-8000-000000000000", InstanceId=instance)
 

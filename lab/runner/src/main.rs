@@ -146,6 +146,7 @@ async fn up(
     );
     interrupted.await;
     say::line("stopping");
+    drill::models::tell(lab.gateway.violations());
     lab.stop().await;
     say::line("stopped; nothing is left");
     Ok(ExitCode::SUCCESS)

@@ -12,11 +12,13 @@ use super::authorize::Authorizer;
 use super::calls::CallLog;
 use super::faults::{DarkRegion, Faults};
 use super::rule::FaultRule;
+use super::violations::{Declared, Violations};
 
 #[derive(Clone, Debug)]
 pub(super) struct Admin {
     pub(super) faults: Faults,
     pub(super) calls: CallLog,
+    pub(super) violations: Violations,
     pub(super) authorizer: Authorizer,
 }
 
@@ -34,6 +36,8 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/dark", get(list_dark).post(darken))
         .route("/dark/{region}", delete(lighten))
         .route("/calls", get(calls))
+        .route("/violations", get(violations))
+        .route("/violations/declared", post(declare))
         .route("/reset", post(reset))
         .with_state(admin)
 }
@@ -90,6 +94,15 @@ async fn lighten(State(admin): State<Admin>, Path(region): Path<String>) -> Resp
 
 async fn calls(State(admin): State<Admin>, Query(query): Query<Since>) -> Response {
     Json(admin.calls.since(query.since)).into_response()
+}
+
+async fn violations(State(admin): State<Admin>) -> Response {
+    Json(json!({"found": admin.violations.all(), "held": admin.violations.held()})).into_response()
+}
+
+async fn declare(State(admin): State<Admin>, Json(declared): Json<Declared>) -> StatusCode {
+    admin.violations.declare(declared);
+    StatusCode::NO_CONTENT
 }
 
 async fn reset(State(admin): State<Admin>) -> StatusCode {

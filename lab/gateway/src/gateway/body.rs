@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::call::Call;
 use super::connection::Ending;
 use super::faults::{Faults, Standing};
+use super::inspect::AnswerInspector;
 
 /// A request body: the frames read so far, then the rest of the stream.
 #[derive(Debug, Default)]
@@ -65,9 +66,14 @@ impl HeldBody {
         Ok(())
     }
 
+    /// Whether all of the body is held.
+    pub(super) fn is_whole(&self) -> bool {
+        self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
     /// The whole body when all of it is held, else an empty slice.
     pub(super) fn bytes(&self) -> Bytes {
-        if self.rest.is_some() {
+        if !self.is_whole() {
             return Bytes::new();
         }
         let mut data = self.held.iter().filter_map(Frame::data_ref);
@@ -142,6 +148,7 @@ pub(super) struct GuardedBody {
     ending: Ending,
     next_change: NextChange,
     standing: Option<Standing>,
+    inspector: Option<AnswerInspector>,
 }
 
 impl GuardedBody {
@@ -152,8 +159,27 @@ impl GuardedBody {
         call: Arc<Call>,
         ending: Ending,
         changes: watch::Receiver<u64>,
+        inspector: Option<AnswerInspector>,
     ) -> Self {
-        Self { inner, faults, call, ending, next_change: next_change(changes), standing: None }
+        let next_change = next_change(changes);
+        let mut body = Self { inner, faults, call, ending, next_change, standing: None, inspector };
+        body.inspect(None);
+        body
+    }
+
+    /// Shows what streams by to the inspector, and tells it of the end: whoever sends the answer may
+    /// not ask again once its length is reached.
+    fn inspect(&mut self, frame: Option<&Frame<Bytes>>) {
+        if let Some(inspector) = &mut self.inspector
+            && let Some(bytes) = frame.and_then(Frame::data_ref)
+        {
+            inspector.take(bytes);
+        }
+        if self.inner.is_end_stream()
+            && let Some(inspector) = self.inspector.take()
+        {
+            inspector.finish();
+        }
     }
 }
 
@@ -191,9 +217,15 @@ impl Body for GuardedBody {
                 Poll::Ready(Some(Err(error)))
             }
             Some(Standing::Hang(_)) => Poll::Pending,
-            None => Pin::new(&mut self.inner)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(AnswerError::from))),
+            None => {
+                let polled = Pin::new(&mut self.inner).poll_frame(cx);
+                match &polled {
+                    Poll::Ready(Some(Ok(frame))) => self.inspect(Some(frame)),
+                    Poll::Ready(None) => self.inspect(None),
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                }
+                polled.map(|frame| frame.map(|frame| frame.map_err(AnswerError::from)))
+            }
         }
     }
 

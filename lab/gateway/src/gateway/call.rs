@@ -141,7 +141,7 @@ pub(crate) fn query_value(parts: &Parts, name: &str) -> Option<String> {
 }
 
 /// The host without its port, lower-case.
-fn host(parts: &Parts) -> String {
+pub(crate) fn host(parts: &Parts) -> String {
     let host = header(parts, "host").unwrap_or_default();
     host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase()
 }

@@ -57,6 +57,9 @@ pub struct CallRecord {
     pub fault: Option<String>,
     /// What went wrong in the gateway or behind it, when that is not an injected fault.
     pub error: Option<String>,
+    /// What of the request does not fit the service's model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<String>,
 }
 
 impl CallLog {
@@ -131,6 +134,7 @@ pub(super) struct OpenRecord {
     started: Instant,
     fault: Option<String>,
     error: Option<String>,
+    violations: Vec<String>,
     status: Option<u16>,
 }
 
@@ -138,7 +142,8 @@ impl OpenRecord {
     /// Starts the record of a call whose head arrived at `started`.
     pub(super) fn new(log: CallLog, call: Arc<Call>, arrived: (jiff::Timestamp, Instant)) -> Self {
         let (arrived, started) = arrived;
-        Self { log, call, arrived, started, fault: None, error: None, status: None }
+        let (fault, error, status) = (None, None, None);
+        Self { log, call, arrived, started, fault, error, violations: Vec::new(), status }
     }
 
     /// Notes the fault that the call met; several (a delay, then a reset) are joined.
@@ -157,6 +162,11 @@ impl OpenRecord {
     /// Notes a failure that was not injected.
     pub(super) fn error(&mut self, error: String) {
         self.error = Some(error);
+    }
+
+    /// Notes what does not fit the service's model.
+    pub(super) fn violations(&mut self, texts: Vec<String>) {
+        self.violations = texts;
     }
 
     /// Logs the call with the status of its answer.
@@ -189,6 +199,7 @@ impl Drop for OpenRecord {
             duration_ms: (milliseconds * 1000.0).round() / 1000.0,
             fault: self.fault.take(),
             error: self.error.take(),
+            violations: std::mem::take(&mut self.violations),
         });
     }
 }

@@ -41,6 +41,10 @@ pub struct GatewayConfig {
     /// How many calls `GET /calls` remembers.
     #[serde(default = "default_capacity")]
     pub call_capacity: usize,
+    /// The virtual environment of Python whose botocore has the services' models, against which every
+    /// request is held. Without it nothing is.
+    #[serde(default)]
+    pub models: Option<PathBuf>,
 }
 
 /// A port, and the region that everything arriving there is taken to come from.
@@ -82,6 +86,7 @@ impl GatewayConfig {
             host_tags: HostTags::new(),
             call_log: None,
             call_capacity: default_capacity(),
+            models: None,
         }
     }
 }

@@ -1,6 +1,7 @@
-//! One call through the gateway: read, log, fault, authorise, forward, answer.
+//! One call through the gateway: read, hold against the model, log, fault, authorise, forward, answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -17,6 +18,8 @@ use super::calls::{CallLog, OpenRecord, arrival};
 use super::config::GatewayConfig;
 use super::connection::Ending;
 use super::faults::{Faults, Standing};
+use super::inspect::Inspector;
+use super::quota::Limits;
 use super::route::{self, Upstream};
 use super::rule::FaultAction;
 use super::upstreams::Upstreams;
@@ -47,6 +50,8 @@ pub(super) struct Proxy {
     pub(super) calls: CallLog,
     pub(super) upstreams: Upstreams,
     pub(super) authorizer: Authorizer,
+    pub(super) inspector: Inspector,
+    limits: Limits,
 }
 
 /// A call under way.
@@ -55,16 +60,25 @@ struct Exchange<'a> {
     call: Arc<Call>,
     ending: Ending,
     record: OpenRecord,
+    /// How the service refuses the request, which does not fit its model.
+    refusal: Option<WireError>,
 }
 
 impl Proxy {
-    pub(super) fn new(config: &GatewayConfig, calls: CallLog, upstreams: Upstreams) -> Self {
+    pub(super) fn new(
+        config: &GatewayConfig,
+        calls: CallLog,
+        upstreams: Upstreams,
+        inspector: Inspector,
+    ) -> Self {
         Self {
             default_region: config.default_region.as_str().into(),
             faults: Faults::default(),
             calls,
             authorizer: Authorizer::new(config, upstreams.clone()),
             upstreams,
+            inspector,
+            limits: Limits::default(),
         }
     }
 
@@ -87,9 +101,15 @@ impl Proxy {
         {
             call.role = Some(principal);
         }
+        if self.inspector.needs_body(&call, &parts).await {
+            body.read_ahead(READ_AHEAD).await.map_err(|error| NoAnswer(error.to_string()))?;
+        }
+        let inspected = self.inspector.request(&mut call, &parts, &body);
         let call = Arc::new(call);
-        let record = OpenRecord::new(self.calls.clone(), Arc::clone(&call), arrived);
-        Exchange { proxy: self, call, ending, record }.run(parts, body).await
+        let mut record = OpenRecord::new(self.calls.clone(), Arc::clone(&call), arrived);
+        record.violations(inspected.texts);
+        let refusal = inspected.refusal;
+        Exchange { proxy: self, call, ending, record, refusal }.run(parts, body).await
     }
 }
 
@@ -135,6 +155,13 @@ impl Exchange<'_> {
         let changes = self.proxy.faults.subscribe();
         self.wait_until_passable(&mut body).await?;
 
+        if !self.proxy.limits.takes(&self.call, Instant::now()) {
+            let error = WireError::throttled(&self.call);
+            return self.refuse_with(error, body).await;
+        }
+        if let Some(error) = self.refusal.take() {
+            return self.refuse_with(error, body).await;
+        }
         let upstream = route::upstream(&self.call);
         if upstream != Upstream::Emulator {
             match self.proxy.authorizer.check(&self.call, &body.bytes()).await {
@@ -235,12 +262,16 @@ impl Exchange<'_> {
         self.wait_until_passable(&mut HeldBody::default()).await?;
 
         let (parts, incoming) = response.into_parts();
+        let inspector = route::is_ours(upstream, &self.call)
+            .then(|| self.proxy.inspector.answer(&self.call, parts.status.as_u16()))
+            .flatten();
         let guarded = GuardedBody::new(
             incoming,
             self.proxy.faults.clone(),
             Arc::clone(&self.call),
             self.ending.clone(),
             changes,
+            inspector,
         );
         self.record.answered(parts.status.as_u16());
         Ok(Response::from_parts(parts, guarded.boxed_unsync()))

@@ -37,6 +37,12 @@ pub(super) fn upstream(call: &Call) -> Upstream {
     }
 }
 
+/// Whether the answer is the lab's own, or the emulator's as the lab mends it: the whole of Route 53
+/// and of ElastiCache.
+pub(super) fn is_ours(upstream: Upstream, call: &Call) -> bool {
+    upstream != Upstream::Emulator || matches!(call.service.as_str(), "route53" | "elasticache")
+}
+
 /// The operations of Systems Manager that the lab serves: documents, and commands on hosts.
 fn is_run_command(operation: &str) -> bool {
     const COMMANDS: [&str; 6] = [

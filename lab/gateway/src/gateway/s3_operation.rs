@@ -30,7 +30,7 @@ pub(crate) fn identify(parts: &Parts, host: &str) -> (String, Option<String>) {
 }
 
 /// The bucket of a virtual-hosted request: `bucket.s3.region.amazonaws.com`, `bucket.localhost`.
-fn bucket_of_host(host: &str) -> Option<&str> {
+pub(crate) fn bucket_of_host(host: &str) -> Option<&str> {
     let end = [".s3.", ".s3-", ".localhost"].iter().find_map(|mark| host.find(mark))?;
     host.get(..end).filter(|bucket| !bucket.is_empty() && *bucket != "s3")
 }

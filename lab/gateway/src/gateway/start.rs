@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use lifeboat_lab_aws_model::{Models, ModelsError};
 use tokio::net::TcpStream;
 
 use super::admin::{Admin, router};
@@ -15,8 +16,10 @@ use super::calls::CallLog;
 use super::config::GatewayConfig;
 use super::connection::{ClientStream, Ending};
 use super::faults::Faults;
+use super::inspect::Inspector;
 use super::proxy::Proxy;
 use super::upstreams::Upstreams;
+use super::violations::Violations;
 use crate::listen::{ListenError, accept_loop, listen, serve_admin};
 use crate::tasks::Tasks;
 
@@ -34,6 +37,9 @@ pub enum GatewayError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// There are no models.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
     /// Two listeners have the same caller name.
     #[error("caller {0} has two listeners; give each caller one port")]
     DuplicateCaller(String),
@@ -44,6 +50,7 @@ pub enum GatewayError {
 pub struct GatewayHandle {
     faults: Faults,
     calls: CallLog,
+    violations: Violations,
     callers: BTreeMap<String, SocketAddr>,
     admin: SocketAddr,
     tasks: Tasks,
@@ -58,6 +65,9 @@ pub async fn start(config: GatewayConfig) -> Result<GatewayHandle, GatewayError>
     let calls = CallLog::open(config.call_capacity, file).map_err(|source| {
         GatewayError::CallLog { path: config.call_log.clone().unwrap_or_default(), source }
     })?;
+    let models = config.models.as_deref().map(Models::of_venv).transpose()?;
+    let inspector = Inspector::new(models);
+    let violations = inspector.violations.clone();
     let mut listeners = Vec::new();
     let mut callers = BTreeMap::new();
     for entry in &config.callers {
@@ -72,11 +82,12 @@ pub async fn start(config: GatewayConfig) -> Result<GatewayHandle, GatewayError>
 
     let tasks = Tasks::default();
     let upstreams = Upstreams::new(config.upstreams.clone(), tasks.clone());
-    let proxy = Proxy::new(&config, calls.clone(), upstreams);
+    let proxy = Proxy::new(&config, calls.clone(), upstreams, inspector);
     let faults = proxy.faults.clone();
     let api = router(Admin {
         faults: faults.clone(),
         calls: calls.clone(),
+        violations: violations.clone(),
         authorizer: proxy.authorizer.clone(),
     });
 
@@ -89,7 +100,7 @@ pub async fn start(config: GatewayConfig) -> Result<GatewayHandle, GatewayError>
     tasks.spawn(accept_loop(admin_listener, tasks.clone(), move |stream| {
         serve_admin(api.clone(), stream)
     }));
-    Ok(GatewayHandle { faults, calls, callers, admin, tasks })
+    Ok(GatewayHandle { faults, calls, violations, callers, admin, tasks })
 }
 
 impl GatewayHandle {
@@ -103,6 +114,12 @@ impl GatewayHandle {
     #[must_use]
     pub fn calls(&self) -> &CallLog {
         &self.calls
+    }
+
+    /// What did not fit the services' models.
+    #[must_use]
+    pub fn violations(&self) -> &Violations {
+        &self.violations
     }
 
     /// The address for a caller's clients, by the caller's configured name.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
+use lifeboat_lab_aws_model::Refusal;
 
 use super::call::{Call, Wire};
 
@@ -17,6 +18,14 @@ pub(super) struct WireError {
     pub(super) status: StatusCode,
     pub(super) code: Cow<'static, str>,
     pub(super) message: String,
+}
+
+impl From<Refusal> for WireError {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { status, code, message } = refusal;
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { status, code: code.into(), message }
+    }
 }
 
 impl WireError {

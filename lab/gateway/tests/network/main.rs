@@ -13,4 +13,6 @@ mod forwarding;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod support;

@@ -52,7 +52,7 @@ pub(super) fn delete(call: &Call) -> Answer {
                 return Err(ApiError::combination("A final snapshot cannot be taken of a read replica: set SkipFinalSnapshot."));
             }
             let instance = instance.clone();
-            snapshots::insert(state, snapshot, instance, Vec::new(), None)?;
+            snapshots::insert(state, &call.service, snapshot, instance, Vec::new(), None)?;
         }
         state.instance_mut(&key)?.status = Status::Deleting;
         // A backup that is given up for the deletion never becomes available.

@@ -31,7 +31,7 @@ pub(super) fn create(call: &Call) -> Answer {
                 key.id
             )));
         }
-        insert(state, &snapshot_key, instance, params.tags(), None)?;
+        insert(state, &call.service, &snapshot_key, instance, params.tags(), None)?;
         state.instance_mut(&key)?.status = Status::BackingUp;
         Ok(())
     })?;
@@ -53,6 +53,7 @@ pub(super) fn new_key(call: &Call, parameter: &str) -> Result<Key, ApiError> {
 /// Remembers a snapshot that is being made.
 pub(super) fn insert(
     state: &mut State,
+    service: &Service,
     key: &Key,
     instance: Instance,
     tags: Vec<Tag>,
@@ -64,6 +65,13 @@ pub(super) fn insert(
             key.id
         );
         return Err(ApiError::new("DBSnapshotAlreadyExists", 400, message));
+    }
+    // Every snapshot of the lab is a manual one: an automated backup is no snapshot here.
+    let there = state.snapshots.keys().filter(|known| known.region == key.region).count();
+    let most = service.config.manual_snapshots;
+    if there >= most {
+        let message = format!("Cannot create more than {most} manual snapshots");
+        return Err(ApiError::new("SnapshotQuotaExceeded", 400, message));
     }
     let status = "creating".to_owned();
     let snapshot = Snapshot { key: key.clone(), status, taken: None, tags, instance, copied_from };
@@ -143,7 +151,7 @@ pub(super) fn copy(call: &Call) -> Answer {
         if tags.is_empty() && copy_tags {
             tags = source.tags;
         }
-        insert(state, &key, instance, tags, Some(source_key.clone()))
+        insert(state, &call.service, &key, instance, tags, Some(source_key.clone()))
     })?;
     let answer = snapshot_answer(call, "CopyDBSnapshotResult", &key);
     let (service, target) = (Arc::clone(&call.service), key.clone());

@@ -1,6 +1,6 @@
 //! Snapshots are taken, copied, restored and deleted.
 
-use lifeboat_lab_rds::RdsServer;
+use lifeboat_lab_rds::{RdsConfig, RdsServer};
 use serde_json::{Value, json};
 
 use crate::support::{Boto, EAST, WEST, config, connect, count, create, wait_until};
@@ -101,5 +101,44 @@ async fn the_quota_of_manual_snapshots_counts_those_of_its_region() {
     assert_eq!(quota(&mut aws, EAST), (1, 100));
     assert_eq!(quota(&mut aws, WEST), (0, 100));
     aws.wait(EAST, "queue-a", &["backing-up"], "available").await;
+    handle.stop().await;
+}
+
+/// RDS holds 100 manual snapshots in a region. Copies into it count, and so does a final snapshot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_takes_no_more_manual_snapshots_than_its_quota() {
+    let dir = tempfile::tempdir().unwrap();
+    let usual = config(dir.path(), 122);
+    assert_eq!(usual.manual_snapshots, 100);
+    let handle = RdsServer::start(RdsConfig { manual_snapshots: 2, ..usual }).await.unwrap();
+    let mut aws = Boto::new(&format!("http://{}", handle.address()));
+    aws.ok(EAST, "create_db_instance", &create("queue-a"));
+    aws.wait(EAST, "queue-a", &["creating"], "available").await;
+    let snapshot =
+        |id: &str| json!({ "DBInstanceIdentifier": "queue-a", "DBSnapshotIdentifier": id });
+    for id in ["one", "two"] {
+        aws.ok(EAST, "create_db_snapshot", &snapshot(id));
+        aws.wait(EAST, "queue-a", &["backing-up"], "available").await;
+        wait_snapshot(&mut aws, EAST, id).await;
+    }
+    let full = ("SnapshotQuotaExceeded".to_owned(), 400);
+    assert_eq!(aws.refused(EAST, "create_db_snapshot", &snapshot("three")), full);
+    let copy =
+        json!({ "SourceDBSnapshotIdentifier": "one", "TargetDBSnapshotIdentifier": "three" });
+    assert_eq!(aws.refused(EAST, "copy_db_snapshot", &copy), full);
+    let last = json!({ "DBInstanceIdentifier": "queue-a", "FinalDBSnapshotIdentifier": "last" });
+    assert_eq!(aws.refused(EAST, "delete_db_instance", &last), full);
+    assert_eq!(aws.instance(EAST, "queue-a")["DBInstanceStatus"], "available");
+
+    // Each region has its own.
+    let source = wait_snapshot(&mut aws, EAST, "one").await;
+    let copy = json!({
+        "SourceDBSnapshotIdentifier": source["DBSnapshotArn"], "TargetDBSnapshotIdentifier": "one",
+        "SourceRegion": EAST,
+    });
+    aws.ok(WEST, "copy_db_snapshot", &copy);
+    wait_snapshot(&mut aws, WEST, "one").await;
+    aws.ok(EAST, "delete_db_snapshot", &json!({ "DBSnapshotIdentifier": "one" }));
+    aws.ok(EAST, "create_db_snapshot", &snapshot("three"));
     handle.stop().await;
 }

@@ -5,8 +5,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use lifeboat_lab_aws_model::{Answer, Models, Wire};
 use lifeboat_lab_rds::{AddressPool, RdsConfig};
 use serde_json::{Value, json};
 use tokio_postgres::{Client, NoTls};
@@ -41,6 +43,23 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
+/// Every answer fits the model of RDS: boto3 skips over what it does not know.
+#[track_caller]
+fn check_model(raw: &Value) {
+    static MODELS: LazyLock<Models> =
+        LazyLock::new(|| Models::of_venv(&tools().join("..")).unwrap());
+    let text = |key: &str| raw[key].as_str().unwrap_or_else(|| panic!("no {key}: {raw}"));
+    let violations = MODELS.answer(&Answer {
+        service: "rds",
+        operation: text("operation"),
+        wire: Wire::Query,
+        status: raw["status"].as_u64().and_then(|status| status.try_into().ok()).unwrap(),
+        body: text("body").as_bytes(),
+    });
+    let shown: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    assert!(shown.is_empty(), "{shown:?} in {}", text("body"));
+}
+
 /// boto3 in a process of its own.
 pub(crate) struct Boto {
     child: Child,
@@ -73,6 +92,7 @@ impl Boto {
         self.stdout.read_line(&mut line).unwrap();
         let mut result: Value =
             serde_json::from_str(&line).unwrap_or_else(|e| panic!("{call}: {e}: {line}"));
+        check_model(&result["raw"]);
         match result["code"].as_str() {
             None => Ok(result["answer"].take()),
             Some(code) => Err(Refusal {

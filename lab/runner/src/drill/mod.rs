@@ -7,6 +7,7 @@ mod evidence;
 mod false_alarm;
 mod follow;
 mod hosts;
+pub mod models;
 mod outage;
 mod owners;
 mod rounds;
@@ -88,8 +89,13 @@ pub struct Request {
 pub async fn check_canary(root: &Path) -> Result<ExitCode, LabError> {
     let lab = Lab::start(root, Options::default()).await?;
     let outcome = canary::run(&lab).await;
+    let violations = lab.gateway.violations().clone();
     lab.stop().await;
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome?;
+    match models::fit(&violations).into_iter().find(|result| !result.held) {
+        Some(broken) => Err(LabError::new(format!("{}: {}", broken.id, broken.evidence))),
+        None => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// What a drill found out; what is still missing is known when the lab has stopped.
@@ -130,8 +136,14 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
         Ok(_) | Err(_) => Ok(Vec::new()),
     };
     let calls = lab.home.join("calls.jsonl");
+    let violations = lab.gateway.violations().clone();
     lab.stop().await;
+    if outcome.is_err() {
+        // A refused request may be why.
+        models::tell(&violations);
+    }
     let (mut finding, observations) = (outcome?, observations?);
+    finding.report.invariants.extend(models::fit(&violations));
     finding.report.leftover_resources = leftovers();
     judge(&mut finding);
     let folder = root.join("target/drill");

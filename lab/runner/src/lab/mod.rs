@@ -119,7 +119,7 @@ impl Lab {
 
         let work = Work::begin("start the cloud: AWS API, network, RDS, hosts, DNS");
         let emulator = Emulator::start(root, &home).await?;
-        let gateway = gateway::start(gateway_config(&home))
+        let gateway = gateway::start(gateway_config(root, &home))
             .await
             .map_err(|error| LabError::from_error("start the gateway", &error))?;
         let links = links::start(links_config())
@@ -200,7 +200,7 @@ fn fresh_home(root: &Path) -> Result<PathBuf, LabError> {
     Ok(home)
 }
 
-fn gateway_config(home: &Path) -> GatewayConfig {
+fn gateway_config(root: &Path, home: &Path) -> GatewayConfig {
     let mut callers: Vec<CallerListener> = SITES
         .iter()
         .map(|site| CallerListener { caller: site.region.to_owned(), listen: site.gateway() })
@@ -223,6 +223,7 @@ fn gateway_config(home: &Path) -> GatewayConfig {
     GatewayConfig {
         host_tags,
         call_log: Some(home.join("calls.jsonl")),
+        models: Some(root.join("target/tools/venv")),
         ..GatewayConfig::new(callers, config::GATEWAY_ADMIN, upstreams)
     }
 }

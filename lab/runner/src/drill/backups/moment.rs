@@ -32,7 +32,7 @@ const CHECKS: [(&str, &str); 2] = [
 /// Turns the replication of automated backups on, as an operator does once.
 pub(super) async fn replicate(lab: &Lab) -> Result<(), LabError> {
     let source = format!("arn:aws:rds:{}:000000000000:db:{}", ACTIVE.region, ACTIVE.instance);
-    let form = [("SourceDBInstanceArn", source.as_str()), ("SourceRegion", ACTIVE.region)];
+    let form = [("SourceDBInstanceArn", source.as_str())];
     query(lab, "StartDBInstanceAutomatedBackupsReplication", &form).await.map(|_| ())
 }
 
