@@ -3,6 +3,7 @@
 use lifeboat_core::{
     Region, SiteName,
     backup::{Kind, schedule::TICK_SECONDS},
+    hold,
     plan_file::{AppPlan, Detection, Engine},
 };
 use serde::Serialize;
@@ -66,6 +67,7 @@ pub(crate) struct Alarm {
 pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
     let app = &plan.app;
     let mut all = Vec::new();
+    let held = hold::alarm(plan.hold_seconds());
     for (site, here) in &plan.sites {
         if let Some((_, observer)) = plan.other_than(site) {
             all.push(Alarm {
@@ -75,10 +77,9 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
                 watch: Watch::SiteDown,
                 period_seconds: i32::try_from(Detection::ALARM_PERIOD_SECONDS).unwrap_or(10),
                 // The M of N over rounds is taken inside a period (the threshold on their sum);
-                // over periods it is 1 of 2, because two full periods would take longer than the
-                // 20 s in which an outage has to be detected.
-                evaluation_periods: 2,
-                datapoints_to_alarm: 1,
+                // that over periods is what the verdict has to hold.
+                evaluation_periods: periods(held.evaluated),
+                datapoints_to_alarm: periods(held.datapoints),
                 threshold: plan.detection.rounds_to_alarm,
             });
         }
@@ -107,6 +108,10 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
         }
     }
     all
+}
+
+fn periods(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// The alarms on the age of what is proven in one region, for each kind that is scheduled. They are
@@ -158,6 +163,22 @@ mod tests {
         let template = include_str!("../../infra/template.yaml");
         assert!(template.contains("ScheduleExpression: rate(1 hour)"), "the ages' period");
         assert!(template.contains("prefix: lifeboat-site-down-"), "the rule matches the name");
+    }
+
+    #[test]
+    fn a_verdict_has_to_hold_before_the_alarm_goes_off() {
+        let text = include_str!("../../events/plan/queue.toml");
+        let mut plan = lifeboat_core::plan_file::read(text).unwrap();
+        let periods = |plan: &AppPlan| {
+            let down = alarms(plan).into_iter().find(|alarm| alarm.watch == Watch::SiteDown);
+            down.map(|alarm| (alarm.datapoints_to_alarm, alarm.evaluation_periods)).unwrap()
+        };
+        // A round or two of a lab without Multi-AZ, then what each engine asks for.
+        assert_eq!(periods(&plan), (1, 2));
+        plan.detection.hold_seconds = None;
+        assert_eq!(periods(&plan), (12, 12));
+        plan.database.engine = Engine::Postgres;
+        assert_eq!(periods(&plan), (1, 2));
     }
 
     #[test]

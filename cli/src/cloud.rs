@@ -64,6 +64,7 @@ pub(crate) fn ledger(
     let prefix = format!("lifeboat-ledger-{}", machine.account);
     let peers = plan.sites.values().map(|site| site.region.clone());
     Ledger::new(config, prefix, region.clone(), peers.filter(|peer| peer != region).collect())
+        .over_a_round_trip(plan.round_trip())
 }
 
 /// The newest control record of an app.

@@ -46,7 +46,7 @@ pub(crate) async fn look<W: World>(world: &Arc<W>, view: &View, lag: &mut Lag) -
         .map(|(site, checks)| {
             let checks = vote::discount(checks, sight);
             let verdict = vote::judge(&checks, sight, quorum);
-            (site, SiteObservation { verdict, checks, down_since: None })
+            (site, SiteObservation { verdict, checks, down_since: None, held_since: None })
         })
         .collect();
     Observation { observed_from: view.region.clone(), observed_at, sight, sites, replica }

@@ -7,7 +7,7 @@
 //!
 //! The two orders treat failure in opposite ways. Activating must succeed, so a host that fails it
 //! is a person's business. Fencing is an attempt on a site that is probably gone: it has
-//! [`FENCE_LIMIT`] for everything, and whatever keeps it from the hosts is the answer
+//! what a round trip to its region makes of each call, and whatever keeps it from the hosts is the answer
 //! [`Response::Unfenced`], because a site that nobody reached fences itself when it returns.
 
 mod activate;
@@ -29,7 +29,6 @@ use lifeboat_core::{
     plan_file::{AppPlan, HostTag, Site},
 };
 
-pub use fence::FENCE_LIMIT;
 pub use lifeboat_hosts::{HostFailure, Progress};
 pub use order::{Action, DOCUMENT, Order};
 

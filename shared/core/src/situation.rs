@@ -38,6 +38,10 @@ pub struct SiteObservation {
     /// Since when every round found it down; none while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_since: Option<Timestamp>,
+    /// Since when the published votes prove it down without a break, see
+    /// [`crate::hold::held_since`]; none while it is not, or when they cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Timestamp>,
 }
 
 /// The standby database of the observer's region.
@@ -96,9 +100,19 @@ pub struct Situation {
     pub continues: bool,
     /// The votes.
     pub observation: Observation,
+    /// How many times this recovery has looked before.
+    pub looks: u32,
 }
 
 impl Situation {
+    /// For how many seconds the active site has been proven down without a break; none when that
+    /// is not known.
+    #[must_use]
+    pub fn held_seconds(&self) -> Option<f64> {
+        let since = self.observation.sites.get(&self.active)?.held_since?;
+        Some(seconds_between(since, self.observation.observed_at).max(0.0))
+    }
+
     /// What the votes prove of the active site.
     #[must_use]
     pub fn active_verdict(&self) -> SiteVerdict {
@@ -170,6 +184,7 @@ pub mod samples {
             verdict,
             checks: checks(vote),
             down_since,
+            held_since: down_since,
         };
         Observation {
             observed_from: "us-west-2".parse().unwrap(),

@@ -145,6 +145,7 @@ impl Metrics for Fake {
         _: &[SiteName],
         _: &SiteName,
         _: Timestamp,
+        _: Timestamp,
     ) -> Result<Memory, Fault> {
         in_the_mood(self.recall).await.map(|()| self.memory.clone())
     }

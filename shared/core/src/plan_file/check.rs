@@ -5,8 +5,9 @@
 
 mod backup;
 mod cache;
+mod detection;
 
-use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
+use super::model::{AppPlan, Engine, Replication, Site, Switch};
 
 /// A mistake in a plan: where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     }
     apart(plan, &mut report);
     database(plan, &mut report);
-    detection(plan, &mut report);
+    detection::check(plan, &mut report);
     dns(plan, &mut report);
     scenarios(plan, &mut report);
     secrets(plan, &mut report);
@@ -221,42 +222,6 @@ fn database(plan: &AppPlan, report: &mut Report) {
     }
     if !is_word(&plan.database.user, "_-") {
         report.add(&["database", "user"], "use letters, digits, _ and - only".into());
-    }
-}
-
-fn detection(plan: &AppPlan, report: &mut Report) {
-    let detection = plan.detection;
-    if !(1..=Detection::ALARM_PERIOD_SECONDS).contains(&detection.interval_seconds) {
-        report.add(
-            &["detection", "interval_seconds"],
-            format!(
-                "use 1 to {} seconds: an alarm period has {0} and needs at least one round in it",
-                Detection::ALARM_PERIOD_SECONDS
-            ),
-        );
-        return;
-    }
-    if detection.deadline_ms == 0 || detection.deadline_ms >= detection.interval_seconds * 1000 {
-        report.add(
-            &["detection", "deadline_ms"],
-            format!(
-                "use 1 to {} ms: a round must end before the next one begins",
-                detection.interval_seconds * 1000 - 1
-            ),
-        );
-    }
-    if detection.quorum == 0 {
-        report.add(&["detection", "quorum"], "use at least 1 vote".into());
-    }
-    if !(1..=detection.rounds_per_period()).contains(&detection.rounds_to_alarm) {
-        report.add(
-            &["detection", "rounds_to_alarm"],
-            format!(
-                "use 1 to {}: that many rounds begin in one alarm period of {} s",
-                detection.rounds_per_period(),
-                Detection::ALARM_PERIOD_SECONDS
-            ),
-        );
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Backup;
 use crate::{
     ids::{AppName, Region, SiteName},
+    round_trip::RoundTrip,
     vote::CheckKind,
 };
 
@@ -43,6 +44,19 @@ impl AppPlan {
     #[must_use]
     pub fn site_in(&self, region: &str) -> Option<(&SiteName, &Site)> {
         self.sites.iter().find(|(_, site)| site.region.as_str() == region)
+    }
+
+    /// Seconds for which a site must be proven down before anything that cannot be taken back is
+    /// done unattended.
+    #[must_use]
+    pub fn hold_seconds(&self) -> u32 {
+        self.detection.hold_seconds.unwrap_or_else(|| self.database.engine.hold_seconds())
+    }
+
+    /// The round trip between the sites' regions that the plan reckons with.
+    #[must_use]
+    pub const fn round_trip(&self) -> RoundTrip {
+        RoundTrip::from_ms(self.detection.round_trip_ms)
     }
 
     /// The other site, the one to fail over to.
@@ -193,6 +207,20 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// Seconds that the engine's own repair may take, during which a failover to another region
+    /// would throw away what the repair brings back. RDS: a Multi-AZ failover typically takes 60 to
+    /// 120 s (user guide, "Failing over a Multi-AZ DB instance for Amazon RDS"). A PostgreSQL server
+    /// of one's own repairs nothing: one alarm period, against a restart.
+    #[must_use]
+    pub const fn hold_seconds(self) -> u32 {
+        match self {
+            Self::Rds => 120,
+            Self::Postgres => Detection::ALARM_PERIOD_SECONDS,
+        }
+    }
+}
+
 /// How the standby follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
@@ -267,6 +295,13 @@ pub struct Detection {
     /// Rounds within one 10 s period that must be down to raise the alarm. Ten seconds is the
     /// shortest period of a CloudWatch alarm, so the M of N that matters is taken inside it.
     pub rounds_to_alarm: u32,
+    /// Seconds for which a site must be proven down before anything that cannot be taken back is
+    /// done unattended. None: the engine's own, see [`Engine::hold_seconds`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u32>,
+    /// Milliseconds of a round trip between the sites' regions, as planned for. Limits on calls
+    /// between regions follow from it, see [`crate::round_trip`].
+    pub round_trip_ms: u32,
 }
 
 impl Detection {
@@ -287,7 +322,14 @@ impl Default for Detection {
     /// Five rounds in an alarm period, three of which must be down: an outage that begins anywhere
     /// in a period is proven at the end of it or of the next one, at most 16 s later.
     fn default() -> Self {
-        Self { interval_seconds: 2, deadline_ms: 1800, quorum: 2, rounds_to_alarm: 3 }
+        Self {
+            interval_seconds: 2,
+            deadline_ms: 1800,
+            quorum: 2,
+            rounds_to_alarm: 3,
+            hold_seconds: None,
+            round_trip_ms: RoundTrip::DEFAULT_MS,
+        }
     }
 }
 
