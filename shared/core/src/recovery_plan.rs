@@ -427,7 +427,7 @@ fn estimated_rto_seconds(app: &AppPlan) -> f64 {
         Switch::HealthCheck => HEALTH_CHECK_SECONDS,
         Switch::Record => RECORD_CHANGE_SECONDS,
     };
-    data + ACTIVATION_SECONDS + switch + f64::from(app.dns.ttl_seconds)
+    data + ACTIVATION_SECONDS + switch + f64::from(app.answers_kept_seconds())
 }
 
 /// What is wrong with a plan; empty when it may be run.

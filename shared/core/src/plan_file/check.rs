@@ -6,6 +6,7 @@
 mod backup;
 mod cache;
 mod detection;
+mod target;
 
 use super::model::{AppPlan, Engine, Replication, Site, Switch};
 
@@ -30,6 +31,7 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     database(plan, &mut report);
     detection::check(plan, &mut report);
     dns(plan, &mut report);
+    target::check(plan, &mut report);
     scenarios(plan, &mut report);
     secrets(plan, &mut report);
     backup::check(plan, &mut report);
@@ -42,6 +44,7 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
 pub fn notes(plan: &AppPlan) -> Vec<Problem> {
     let mut report = Report::default();
     backup::notes(plan, &mut report);
+    target::notes(plan, &mut report);
     report.problems
 }
 
@@ -186,8 +189,9 @@ fn apart(plan: &AppPlan, report: &mut Report) {
         let database = format!("{}:{}", site.database.host, site.database.port);
         let hosts = site.hosts.as_ref().map(|hosts| format!("{}={}", hosts.tag, hosts.value));
         let health = site.health.from_region("");
+        let reached = if site.target.is_some() { "target" } else { "address" };
         let things = [
-            (vec!["address"], Some(site.address.to_string())),
+            (vec![reached], target::identity(site)),
             (vec!["database", "host"], Some(database)),
             (vec!["database", "identifier"], Some(site.database.identifier.clone())),
             (vec!["hosts", "value"], hosts),
@@ -251,13 +255,14 @@ fn scenarios(plan: &AppPlan, report: &mut Report) {
     }
     for (scenario, policy) in &plan.scenarios {
         let scenario = scenario.as_str();
-        if plan.dns.ttl_seconds > policy.rto_seconds {
+        let kept = plan.answers_kept_seconds();
+        if kept > policy.rto_seconds {
             report.add(
                 &["dns", "ttl_seconds"],
                 format!(
-                    "clients keep an answer for {} s, longer than the RTO of {scenario} ({} s); \
-                     lower the TTL",
-                    plan.dns.ttl_seconds, policy.rto_seconds
+                    "clients keep an answer for {kept} s (an alias has the 60 s of its load balancer), \
+                     longer than the RTO of {scenario} ({} s); lower the TTL, or raise the RTO",
+                    policy.rto_seconds
                 ),
             );
         }

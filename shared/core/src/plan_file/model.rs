@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Backup;
+use super::{Backup, Target};
 use crate::{
     ids::{AppName, Region, SiteName},
     round_trip::RoundTrip,
@@ -72,9 +72,12 @@ impl AppPlan {
 pub struct Site {
     /// The region.
     pub region: Region,
-    /// The IPv4 address that clients reach the site at; `dns.switch = "record"` points the name
-    /// here.
-    pub address: std::net::Ipv4Addr,
+    /// Short for `target = { address = ... }`, as plans had it before there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::Ipv4Addr>,
+    /// Where clients reach the site. This or `address`; [`Site::records`] reads both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// The site's database.
     pub database: SiteDatabase,
     /// The site's cache, where AWS runs it. None: `health.redis` is a Redis that runs on a host.
