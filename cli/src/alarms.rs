@@ -1,5 +1,7 @@
 //! The alarms of a plan: pure data, set by `lifeboat plan apply`.
 
+mod standing;
+
 use lifeboat_core::{
     Region, SiteName,
     backup::{Kind, schedule::TICK_SECONDS},
@@ -40,6 +42,12 @@ pub(crate) enum Watch {
     /// The newest moment to which RDS can restore the active site's database in the alarm's own
     /// region is too old, or there is none: pages a person.
     PitrLag,
+    /// The active site fails a check and is not down: pages a person.
+    SiteDegraded,
+    /// A standby gets nothing from its primary: pages a person.
+    ReplicationBroken,
+    /// A standby is further behind than the RPO: pages a person.
+    ReplicaLag,
 }
 
 /// One alarm.
@@ -61,6 +69,8 @@ pub(crate) struct Alarm {
     pub(crate) datapoints_to_alarm: i32,
     /// The threshold; the alarm goes off at or above it.
     pub(crate) threshold: u32,
+    /// What a person is paged with, where that takes more than its name and numbers to tell.
+    pub(crate) page: Option<String>,
 }
 
 /// Every alarm of a plan. Each site is watched from the other's region.
@@ -81,6 +91,7 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
                 evaluation_periods: periods(held.evaluated),
                 datapoints_to_alarm: periods(held.datapoints),
                 threshold: plan.detection.rounds_to_alarm,
+                page: None,
             });
         }
         all.push(Alarm {
@@ -92,7 +103,9 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
             evaluation_periods: SILENT_PERIODS,
             datapoints_to_alarm: SILENT_PERIODS,
             threshold: 1,
+            page: None,
         });
+        all.extend(standing::alarms(plan, site, here));
         all.extend(backup_ages(plan, site, &here.region));
         if plan.database.engine == Engine::Rds && plan.backup.is_some() {
             all.push(Alarm {
@@ -104,6 +117,7 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
                 evaluation_periods: LATE_TICKS,
                 datapoints_to_alarm: LATE_TICKS,
                 threshold: PITR_SECONDS,
+                page: None,
             });
         }
     }
@@ -137,6 +151,7 @@ fn backup_ages(plan: &AppPlan, site: &SiteName, region: &Region) -> impl Iterato
         evaluation_periods: 2,
         datapoints_to_alarm: 2,
         threshold: seconds.saturating_add(VERIFY_SECONDS),
+        page: None,
     })
 }
 

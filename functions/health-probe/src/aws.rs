@@ -55,6 +55,16 @@ impl CloudWatch {
         if let Some(seconds) = round.lag_seconds {
             data.push(datum("ReplicaLagSeconds", &round.own_site, seconds, StandardUnit::Seconds));
         }
+        if let Some(seconds) = round.behind_seconds {
+            let unit = StandardUnit::Seconds;
+            data.push(datum("ReplicaBehindSeconds", &round.own_site, seconds, unit));
+        }
+        if let Some(broken) = round.broken {
+            data.push(datum("ReplicationBroken", &round.own_site, broken, StandardUnit::Count));
+        }
+        if let Some((site, degraded)) = &round.degraded {
+            data.push(datum("SiteDegraded", site, *degraded, StandardUnit::Count));
+        }
         self.put
             .put_metric_data()
             .namespace(NAMESPACE)
