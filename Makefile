@@ -20,6 +20,7 @@ SCENARIO ?= region-outage
 MODE ?= kill
 SYNC ?=
 RECORD ?=
+ALIAS ?=
 STALL ?= 0
 RUNS ?= 5
 PARTS ?=
@@ -28,7 +29,7 @@ BENCHED := lifeboat retention-sweep verify-backup lifeboat-core lifeboat-archive
 FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := $(wildcard infra/*.yaml)
 
-DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) --stall $(STALL)
+DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) $(if $(filter-out 0 no,$(ALIAS)),--alias) --stall $(STALL)
 
 .PHONY: help
 help: ## Explain the targets (this)
@@ -48,7 +49,7 @@ build: setup ## Build the programs that drills run
 	@cargo build --workspace --bins
 
 .PHONY: drill
-drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|double-start|approval|backup-cycle|corrupt-backup MODE=kill|hang SYNC=1 RECORD=1 STALL=ms
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|multi-az-failover|double-start|approval|backup-cycle|corrupt-backup MODE=kill|hang SYNC=1 RECORD=1 ALIAS=1 STALL=ms
 	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
 
 .PHONY: lab

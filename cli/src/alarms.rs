@@ -1,8 +1,11 @@
 //! The alarms of a plan: pure data, set by `lifeboat plan apply`.
 
+mod standing;
+
 use lifeboat_core::{
     Region, SiteName,
     backup::{Kind, schedule::TICK_SECONDS},
+    hold,
     plan_file::{AppPlan, Detection, Engine},
 };
 use serde::Serialize;
@@ -39,6 +42,12 @@ pub(crate) enum Watch {
     /// The newest moment to which RDS can restore the active site's database in the alarm's own
     /// region is too old, or there is none: pages a person.
     PitrLag,
+    /// The active site fails a check and is not down: pages a person.
+    SiteDegraded,
+    /// A standby gets nothing from its primary: pages a person.
+    ReplicationBroken,
+    /// A standby is further behind than the RPO: pages a person.
+    ReplicaLag,
 }
 
 /// One alarm.
@@ -60,12 +69,15 @@ pub(crate) struct Alarm {
     pub(crate) datapoints_to_alarm: i32,
     /// The threshold; the alarm goes off at or above it.
     pub(crate) threshold: u32,
+    /// What a person is paged with, where that takes more than its name and numbers to tell.
+    pub(crate) page: Option<String>,
 }
 
 /// Every alarm of a plan. Each site is watched from the other's region.
 pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
     let app = &plan.app;
     let mut all = Vec::new();
+    let held = hold::alarm(plan.hold_seconds());
     for (site, here) in &plan.sites {
         if let Some((_, observer)) = plan.other_than(site) {
             all.push(Alarm {
@@ -75,11 +87,11 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
                 watch: Watch::SiteDown,
                 period_seconds: i32::try_from(Detection::ALARM_PERIOD_SECONDS).unwrap_or(10),
                 // The M of N over rounds is taken inside a period (the threshold on their sum);
-                // over periods it is 1 of 2, because two full periods would take longer than the
-                // 20 s in which an outage has to be detected.
-                evaluation_periods: 2,
-                datapoints_to_alarm: 1,
+                // that over periods is what the verdict has to hold.
+                evaluation_periods: periods(held.evaluated),
+                datapoints_to_alarm: periods(held.datapoints),
                 threshold: plan.detection.rounds_to_alarm,
+                page: None,
             });
         }
         all.push(Alarm {
@@ -91,7 +103,9 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
             evaluation_periods: SILENT_PERIODS,
             datapoints_to_alarm: SILENT_PERIODS,
             threshold: 1,
+            page: None,
         });
+        all.extend(standing::alarms(plan, site, here));
         all.extend(backup_ages(plan, site, &here.region));
         if plan.database.engine == Engine::Rds && plan.backup.is_some() {
             all.push(Alarm {
@@ -103,10 +117,15 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
                 evaluation_periods: LATE_TICKS,
                 datapoints_to_alarm: LATE_TICKS,
                 threshold: PITR_SECONDS,
+                page: None,
             });
         }
     }
     all
+}
+
+fn periods(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// The alarms on the age of what is proven in one region, for each kind that is scheduled. They are
@@ -132,6 +151,7 @@ fn backup_ages(plan: &AppPlan, site: &SiteName, region: &Region) -> impl Iterato
         evaluation_periods: 2,
         datapoints_to_alarm: 2,
         threshold: seconds.saturating_add(VERIFY_SECONDS),
+        page: None,
     })
 }
 
@@ -158,6 +178,22 @@ mod tests {
         let template = include_str!("../../infra/template.yaml");
         assert!(template.contains("ScheduleExpression: rate(1 hour)"), "the ages' period");
         assert!(template.contains("prefix: lifeboat-site-down-"), "the rule matches the name");
+    }
+
+    #[test]
+    fn a_verdict_has_to_hold_before_the_alarm_goes_off() {
+        let text = include_str!("../../events/plan/queue.toml");
+        let mut plan = lifeboat_core::plan_file::read(text).unwrap();
+        let periods = |plan: &AppPlan| {
+            let down = alarms(plan).into_iter().find(|alarm| alarm.watch == Watch::SiteDown);
+            down.map(|alarm| (alarm.datapoints_to_alarm, alarm.evaluation_periods)).unwrap()
+        };
+        // A round or two of a lab without Multi-AZ, then what each engine asks for.
+        assert_eq!(periods(&plan), (1, 2));
+        plan.detection.hold_seconds = None;
+        assert_eq!(periods(&plan), (12, 12));
+        plan.database.engine = Engine::Postgres;
+        assert_eq!(periods(&plan), (1, 2));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod host;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use lifeboat_core::{AppName, IncidentId, Region, SiteName, backup::Kind};
+use lifeboat_core::{AppName, IncidentId, Region, SiteName, backup::Kind, round_trip::RoundTrip};
 
 pub(crate) use self::host::{
     HostArgs, HostCommand, HostPlace, JoinArgs, RestoreTarget, WalCommand,
@@ -228,6 +228,10 @@ pub(crate) struct GuardArgs {
     /// Where the permit is written.
     #[arg(long)]
     pub(crate) permit_file: PathBuf,
+    /// The round trip to the other regions in milliseconds, as detection.round_trip_ms in the plan: a
+    /// ledger is read for as long as four of them take.
+    #[arg(long, default_value_t = RoundTrip::DEFAULT_MS, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=i64::from(RoundTrip::LONGEST_MS)))]
+    pub(crate) round_trip_ms: u32,
 }
 
 #[derive(Debug, clap::Args)]

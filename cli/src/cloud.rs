@@ -69,6 +69,7 @@ pub(crate) fn ledger(
     let prefix = format!("lifeboat-ledger-{}", machine.account);
     let peers = plan.sites.values().map(|site| site.region.clone());
     Ledger::new(config, prefix, region.clone(), peers.filter(|peer| peer != region).collect())
+        .over_a_round_trip(plan.round_trip())
 }
 
 /// The newest control record of an app.
@@ -426,5 +427,27 @@ fn alarm_request(
                  lifeboat-backup fail.",
                 alarm.threshold / 60
             )),
+        Watch::SiteDegraded | Watch::ReplicationBroken | Watch::ReplicaLag => {
+            let (metric, statistic, unit) = match alarm.watch {
+                Watch::ReplicaLag => {
+                    ("ReplicaBehindSeconds", Statistic::Maximum, StandardUnit::Seconds)
+                }
+                // In each round of the minute: a single one is a lost packet.
+                Watch::ReplicationBroken => {
+                    ("ReplicationBroken", Statistic::Minimum, StandardUnit::Count)
+                }
+                _ => ("SiteDegraded", Statistic::Minimum, StandardUnit::Count),
+            };
+            request
+                .dimensions(dimension("site", alarm.site.as_str()))
+                .metric_name(metric)
+                .statistic(statistic)
+                .unit(unit)
+                // Only one site is active, and only the other one has a replica; silence is
+                // the observer's alarm.
+                .treat_missing_data("notBreaching")
+                .alarm_actions(&topic)
+                .set_alarm_description(alarm.page.clone())
+        }
     }
 }

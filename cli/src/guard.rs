@@ -2,12 +2,13 @@
 //!
 //! The judgement is `lifeboat_core::permit`; this reads, writes and paces.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use jiff::SignedDuration;
 use lifeboat_core::{
     Epoch,
     permit::{Memory, Permit, Reading, decide},
+    round_trip::RoundTrip,
 };
 use lifeboat_ledger::Ledger;
 use lifeboat_runtime::{aws, clock};
@@ -20,8 +21,6 @@ use crate::{
 
 /// Between two ticks.
 const TICK: SignedDuration = SignedDuration::from_secs(1);
-/// For all reads of a tick: less than a tick, so that a hanging region does not slow the permit.
-const READ_LIMIT: Duration = Duration::from_millis(900);
 
 /// What the guard needs of the site's configuration; the rest is the app's.
 #[derive(Debug, Deserialize)]
@@ -32,13 +31,17 @@ struct SiteFile {
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
     let config = aws::in_region(&aws::config().await, options.region.as_str());
-    let config = aws::with_limits(&config, READ_LIMIT, READ_LIMIT, 1);
+    let round_trip = RoundTrip::from_ms(options.round_trip_ms);
+    // For all reads of a tick: short enough for two ticks within a permit, see `RoundTrip::LONGEST_MS`.
+    let limit = round_trip.cold_call();
+    let config = aws::with_limits(&config, limit, limit, 1);
     let ledger = Ledger::new(
         &config,
         options.ledger_prefix.clone(),
         options.region.clone(),
         options.peers.clone(),
-    );
+    )
+    .over_a_round_trip(round_trip);
     let mut stop = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|error| Failure::work(format!("listen for SIGTERM: {error}")))?;
     let mut memory = Memory::default();

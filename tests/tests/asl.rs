@@ -490,3 +490,36 @@ fn every_failure_of_a_backup_reaches_a_person() {
         }
     }
 }
+
+/// A verdict that has not held is looked at again when the plan says, and nothing else waits.
+#[test]
+fn a_recovery_that_waits_looks_again_and_the_machine_decides_nothing() {
+    let all: BTreeMap<String, Value> = machines().into_iter().collect();
+    let states = &all["recover.asl.json"]["States"];
+    let read: Vec<(&str, &str)> = states["IsPlanToProceed"]["Choices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|choice| (choice["Condition"].as_str().unwrap(), choice["Next"].as_str().unwrap()))
+        .collect();
+    for (decision, next) in [
+        ("proceed", "ClaimEpoch"),
+        ("ask_approval", "ApproveRecovery"),
+        // More looks than a plan ever asks for.
+        ("wait' and $looks < 100 %}", "WaitAndLookAgain"),
+        ("stand_down", "CloseStoodDown"),
+    ] {
+        let begins = format!("{{% $plan.decision = '{decision}");
+        assert!(
+            read.iter().any(|(condition, to)| condition.starts_with(&begins) && *to == next),
+            "{decision}: {read:?}"
+        );
+    }
+    assert_eq!(read.len(), 4, "{read:?}");
+    assert_eq!(states["IsPlanToProceed"]["Default"], "NoPathIsOpen");
+    assert_eq!(states["WaitAndLookAgain"]["Seconds"], "{% $plan.wait_seconds %}");
+    assert_eq!(states["WaitAndLookAgain"]["Next"], "LookAgain");
+    assert_eq!(states["LookAgain"]["Next"], "PlanRecovery");
+    assert_eq!(states["LookAgain"]["Assign"]["looks"], "{% $looks + 1 %}");
+    assert_eq!(states["PlanRecovery"]["Arguments"]["Payload"]["looks"], "{% $looks %}");
+}

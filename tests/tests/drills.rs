@@ -134,6 +134,24 @@ fn region_outage_switched_by_record() {
 }
 
 #[test]
+fn region_outage_behind_load_balancers() {
+    let report = drill(&["region-outage", "--alias"]);
+    assert_eq!(report["rto_target_seconds"], 120.0);
+    assert_eq!((&report["epoch_after"], &report["stale_writes_accepted"]), (&2.into(), &0.into()));
+    held(&report, "1-one-writer");
+    held(&report, "4-needs-nothing-lost");
+}
+
+#[test]
+fn a_failover_within_the_region_is_waited_out() {
+    let report = drill(&["multi-az-failover"]);
+    held(&report, "7-no-failover-without-proof");
+    held(&report, "7-the-machine-stands-down");
+    held(&report, "users-served-again");
+    assert_eq!(report["epoch_after"], 1);
+}
+
+#[test]
 fn a_blind_standby_does_not_fail_over() {
     let report = drill(&["standby-blind"]);
     shows_votes("standby-blind", "more");

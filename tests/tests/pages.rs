@@ -220,6 +220,14 @@ fn every_alarm_is_in_the_runbook() {
     // `lifeboat plan apply` makes the others.
     let source = read("cli/src/alarms.rs");
     let code = source.split("#[cfg(test)]").next().unwrap();
+    let standing = read("cli/src/alarms/standing.rs");
+    let standing = standing.split("#[cfg(test)]").next().unwrap();
+    names.extend(
+        standing
+            .split("\"lifeboat-")
+            .skip(1)
+            .map(|rest| format!("| `lifeboat-{}-APP-SITE` |", rest.split('"').next().unwrap())),
+    );
     names.extend(code.split("\"lifeboat-").skip(1).map(|rest| {
         let name = rest.split('"').next().unwrap().replace("{}", "APP");
         let upper =

@@ -234,7 +234,12 @@ async fn set_alarms(
         .filter(is_new)
         .filter_map(|alarm| match alarm.watch {
             Watch::BackupAge(kind) => Some(kind),
-            Watch::SiteDown | Watch::ObserverUnwell | Watch::PitrLag => None,
+            Watch::SiteDown
+            | Watch::SiteDegraded
+            | Watch::ReplicationBroken
+            | Watch::ReplicaLag
+            | Watch::ObserverUnwell
+            | Watch::PitrLag => None,
         })
         .collect();
     if !kinds.is_empty() {

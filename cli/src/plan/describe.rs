@@ -18,7 +18,9 @@ fn lines(plan: &AppPlan) -> Vec<String> {
         let role = if *name == plan.initially_active { "active at first" } else { "standby" };
         lines.push(format!(
             "site {name:<6}{}  {}  database {}  ({role})",
-            site.region, site.address, site.database.identifier
+            site.region,
+            site.reached_at(),
+            site.database.identifier
         ));
     }
     lines.push(format!(

@@ -77,7 +77,8 @@ impl Sites for Outside {
             self.ledger_prefix.clone(),
             self.region.clone(),
             peers,
-        );
+        )
+        .over_a_round_trip(plan.round_trip());
         let seen = ledger.newest(&plan.app).await?;
         seen.newest
             .map(|record| record.active_site)

@@ -12,6 +12,7 @@ use hickory_proto::{
 };
 use lifeboat_core::{
     Fault,
+    plan_file::RecordKind,
     vote::{CheckKind, CheckResult, Vote},
 };
 use tokio::{
@@ -72,11 +73,16 @@ async fn get(client: &reqwest::Client, url: &str) -> Result<String, String> {
 }
 
 impl Resolvers for Aws {
-    async fn ask(&self, resolver: Option<SocketAddr>, name: &str) -> Result<Vec<IpAddr>, String> {
+    async fn ask(
+        &self,
+        resolver: Option<SocketAddr>,
+        name: &str,
+        kind: RecordKind,
+    ) -> Result<Vec<IpAddr>, String> {
         let asked = async {
             match resolver {
-                Some(resolver) => query(resolver, name).await,
-                None => system(name).await,
+                Some(resolver) => query(resolver, name, kind).await,
+                None => system(name, kind).await,
             }
         };
         timeout(RESOLVER_DEADLINE, asked).await.unwrap_or_else(|_| {
@@ -85,21 +91,31 @@ impl Resolvers for Aws {
     }
 }
 
-async fn system(name: &str) -> Result<Vec<IpAddr>, String> {
+const fn is_of(address: IpAddr, kind: RecordKind) -> bool {
+    matches!((address, kind), (IpAddr::V4(_), RecordKind::A) | (IpAddr::V6(_), RecordKind::Aaaa))
+}
+
+async fn system(name: &str, kind: RecordKind) -> Result<Vec<IpAddr>, String> {
     let found = lookup_host((name, 0)).await.map_err(|error| error.to_string())?;
     let mut addresses: Vec<IpAddr> =
-        found.map(|address| address.ip()).filter(IpAddr::is_ipv4).collect();
+        found.map(|address| address.ip()).filter(|ip| is_of(*ip, kind)).collect();
     addresses.dedup();
     Ok(addresses)
 }
 
 /// One question over UDP, one answer: nothing between the resolver and us remembers anything.
-async fn query(resolver: SocketAddr, name: &str) -> Result<Vec<IpAddr>, String> {
+async fn query(resolver: SocketAddr, name: &str, kind: RecordKind) -> Result<Vec<IpAddr>, String> {
     let mut fully_qualified = Name::from_ascii(name).map_err(|error| error.to_string())?;
     fully_qualified.set_fqdn(true);
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
-    question.add_query(Query::query(fully_qualified, RecordType::A));
+    question.add_query(Query::query(
+        fully_qualified,
+        match kind {
+            RecordKind::A => RecordType::A,
+            RecordKind::Aaaa => RecordType::AAAA,
+        },
+    ));
     let packet = question.to_vec().map_err(|error| error.to_string())?;
 
     let from: IpAddr = match resolver {
@@ -136,6 +152,7 @@ fn addresses(answer: &Message) -> Result<Vec<IpAddr>, String> {
         .iter()
         .filter_map(|record| match &record.data {
             RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
             _ => None,
         })
         .collect();

@@ -1,15 +1,16 @@
 //! What the function needs of the world.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use lifeboat_core::{
     AppName, Epoch, Fault,
     contract::Authority,
-    plan_file::AppPlan,
+    plan_file::{AppPlan, Destination, RecordKind},
     vote::{CheckKind, CheckResult},
 };
 
@@ -79,7 +80,8 @@ pub trait Records {
 
 /// The resolvers that clients ask.
 pub trait Resolvers {
-    /// The addresses that a resolver gives for a name, asked anew (`None`: the system's resolver).
+    /// The addresses of one kind that a resolver gives for a name, asked anew (`None`: the system's
+    /// resolver).
     ///
     /// # Errors
     /// Why there is no answer, in words.
@@ -87,6 +89,7 @@ pub trait Resolvers {
         &self,
         resolver: Option<SocketAddr>,
         name: &str,
+        kind: RecordKind,
     ) -> impl Future<Output = Result<Vec<IpAddr>, String>> + Send;
 }
 
@@ -98,8 +101,8 @@ impl<T: Plans + Authorizer + Health + Marks + Records + Resolvers + Sync> Ports 
 /// What the hosted zone holds for a name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// The addresses of its A record.
-    pub addresses: Vec<Ipv4Addr>,
+    /// Where its records lead, by their kind.
+    pub records: BTreeMap<RecordKind, Vec<Destination>>,
     /// The guard beside it.
     pub guard: Option<Guard>,
 }
@@ -135,9 +138,9 @@ pub struct RecordChange {
     pub zone: String,
     /// The name that clients use.
     pub name: String,
-    /// Its new address.
-    pub address: Ipv4Addr,
-    /// Its time to live in seconds.
+    /// Where its records will lead.
+    pub records: BTreeMap<RecordKind, Destination>,
+    /// The time to live of addresses, in seconds; an alias has its target's.
     pub ttl_seconds: u32,
     /// The guard that must still be there.
     pub old_guard: Option<Guard>,

@@ -1,31 +1,38 @@
 //! Route 53's control plane.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_route53::types::{
-    Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
+    AliasTarget, Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord,
+    ResourceRecordSet, RrType,
 };
 use dns_failover::{Guard, RecordChange, Records, Standing, guard_name};
-use lifeboat_core::Fault;
+use lifeboat_core::{
+    Fault,
+    plan_file::{Destination, RecordKind},
+};
 use lifeboat_runtime::aws;
 
 use crate::aws::Aws;
 
 impl Records for Aws {
     async fn standing(&self, zone: &str, name: &str) -> Result<Standing, Fault> {
-        let address = self.record(zone, name, RrType::A).await?;
-        if address.as_ref().is_some_and(|set| set.set_identifier().is_some()) {
-            // Route 53 takes no simple record beside them.
-            return Err(Fault::invalid(format!(
-                "{name} has failover or weighted records; set dns.switch to \"health-check\", or \
-                 replace them by one simple A record"
-            )));
+        let mut records = BTreeMap::new();
+        for kind in RecordKind::ALL {
+            let Some(set) = self.record(zone, name, rr_type(kind)).await? else { continue };
+            if set.set_identifier().is_some() {
+                // Route 53 takes no simple record beside them.
+                return Err(Fault::invalid(format!(
+                    "{name} has failover or weighted records; set dns.switch to \"health-check\", \
+                     or replace them by one simple {} record",
+                    kind.as_str()
+                )));
+            }
+            records.insert(kind, destinations(&set));
         }
         let guard = self.record(zone, &guard_name(name), RrType::Txt).await?;
         Ok(Standing {
-            addresses: address
-                .iter()
-                .flat_map(ResourceRecordSet::resource_records)
-                .filter_map(|record| record.value().parse().ok())
-                .collect(),
+            records,
             guard: guard.map(|set| Guard {
                 values: set.resource_records().iter().map(|r| r.value().to_owned()).collect(),
                 ttl_seconds: set.ttl().unwrap_or_default(),
@@ -39,13 +46,9 @@ impl Records for Aws {
             changes.push(one(ChangeAction::Delete, guard_set(change, old)?)?);
         }
         changes.push(one(ChangeAction::Create, guard_set(change, &change.new_guard)?)?);
-        let address = set(
-            &change.name,
-            RrType::A,
-            i64::from(change.ttl_seconds),
-            &[change.address.to_string()],
-        )?;
-        changes.push(one(ChangeAction::Upsert, address)?);
+        for (kind, to) in &change.records {
+            changes.push(one(ChangeAction::Upsert, leading(change, *kind, to)?)?);
+        }
         let batch = ChangeBatch::builder()
             .comment(&change.comment)
             .set_changes(Some(changes))
@@ -104,6 +107,53 @@ impl Aws {
             .iter()
             .find(|set| set.name().trim_end_matches('.') == name && *set.r#type() == kind)
             .cloned())
+    }
+}
+
+const fn rr_type(kind: RecordKind) -> RrType {
+    match kind {
+        RecordKind::A => RrType::A,
+        RecordKind::Aaaa => RrType::Aaaa,
+    }
+}
+
+/// Where a record set leads. Route 53 gives an alias's name with a final dot.
+fn destinations(set: &ResourceRecordSet) -> Vec<Destination> {
+    if let Some(alias) = set.alias_target() {
+        let dns_name = alias.dns_name().trim_end_matches('.').to_owned();
+        return vec![Destination::Alias { dns_name, zone_id: alias.hosted_zone_id().to_owned() }];
+    }
+    set.resource_records()
+        .iter()
+        .filter_map(|record| record.value().parse().ok().map(Destination::Address))
+        .collect()
+}
+
+fn leading(
+    change: &RecordChange,
+    kind: RecordKind,
+    to: &Destination,
+) -> Result<ResourceRecordSet, Fault> {
+    match to {
+        Destination::Address(address) => {
+            let ttl = i64::from(change.ttl_seconds);
+            set(&change.name, rr_type(kind), ttl, &[address.to_string()])
+        }
+        Destination::Alias { dns_name, zone_id } => {
+            let alias = AliasTarget::builder()
+                .dns_name(dns_name)
+                .hosted_zone_id(zone_id)
+                // The only record of its name: its target's health would choose between nothing.
+                .evaluate_target_health(false)
+                .build()
+                .map_err(unbuilt)?;
+            ResourceRecordSet::builder()
+                .name(&change.name)
+                .r#type(rr_type(kind))
+                .alias_target(alias)
+                .build()
+                .map_err(unbuilt)
+        }
     }
 }
 

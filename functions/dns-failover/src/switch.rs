@@ -37,7 +37,7 @@ pub(crate) async fn switch<P: Ports>(
     serves(target, plan, place, ports).await?;
     match plan.dns.switch {
         Switch::HealthCheck => by_health_check(authority, plan, place, ports).await,
-        Switch::Record => switch_record::by_record(authority, plan, target.address, ports).await,
+        Switch::Record => switch_record::by_record(authority, plan, target.records(), ports).await,
     }
 }
 

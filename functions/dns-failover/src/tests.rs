@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Mutex,
     time::Duration,
 };
 
 use lifeboat_core::{
     AppName, Epoch, ErrorName,
-    plan_file::{self, Switch},
+    plan_file::{self, Alias, Destination, RecordKind, Switch, Target},
     vote::{CheckKind, CheckResult, Vote},
 };
 
@@ -36,6 +36,8 @@ struct State {
     changes: usize,
     pending_looks: u32,
     answers: Vec<Result<Vec<IpAddr>, String>>,
+    /// What load balancers' names answer with.
+    names: BTreeMap<(String, RecordKind), Vec<IpAddr>>,
 }
 
 impl World {
@@ -122,8 +124,9 @@ impl Records for World {
             if state.standing.guard != change.old_guard {
                 return Err(Fault::transient("the batch does not fit"));
             }
+            let records = change.records.clone().into_iter().map(|(kind, to)| (kind, vec![to]));
             state.standing =
-                Standing { addresses: vec![change.address], guard: Some(change.new_guard.clone()) };
+                Standing { records: records.collect(), guard: Some(change.new_guard.clone()) };
             state.changes += 1;
             Ok(format!("/change/C{}", state.changes))
         })
@@ -140,11 +143,41 @@ impl Records for World {
 }
 
 impl Resolvers for World {
-    async fn ask(&self, _: Option<SocketAddr>, name: &str) -> Result<Vec<IpAddr>, String> {
-        assert_eq!(name, "queue.example.test");
+    async fn ask(
+        &self,
+        _: Option<SocketAddr>,
+        name: &str,
+        kind: RecordKind,
+    ) -> Result<Vec<IpAddr>, String> {
         let mut state = self.state.lock().unwrap();
+        if name != "queue.example.test" {
+            let found = state.names.get(&(name.to_owned(), kind));
+            return found.cloned().ok_or_else(|| "it answers NXDomain".to_owned());
+        }
         if state.answers.is_empty() { Ok(vec![ip("127.0.2.10")]) } else { state.answers.remove(0) }
     }
+}
+
+fn to_site_a() -> BTreeMap<RecordKind, Vec<Destination>> {
+    [(RecordKind::A, vec![Destination::Address(ip("127.0.1.10"))])].into()
+}
+
+/// Both sites behind dual-stack load balancers.
+fn balanced(switch: Switch) -> World {
+    let mut world = World::new(switch);
+    for (name, site) in &mut world.plan.sites {
+        let dns_name = format!("lb-{name}.elb.test");
+        let alias = Alias { dns_name, zone_id: "ZELB".into(), ipv6: true };
+        site.target = Some(Target { alias: Some(alias), ..Target::default() });
+    }
+    world.with(|state| {
+        for (site, number) in [("a", 1), ("b", 2)] {
+            let name = format!("lb-{site}.elb.test");
+            let four = vec![ip(&format!("10.{number}.0.1")), ip(&format!("10.{number}.0.2"))];
+            state.names.insert((name.clone(), RecordKind::A), four);
+            state.names.insert((name, RecordKind::Aaaa), vec![ip(&format!("2001:db8::{number}"))]);
+        }
+    })
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -342,8 +375,7 @@ async fn records_are_guarded_by_the_epoch_beside_them() {
     let guarded = |values: &str| {
         World::new(Switch::Record).with(|state| {
             let guard = Guard { values: vec![values.into()], ttl_seconds: 60 };
-            let addresses = vec![Ipv4Addr::new(127, 0, 1, 10)];
-            state.standing = Standing { addresses, guard: Some(guard) };
+            state.standing = Standing { records: to_site_a(), guard: Some(guard) };
         })
     };
     assert!(changed(&switch(&guarded("\"epoch=1\""), 2).await.unwrap()));
@@ -358,7 +390,7 @@ async fn records_are_guarded_by_the_epoch_beside_them() {
 async fn a_record_that_someone_turned_back_is_changed_again() {
     let world = World::new(Switch::Record);
     switch(&world, 2).await.unwrap();
-    world.state.lock().unwrap().standing.addresses = vec![Ipv4Addr::new(127, 0, 1, 10)];
+    world.state.lock().unwrap().standing.records = to_site_a();
     assert!(changed(&switch(&world, 2).await.unwrap()));
 }
 
@@ -432,4 +464,65 @@ fn the_events_are_requests() {
     ] {
         serde_json::from_str::<Request>(text).unwrap();
     }
+}
+
+#[tokio::test]
+async fn aliases_are_changed_both_at_once_and_turned_back_by_a_command() {
+    let world = balanced(Switch::Record);
+    let response = switch(&world, 2).await.unwrap();
+    assert!(changed(&response) && !changed(&switch(&world, 2).await.unwrap()));
+    let standing = world.state.lock().unwrap().standing.clone();
+    let to = |site: &str| Destination::Alias {
+        dns_name: format!("lb-{site}.elb.test"),
+        zone_id: "ZELB".into(),
+    };
+    let expected = [(RecordKind::A, vec![to("b")]), (RecordKind::Aaaa, vec![to("b")])];
+    assert_eq!(standing.records, expected.into());
+    let undo = undo(response);
+    let batch = undo.split('\'').nth(1).unwrap();
+    let batch: serde_json::Value = serde_json::from_str(batch).unwrap();
+    for (at, kind) in ["A", "AAAA"].into_iter().enumerate() {
+        let set = &batch["Changes"][at]["ResourceRecordSet"];
+        assert_eq!(
+            (&set["Type"], &set["AliasTarget"]["DNSName"]),
+            (&kind.into(), &"lb-a.elb.test".into())
+        );
+        // Route 53 refuses an alias with a time to live.
+        assert_eq!(set.get("TTL"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_alias_is_confirmed_by_what_its_own_name_answers() {
+    let answered = async |four: &str, six: &str| {
+        let (four, six) = (Ok(vec![ip(four)]), Ok(vec![ip(six)]));
+        let world = balanced(Switch::HealthCheck).with(|state| state.answers = vec![four, six]);
+        confirm(&world).await
+    };
+    let moved = answered("10.2.0.2", "2001:db8::2").await.unwrap();
+    assert_eq!(moved, Response::Confirm { answers: vec![ip("10.2.0.2"), ip("2001:db8::2")] });
+    for (four, six) in [("10.1.0.1", "2001:db8::2"), ("10.2.0.1", "2001:db8::1")] {
+        let fault = answered(four, six).await.unwrap_err();
+        assert_eq!(fault.name, ErrorName::NotReady);
+        assert!(fault.message.contains("is not lb-b.elb.test yet"), "{fault}");
+    }
+    // The lost region's name may be lost with it.
+    let world = balanced(Switch::HealthCheck).with(|state| {
+        state.names.retain(|(name, _), _| !name.starts_with("lb-a"));
+        state.answers = vec![Ok(vec![ip("10.2.0.1")]), Ok(vec![ip("2001:db8::2")])];
+    });
+    confirm(&world).await.unwrap();
+}
+
+#[tokio::test]
+async fn records_that_the_plan_does_not_know_are_not_left_behind() {
+    let world = World::new(Switch::Record).with(|state| {
+        let six = vec![Destination::Address(ip("2001:db8::1"))];
+        state.standing.records = to_site_a();
+        state.standing.records.insert(RecordKind::Aaaa, six);
+    });
+    let fault = switch(&world, 2).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::InvalidInput);
+    assert!(fault.message.contains("AAAA"), "{fault}");
+    assert_eq!(world.state.lock().unwrap().changes, 0);
 }

@@ -3,12 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_core::{Fault, SiteName, contract::health_probe::Response, vote::SiteVerdict};
+use lifeboat_core::{
+    Fault, SiteName, contract::health_probe::Response, hold::held_since, vote::SiteVerdict,
+};
 
 use crate::{View, lag::Lag, ports::World, round};
 
 /// What reading the metrics may take. A recovery goes on without them, and asks a person.
 const RECALL_LIMIT: Duration = Duration::from_millis(2500);
+
+/// How far back the metrics are read beyond the time that a verdict has to hold: the alarm and the
+/// start of a recovery take a minute at most, and what was before the outage must be seen.
+const LOOK_BACK: SignedDuration = SignedDuration::from_mins(3);
 
 /// Datapoints of the last minutes, each series in the order of time and at most one a second.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,9 +34,13 @@ pub(crate) async fn assess<W: World>(world: &Arc<W>, view: &View) -> Result<Resp
     let mut lag = Lag::default();
     let sites: Vec<SiteName> = view.plan.sites.keys().cloned().collect();
     let now = world.now();
+    let back = LOOK_BACK + SignedDuration::from_secs(i64::from(view.plan.hold_seconds()));
     let (mut observation, memory) = tokio::join!(
         round::look(world, view, &mut lag),
-        tokio::time::timeout(RECALL_LIMIT, world.recall(&view.plan.app, &sites, own_site, now)),
+        tokio::time::timeout(
+            RECALL_LIMIT,
+            world.recall(&view.plan.app, &sites, own_site, now - back, now)
+        ),
     );
     let memory = memory.unwrap_or_else(|_| {
         Err(Fault::transient(format!("no answer within {} ms", RECALL_LIMIT.as_millis())))
@@ -45,9 +55,10 @@ pub(crate) async fn assess<W: World>(world: &Arc<W>, view: &View) -> Result<Resp
     let observed_at = observation.observed_at;
     for (name, site) in &mut observation.sites {
         if site.verdict == SiteVerdict::Down {
-            let remembered = memory.site_down.get(name).and_then(|points| down_since(points));
+            let points = memory.site_down.get(name).map_or(&[][..], Vec::as_slice);
             // Not in the metrics yet: this round is the first to see it.
-            site.down_since = Some(remembered.unwrap_or(observed_at));
+            site.down_since = Some(down_since(points).unwrap_or(observed_at));
+            site.held_since = Some(held_since(points, observed_at));
         }
     }
     let replica = &mut observation.replica;

@@ -12,12 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{AppName, Fault, SiteName};
 use lifeboat_runtime::{aws, metrics::NAMESPACE};
 
-/// How far back an assessment looks: the alarm and the start of a recovery take a minute at most,
-/// and one-second datapoints are kept for three hours.
-const LOOK_BACK: SignedDuration = SignedDuration::from_mins(3);
-
 /// The finest period of CloudWatch, in seconds; datapoints put with a storage resolution of 1 have
-/// it.
+/// it, for three hours.
 const PERIOD: i32 = 1;
 
 /// The metrics of this region.
@@ -59,6 +55,16 @@ impl CloudWatch {
         if let Some(seconds) = round.lag_seconds {
             data.push(datum("ReplicaLagSeconds", &round.own_site, seconds, StandardUnit::Seconds));
         }
+        if let Some(seconds) = round.behind_seconds {
+            let unit = StandardUnit::Seconds;
+            data.push(datum("ReplicaBehindSeconds", &round.own_site, seconds, unit));
+        }
+        if let Some(broken) = round.broken {
+            data.push(datum("ReplicationBroken", &round.own_site, broken, StandardUnit::Count));
+        }
+        if let Some((site, degraded)) = &round.degraded {
+            data.push(datum("SiteDegraded", site, *degraded, StandardUnit::Count));
+        }
         self.put
             .put_metric_data()
             .namespace(NAMESPACE)
@@ -74,6 +80,7 @@ impl CloudWatch {
         app: &AppName,
         sites: &[SiteName],
         own: &SiteName,
+        from: Timestamp,
         now: Timestamp,
     ) -> Result<Memory, Fault> {
         let mut queries: Vec<MetricDataQuery> = sites
@@ -86,7 +93,7 @@ impl CloudWatch {
             .get
             .get_metric_data()
             .set_metric_data_queries(Some(queries))
-            .start_time(time(now - LOOK_BACK))
+            .start_time(time(from))
             // The end is exclusive, and the round under way may be written by now.
             .end_time(time(now + SignedDuration::from_secs(1)))
             .scan_by(ScanBy::TimestampAscending)

@@ -45,6 +45,11 @@ impl Lag {
         }
     }
 
+    /// A moment since when the replica is behind at the least; none when nothing is known.
+    pub(crate) fn behind_since(&self) -> Option<Timestamp> {
+        self.caught_up_at.or_else(|| self.pending.front().map(|(at, _)| *at))
+    }
+
     /// Whether the replica has still to reach the primary's last known position.
     pub(crate) fn is_behind(&self) -> bool {
         !self.pending.is_empty()

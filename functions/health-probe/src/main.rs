@@ -61,9 +61,10 @@ impl Metrics for Outside {
         app: &AppName,
         sites: &[SiteName],
         own: &SiteName,
+        from: Timestamp,
         now: Timestamp,
     ) -> Result<Memory, Fault> {
-        self.metrics.recall(app, sites, own, now).await
+        self.metrics.recall(app, sites, own, from, now).await
     }
 }
 

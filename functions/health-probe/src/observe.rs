@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, Fault, SiteName,
     contract::health_probe::Response,
-    situation::{Observation, seconds_between},
-    vote::{Sight, site_down_metric},
+    situation::{Following, Observation, seconds_between},
+    vote::{Sight, site_degraded_metric, site_down_metric},
 };
 use tokio::task::JoinSet;
 
@@ -40,6 +40,13 @@ pub struct RoundMetrics {
     pub blind: f64,
     /// `ReplicaLagSeconds`, when this region's database is a replica of known lag.
     pub lag_seconds: Option<f64>,
+    /// `ReplicaBehindSeconds`: that, or where it is not known, what it is at the least. For people: a
+    /// recovery must not take it for the lag.
+    pub behind_seconds: Option<f64>,
+    /// `ReplicationBroken` of this region's database: 1 when it gets nothing of its primary's.
+    pub broken: Option<f64>,
+    /// `SiteDegraded` of the active site, which is the one whose database is the primary.
+    pub degraded: Option<(SiteName, f64)>,
 }
 
 impl RoundMetrics {
@@ -60,6 +67,21 @@ impl RoundMetrics {
                 .caught_up_at
                 .filter(|_| replica.in_recovery == Some(true))
                 .map(|at| seconds_between(at, seen.observed_at).max(0.0)),
+            behind_seconds: replica
+                .behind_since
+                .filter(|_| {
+                    replica.in_recovery == Some(true) && replica.following != Following::Unknown
+                })
+                .map(|at| seconds_between(at, seen.observed_at).max(0.0)),
+            broken: match (seen.sight, replica.following) {
+                (Sight::Blind, _) | (_, Following::Unknown) => None,
+                (Sight::Clear, Following::Follows) => Some(0.0),
+                (Sight::Clear, Following::Broken) => Some(1.0),
+            },
+            degraded: replica.primary.as_ref().and_then(|site| {
+                let verdict = seen.sites.get(site)?.verdict;
+                Some((site.clone(), site_degraded_metric(verdict)?))
+            }),
         }
     }
 }

@@ -71,13 +71,14 @@ pub trait Metrics {
     /// Keeps a round, in one call.
     fn put(&self, round: &RoundMetrics) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// What the metrics hold of the last minutes before `now`, for these sites and for the replica
-    /// of `own`.
+    /// What the metrics hold from `from` until `now`, for these sites and for the replica of
+    /// `own`.
     fn recall(
         &self,
         app: &AppName,
         sites: &[SiteName],
         own: &SiteName,
+        from: Timestamp,
         now: Timestamp,
     ) -> impl Future<Output = Result<Memory, Fault>> + Send;
 }

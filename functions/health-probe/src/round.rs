@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     SiteName,
     plan_file::Site,
-    situation::{Observation, ReplicaObservation, SiteObservation},
+    situation::{Following, Observation, ReplicaObservation, Role, SiteObservation, following},
     vote::{self, CheckKind, CheckResult, Checks, Vote},
 };
 use lifeboat_postgres::State;
@@ -46,7 +46,7 @@ pub(crate) async fn look<W: World>(world: &Arc<W>, view: &View, lag: &mut Lag) -
         .map(|(site, checks)| {
             let checks = vote::discount(checks, sight);
             let verdict = vote::judge(&checks, sight, quorum);
-            (site, SiteObservation { verdict, checks, down_since: None })
+            (site, SiteObservation { verdict, checks, down_since: None, held_since: None })
         })
         .collect();
     Observation { observed_from: view.region.clone(), observed_at, sight, sites, replica }
@@ -115,16 +115,28 @@ async fn replica<W: World>(
         return unread(Unread { vote: Vote::Unknown, detail: "no site here".into() }, lag);
     };
     let own = database_endpoint(view, site);
-    let followed = plan.other_than(name).map(|(_, site)| database_endpoint(view, site));
+    let other = plan.other_than(name);
+    let followed = other.map(|(_, site)| database_endpoint(view, site));
     let (first, followed) = tokio::join!(world.state(plan, &own, limit), async {
         match &followed {
             Some(endpoint) => world.state(plan, endpoint, limit).await.ok(),
             None => None,
         }
     });
+    let roles = (role(first.as_ref()), role(followed.as_ref().ok_or(&UNTOLD)));
+    let following = following(roles.0, roles.1);
+    let writes = match roles {
+        (Role::Primary, Role::Primary) => None,
+        (Role::Primary, _) => Some(name.clone()),
+        (_, Role::Primary) => other.map(|(other, _)| other.clone()),
+        _ => None,
+    };
     let mut state = match first {
         Ok(state) => state,
-        Err(why) => return unread(why, lag),
+        Err(why) => {
+            let unread = unread(why, lag);
+            return ReplicaObservation { following, primary: writes, ..unread };
+        }
     };
     let primary = followed.filter(|followed| !followed.in_recovery);
     if let Some(position) = primary.and_then(|primary| primary.position) {
@@ -156,6 +168,22 @@ async fn replica<W: World>(
             .filter(|_| state.in_recovery)
             .map(|position| position.to_string()),
         caught_up_at: lag.caught_up_at(),
+        behind_since: lag.behind_since(),
+        following,
+        primary: writes,
+    }
+}
+
+/// What is not asked, or does not answer for a reason that is not known here.
+const UNTOLD: Unread = Unread { vote: Vote::Unknown, detail: String::new() };
+
+const fn role(state: Result<&State, &Unread>) -> Role {
+    match state {
+        Ok(State { in_recovery: false, .. }) => Role::Primary,
+        Ok(State { receives: true, .. }) => Role::Receiving,
+        Ok(_) => Role::Cut,
+        Err(Unread { vote: Vote::Down, .. }) => Role::Silent,
+        Err(_) => Role::Unknown,
     }
 }
 
@@ -172,5 +200,8 @@ fn unread(why: Unread, lag: &Lag) -> ReplicaObservation {
         in_recovery: None,
         received_lsn: None,
         caught_up_at: lag.caught_up_at(),
+        behind_since: lag.behind_since(),
+        following: Following::Unknown,
+        primary: None,
     }
 }

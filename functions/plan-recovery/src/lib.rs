@@ -65,7 +65,7 @@ pub async fn handle<P: Plans, S: Store>(
     let app = app?;
     check_sites(&request, &app)?;
 
-    let Request { authority, scenario, trigger, active_site, observation } = request;
+    let Request { authority, scenario, trigger, active_site, observation, looks } = request;
     let situation = Situation {
         scenario,
         trigger,
@@ -76,6 +76,7 @@ pub async fn handle<P: Plans, S: Store>(
         // claimed it, and failed.
         continues: record.active_site == authority.site,
         observation,
+        looks,
     };
     let decided = plan(&situation, &app);
     check_plan(&decided)?;

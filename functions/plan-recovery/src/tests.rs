@@ -66,6 +66,8 @@ fn request(verdict: SiteVerdict) -> Request {
         trigger: Trigger::Alarm { alarm: "down".into(), at: at(25) },
         active_site: "a".parse().unwrap(),
         observation: samples::observation(verdict, 2),
+        // So often that nothing is waited for any more.
+        looks: 6,
     }
 }
 
@@ -178,6 +180,7 @@ async fn the_example_events_do_what_they_are_called() {
         (event!("unknown-lag-asks-approval"), Ok(Decision::AskApproval)),
         (event!("operator-overrides-votes"), Ok(Decision::AskApproval)),
         (event!("replica-lost-is-blocked"), Ok(Decision::Blocked)),
+        (event!("not-down-for-long-waits"), Ok(Decision::Wait)),
         (event!("healthy-site-stands-down"), Ok(Decision::StandDown)),
         (event!("blind-observer-stands-down"), Ok(Decision::StandDown)),
         (event!("stale-epoch"), Err(ErrorName::StaleEpoch)),
@@ -203,6 +206,7 @@ fn a_plan_that_breaks_a_rule_is_not_handed_out() {
         epoch: Epoch(2),
         continues: false,
         observation: samples::observation(SiteVerdict::Down, 1),
+        looks: 0,
     };
     let mut decided = plan(&situation, &app);
     assert_eq!(check_plan(&decided), Ok(()));

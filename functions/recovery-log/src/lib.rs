@@ -59,6 +59,7 @@ impl<P, S: Store, M> Ports<P, S, M> {
     fn ledger(&self, plan: &AppPlan) -> Ledger<S> {
         let regions = plan.sites.values().map(|site| site.region.clone()).collect();
         Ledger::over(Arc::clone(&self.store), self.prefix.clone(), self.region.clone(), regions)
+            .over_a_round_trip(plan.round_trip())
     }
 }
 

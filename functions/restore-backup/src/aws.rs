@@ -68,7 +68,8 @@ impl Ledgers for Outside {
         // that does not answer is not waited for.
         let peers = plan.sites.values().map(|site| site.region.clone()).collect();
         let (store, prefix) = (Arc::clone(&self.ledger), self.ledger_prefix.clone());
-        let ledger = Ledger::over(store, prefix, self.region.clone(), peers);
+        let ledger = Ledger::over(store, prefix, self.region.clone(), peers)
+            .over_a_round_trip(plan.round_trip());
         Ok(ledger.newest(&plan.app).await?.newest)
     }
 }

@@ -8,6 +8,7 @@ use lifeboat_core::{
     backup::{PointId, rds, retention::Seen},
     ledger::ControlRecord,
     plan_file::AppPlan,
+    round_trip::RoundTrip,
 };
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
@@ -45,7 +46,9 @@ pub(crate) struct Ledgers {
 
 impl Recoveries for Ledgers {
     async fn open(&self, app: &AppName, regions: Vec<Region>) -> Seen<IncidentId> {
-        let ledger = Ledger::new(&self.config, self.prefix.clone(), self.region.clone(), regions);
+        let ledger = Ledger::new(&self.config, self.prefix.clone(), self.region.clone(), regions)
+            // Nobody waits for a sweep.
+            .over_a_round_trip(RoundTrip::from_ms(RoundTrip::LONGEST_MS));
         let seen = ledger.reachable(app).await;
         read(&seen.own, &seen.others, &seen.unreachable)
     }

@@ -7,18 +7,19 @@ use lifeboat_core::{
     contract::Authority,
     ledger,
     plan_file::{AppPlan, HostTag},
+    round_trip::RoundTrip,
 };
 use lifeboat_hosts::{FarLimits, RunCommand, To};
 use lifeboat_ledger::Ledger;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
-use site_control::{Answers, Authorizer, DOCUMENT, FENCE_LIMIT, Hosts, Order, Plans, Ports};
+use site_control::{Answers, Authorizer, DOCUMENT, Hosts, Order, Plans, Ports};
 
 /// Seconds within which a host must take the command: the shortest that Systems Manager accepts
 /// (API reference, `SendCommand`, `TimeoutSeconds`).
 const DELIVERY_SECONDS: i32 = 30;
-/// How long one attempt may take on another region, connecting included: that region may be dark.
-const FAR_ATTEMPT: Duration = Duration::from_millis(700);
+/// The longest that a call to another region may ever take; a fence's own limit is within it.
+const FAR: Duration = RoundTrip::from_ms(RoundTrip::LONGEST_MS).cold_call();
 
 /// The ports of this deployment.
 pub(crate) async fn ports() -> Result<Ports<PlanStore, LedgerKeeper, SiteHosts>, Fault> {
@@ -63,7 +64,7 @@ pub(crate) struct SiteHosts(RunCommand);
 
 impl SiteHosts {
     pub(crate) fn new(config: aws_config::SdkConfig, own: Region) -> Self {
-        let far = FarLimits { attempt: FAR_ATTEMPT, total: FENCE_LIMIT };
+        let far = FarLimits { attempt: FAR, total: FAR };
         Self(RunCommand::new(config, own, far))
     }
 }

@@ -11,10 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, stale};
 
-/// How long one call may take in all. The old region is probably dark, and every second spent on it
-/// is a second in which nobody is served; a region that works answers Run Command's two calls from
-/// across a continent in less than half of this.
-pub const FENCE_LIMIT: Duration = Duration::from_millis(1500);
+/// How long reading the ledger and the plan in the own region may take.
+const OWN_LIMIT: Duration = Duration::from_millis(1500);
 
 pub(crate) async fn fence<P, A, H>(
     authority: &Authority,
@@ -32,8 +30,7 @@ where
             "site {old_site} is the site to activate; it cannot be the one to fence"
         )));
     }
-    let until = Instant::now() + FENCE_LIMIT;
-    let response = match attempt(authority, old_site, commands, ports, until).await {
+    let response = match attempt(authority, old_site, commands, ports).await {
         Ok(response) => response,
         Err(fault) if stops_the_recovery(&fault) => return Err(fault),
         Err(fault) => Response::Unfenced { reason: fault.message },
@@ -59,13 +56,13 @@ async fn attempt<P, A, H>(
     old_site: &SiteName,
     commands: Vec<String>,
     ports: &Ports<P, A, H>,
-    until: Instant,
 ) -> Result<Response, Fault>
 where
     P: Plans,
     A: Authorizer,
     H: Hosts,
 {
+    let until = Instant::now() + OWN_LIMIT;
     within(until, "reading the ledger", ports.authorizer.authorize(authority)).await?;
     let plan = within(until, "reading the plan", ports.plans.plan(&authority.app)).await?;
     let old = crate::site(&plan, old_site)?;
@@ -75,15 +72,20 @@ where
             reason: format!("the plan names no hosts for site {old_site}"),
         });
     };
+    // The old region is probably dark, and every second spent on it is one in which nobody is served:
+    // each call has what a region that works needs, connecting included, and no more.
+    let far = plan.round_trip().cold_call();
     let sent_before = !commands.is_empty();
     let commands = if sent_before {
         commands
     } else {
         let order = Order::fence(authority, old_site).on(tag);
         let sending = reaching(ports.hosts.send(region, tag, &order));
+        let until = Instant::now() + far;
         vec![within(until, &format!("sending the command to {region}"), sending).await?]
     };
     let asking = reaching(answers_of(&ports.hosts, region, &commands));
+    let until = Instant::now() + far;
     let answers = within(until, &format!("asking {region} about the command"), asking).await;
     match answers {
         Ok(None) => Ok(Response::InProgress { commands }),
@@ -113,11 +115,11 @@ async fn within<T>(
     doing: &str,
     call: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
+    let limit = until.saturating_duration_since(Instant::now());
     match timeout_at(until, call).await {
         Ok(result) => result,
-        Err(_) => Err(Fault::transient(format!(
-            "{doing}: no answer within {} ms",
-            FENCE_LIMIT.as_millis()
-        ))),
+        Err(_) => {
+            Err(Fault::transient(format!("{doing}: no answer within {} ms", limit.as_millis())))
+        }
     }
 }

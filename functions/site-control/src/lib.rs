@@ -6,8 +6,9 @@
 //! never has to remember anything: the caller carries the command ids.
 //!
 //! The two orders treat failure in opposite ways. Activating must succeed on enough hosts of the site
-//! (the plan's `sites.X.hosts.enough`), so too few are a person's business. Fencing is an attempt on a site that is probably gone: it has
-//! [`FENCE_LIMIT`] for everything, and whatever keeps it from the hosts is the answer
+//! (the plan's `sites.X.hosts.enough`), so too few are a person's business. Fencing is an attempt on a
+//! site that is probably gone: it has what a round trip to its region makes of each call, and whatever
+//! keeps it from the hosts is the answer
 //! [`Response::Unfenced`], because a site that nobody reached fences itself when it returns.
 
 mod activate;
@@ -29,7 +30,6 @@ use lifeboat_core::{
     plan_file::{AppPlan, HostTag, Site},
 };
 
-pub use fence::FENCE_LIMIT;
 pub use lifeboat_core::hosts::{Answers, HostFailure};
 pub use order::{Action, DOCUMENT, Order};
 

@@ -129,9 +129,10 @@ impl<'a> View<'a> {
         if own == Some(&Verdict::Unhealthy) {
             return false;
         }
-        let Content::Alias { target, evaluate_target_health: true } = &set.content else {
+        let Content::Alias { zone_id, target, evaluate_target_health: true } = &set.content else {
             return true;
         };
+        let Some(zone) = self.alias_zone(zone, zone_id) else { return true };
         let group = group(zone, target, &set.kind);
         hops > 0
             && (group.is_empty()
@@ -167,13 +168,24 @@ impl<'a> View<'a> {
                 })
                 .collect(),
             // Route 53 answers an alias with the target's records, as if they were its own.
-            Content::Alias { target, .. } if hops > 0 => self
-                .records(zone, target, &set.kind, draw, hops - 1)
+            Content::Alias { zone_id, target, .. } if hops > 0 => self
+                .alias_zone(zone, zone_id)
+                .map(|zone| self.records(zone, target, &set.kind, draw, hops - 1))
                 .into_iter()
+                .flatten()
                 .map(|record| record.under(&set.name))
                 .collect(),
             Content::Alias { .. } => Vec::new(),
         }
+    }
+
+    /// The zone that an alias leads into: its own, or one that stands for AWS's, as a load balancer's
+    /// does. In any other zone Route 53 finds nothing.
+    fn alias_zone<'z>(&self, own: &'z Zone, id: &str) -> Option<&'z Zone>
+    where
+        'a: 'z,
+    {
+        if own.id == id { Some(own) } else { self.zones.iter().find(|zone| zone.id == id) }
     }
 
     fn zone_of(&self, name: &str) -> Option<&'a Zone> {

@@ -27,7 +27,8 @@ fn values(value: &str) -> Content {
 }
 
 fn alias(target: &str, evaluate_target_health: bool) -> Content {
-    Content::Alias { target: target.to_owned(), evaluate_target_health }
+    let zone_id = "Z1".to_owned();
+    Content::Alias { zone_id, target: target.to_owned(), evaluate_target_health }
 }
 
 fn zones() -> Vec<Zone> {
@@ -52,8 +53,8 @@ fn zones() -> Vec<Zone> {
     example.push(site);
     let sub = vec![set("sub.example.test", "SOA", soa), set("x.sub.example.test", "A", "10.0.0.5")];
     vec![
-        Zone { name: "example.test".to_owned(), sets: example },
-        Zone { name: "sub.example.test".to_owned(), sets: sub },
+        Zone { id: "Z1".to_owned(), name: "example.test".to_owned(), sets: example },
+        Zone { id: "Z2".to_owned(), name: "sub.example.test".to_owned(), sets: sub },
     ]
 }
 

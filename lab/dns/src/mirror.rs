@@ -48,7 +48,7 @@ pub(crate) async fn read(address: SocketAddr) -> Result<Snapshot, MirrorError> {
     for listed in pages(address, "/2013-04-01/hostedzone", wire::zones).await? {
         let path = format!("/2013-04-01/hostedzone/{}/rrset", wire::percent(&listed.id));
         let sets = pages(address, &path, wire::record_sets).await?;
-        zones.push(Zone { name: listed.name, sets });
+        zones.push(Zone { id: listed.id, name: listed.name, sets });
     }
     let checks = pages(address, "/2013-04-01/healthcheck", wire::health_checks).await?;
     Ok(Snapshot { zones, checks })

@@ -9,6 +9,8 @@ use serde::Serialize;
 /// A public hosted zone and its record sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Zone {
+    /// Its id, without `/hostedzone/`.
+    pub(crate) id: String,
     /// Name of the apex, for example `example.test`.
     pub(crate) name: String,
     pub(crate) sets: Vec<RecordSet>,
@@ -50,8 +52,9 @@ pub enum Routing {
 pub(crate) enum Content {
     /// Values in zone-file form, and their time to live in seconds.
     Values { ttl: u32, values: Vec<String> },
-    /// The values of another record set of the same type, answered under this set's name.
-    Alias { target: String, evaluate_target_health: bool },
+    /// The values of another record set of the same type, in the zone with this id, answered under
+    /// this set's name.
+    Alias { zone_id: String, target: String, evaluate_target_health: bool },
 }
 
 /// A health check, as far as its verdict depends on it.

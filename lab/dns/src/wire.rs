@@ -104,6 +104,7 @@ fn record_set(set: WireRecordSet) -> RecordSet {
     };
     let content = match set.alias {
         Some(alias) => Content::Alias {
+            zone_id: alias.zone_id.trim_start_matches("/hostedzone/").to_owned(),
             target: normal_name(&alias.target),
             evaluate_target_health: alias.evaluate_target_health,
         },

@@ -86,6 +86,8 @@ pub(super) struct WireRecordSet {
 
 #[derive(Deserialize)]
 pub(super) struct WireAlias {
+    #[serde(rename = "HostedZoneId", default)]
+    pub(super) zone_id: String,
     #[serde(rename = "DNSName")]
     pub(super) target: String,
     #[serde(rename = "EvaluateTargetHealth", default, deserialize_with = "boolean")]

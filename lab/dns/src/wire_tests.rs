@@ -50,7 +50,10 @@ fn record_sets_of_every_policy_are_read() {
     let values = ["\"a & b\"", "\"c\""].map(str::to_owned).to_vec();
     assert_eq!(text.content, Content::Values { ttl: 60, values });
     let target = "site-a.example.test".to_owned();
-    assert_eq!(failover.content, Content::Alias { target, evaluate_target_health: true });
+    assert_eq!(
+        failover.content,
+        Content::Alias { zone_id: "Z1".to_owned(), target, evaluate_target_health: true }
+    );
     assert_eq!(failover.health_check.as_deref(), Some("h1"));
     let routing = [text, failover, weighted, multivalue, latency].map(|set| set.routing);
     let expected = [

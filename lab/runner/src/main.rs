@@ -44,6 +44,10 @@ enum Command {
         /// then stays lit, because this way needs it.
         #[arg(long)]
         switch_by_record: bool,
+        /// Put the sites behind load balancers, which the name leads to by alias records. Resolvers
+        /// keep those for 60 s, so the RTO is longer.
+        #[arg(long)]
+        alias: bool,
         /// Hold the replication stream back for this many milliseconds before the disaster, so that
         /// acknowledged writes are lost and have to be counted.
         #[arg(long, default_value_t = 0, value_name = "MS")]
@@ -87,8 +91,8 @@ async fn run(args: Args) -> Result<ExitCode, LabError> {
             outcome = drill::check_canary(&root) => outcome,
             () = interrupted => Ok(ExitCode::from(130)),
         },
-        Command::Drill { scenario, mode, sync, switch_by_record, stall } => {
-            let options = Options { synchronous: sync, switch_by_record };
+        Command::Drill { scenario, mode, sync, switch_by_record, alias, stall } => {
+            let options = Options { synchronous: sync, switch_by_record, aliased: alias };
             let stall = Duration::from_millis(stall);
             let request = drill::Request { scenario, mode, options, stall };
             // Dropping the drill ends everything that it started.

@@ -13,6 +13,7 @@ pub mod bucket;
 pub mod contract;
 pub mod error;
 pub mod guard;
+pub mod hold;
 pub mod hosts;
 pub mod ids;
 pub mod join;
@@ -22,6 +23,7 @@ pub mod permit;
 pub mod plan_file;
 pub mod recovery_log;
 pub mod recovery_plan;
+pub mod round_trip;
 pub mod situation;
 pub mod vote;
 

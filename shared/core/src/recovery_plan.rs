@@ -26,6 +26,19 @@ const HEALTH_CHECK_SECONDS: f64 = 10.0;
 /// Seconds until a record change is in sync: Route 53 documents 60.
 const RECORD_CHANGE_SECONDS: f64 = 60.0;
 
+/// Seconds between two looks of a recovery that waits.
+const LOOK_SECONDS: u32 = 10;
+/// The longest that a recovery waits before it looks again, in seconds.
+const LONGEST_WAIT_SECONDS: u32 = 30;
+/// Looks at a site that is not well and not proven down: a minute.
+const LOOKS_AT_UNWELL: u32 = 6;
+/// Looks at a site that answers again: until its alarm is off, two periods and an evaluation later.
+/// One that dies before that rings nobody a second time.
+const LOOKS_AT_UP: u32 = 3;
+/// Looks at a site that is down and not for long enough, beyond twice the time that it needs: it
+/// comes and goes, and a person decides.
+const LOOKS_AT_FLAPPING: u32 = 10;
+
 /// What to do, or why to do nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +47,8 @@ pub enum Decision {
     Proceed,
     /// Go on when a person has approved.
     AskApproval,
+    /// Do nothing yet, and look again in [`RecoveryPlan::wait_seconds`].
+    Wait,
     /// Do nothing: it is not needed, or not proven to be.
     StandDown,
     /// Recovery is needed and no path is open: page a person.
@@ -90,6 +105,9 @@ pub struct RecoveryPlan {
     pub old_active: SiteName,
     /// The steps, in order; empty unless the decision is to go on.
     pub steps: Vec<Step>,
+    /// Seconds until the next look; none unless the decision is to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_seconds: Option<u32>,
     /// The most that it can lose, in seconds of acknowledged writes; none when unknown.
     pub estimated_loss_seconds: Option<f64>,
     /// The RPO that it is held against, in seconds.
@@ -114,6 +132,7 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
         estimated_loss_seconds(observation, active, app.database.replication)
     };
     let (decision, reason) = decide(situation, app, loss);
+    let wait_seconds = (decision == Decision::Wait).then(|| wait_seconds(situation, app));
     let goes_on = matches!(decision, Decision::Proceed | Decision::AskApproval);
     RecoveryPlan {
         decision,
@@ -123,6 +142,7 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
         target: situation.target.clone(),
         old_active: situation.active.clone(),
         steps: if goes_on { steps(situation, app) } else { Vec::new() },
+        wait_seconds,
         estimated_loss_seconds: loss,
         rpo_seconds: policy.map_or(0, |policy| policy.rpo_seconds),
         estimated_rto_seconds: estimated_rto_seconds(app),
@@ -154,7 +174,20 @@ fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision,
     let overridden = matches!(trigger, Trigger::Operator { override_votes: true, .. });
     let verdict = situation.active_verdict();
     if verdict != SiteVerdict::Down && !overridden && !situation.continues {
-        return (Decision::StandDown, not_proven(situation, verdict));
+        return match looks_at(verdict) {
+            looks if is_unattended(situation) && situation.looks < looks => (
+                Decision::Wait,
+                format!("{}; it is looked at again", not_proven(situation, verdict)),
+            ),
+            _ => (Decision::StandDown, not_proven(situation, verdict)),
+        };
+    }
+    let held = Hold::of(situation, app);
+    if let Hold::Short { held, .. } = held
+        && is_unattended(situation)
+        && situation.looks < looks_at_short(app)
+    {
+        return (Decision::Wait, still_short(active, held, app));
     }
     let replica = &situation.observation.replica;
     if replica.vote != Vote::Up {
@@ -197,6 +230,39 @@ fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision,
             ),
         );
     }
+    match (held, is_unattended(situation)) {
+        (Hold::Short { held, .. }, true) => {
+            return (
+                Decision::AskApproval,
+                format!(
+                    "site {active} comes and goes: in {} looks it never was down for {} s without a \
+                     break, now for {held:.0} s; it can lose {lost}",
+                    situation.looks + 1,
+                    app.hold_seconds()
+                ),
+            );
+        }
+        (Hold::Unknown, true) => {
+            return (
+                Decision::AskApproval,
+                format!(
+                    "site {active} is down, and it is not known for how long: the plan asks for {} s \
+                     without a break; it can lose {lost}",
+                    app.hold_seconds()
+                ),
+            );
+        }
+        (Hold::Short { .. } | Hold::Unknown | Hold::Enough, _) => {}
+    }
+    let lost = match held {
+        // A person asked for it now, and is told what an alarm would have waited for.
+        Hold::Short { held, .. } => format!(
+            "{lost}; an alarm would have waited until it was down for {} s, now it is for {held:.0} s: \
+             the engine's own repair may be under way",
+            app.hold_seconds()
+        ),
+        Hold::Unknown | Hold::Enough => lost,
+    };
     match policy.approval {
         Approval::Required => (
             Decision::AskApproval,
@@ -209,6 +275,74 @@ fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision,
                 policy.rpo_seconds
             ),
         ),
+    }
+}
+
+/// Whether an alarm started it: nobody is there who could look again.
+const fn is_unattended(situation: &Situation) -> bool {
+    matches!(situation.trigger, Trigger::Alarm { .. }) && !situation.continues
+}
+
+/// Looks at a site with this verdict before an alarm's recovery stands down.
+const fn looks_at(verdict: SiteVerdict) -> u32 {
+    match verdict {
+        SiteVerdict::Up => LOOKS_AT_UP,
+        SiteVerdict::Degraded | SiteVerdict::Unknown => LOOKS_AT_UNWELL,
+        SiteVerdict::Down => 0,
+    }
+}
+
+/// Looks at a site that is down and not for long enough.
+fn looks_at_short(app: &AppPlan) -> u32 {
+    LOOKS_AT_FLAPPING + 2 * app.hold_seconds() / LONGEST_WAIT_SECONDS
+}
+
+/// Whether a verdict has held as long as the plan asks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Hold {
+    Enough,
+    /// Seconds that it has held, and that are missing.
+    Short {
+        held: f64,
+        missing: f64,
+    },
+    Unknown,
+}
+
+impl Hold {
+    fn of(situation: &Situation, app: &AppPlan) -> Self {
+        let wanted = f64::from(app.hold_seconds());
+        match situation.held_seconds() {
+            None => Self::Unknown,
+            Some(held) if held < wanted => Self::Short { held, missing: wanted - held },
+            Some(_) => Self::Enough,
+        }
+    }
+}
+
+fn still_short(active: &SiteName, held: f64, app: &AppPlan) -> String {
+    let hold = app.hold_seconds();
+    let why = match app.database.engine {
+        Engine::Rds => "a Multi-AZ failover of RDS may be under way",
+        Engine::Postgres => "it may come back by itself",
+    };
+    format!("site {active} is down for {held:.0} s of the {hold} s that the plan waits for: {why}")
+}
+
+/// Seconds until the next look: when the verdict can have held, and not much later than that.
+fn wait_seconds(situation: &Situation, app: &AppPlan) -> u32 {
+    match Hold::of(situation, app) {
+        Hold::Short { missing, .. } if situation.active_verdict() == SiteVerdict::Down => {
+            let longest = f64::from(LONGEST_WAIT_SECONDS);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and 30"
+            )]
+            let seconds = missing.ceil().clamp(1.0, longest) as u32;
+            seconds
+        }
+        Hold::Short { .. } | Hold::Enough | Hold::Unknown => LOOK_SECONDS,
     }
 }
 
@@ -293,7 +427,7 @@ fn estimated_rto_seconds(app: &AppPlan) -> f64 {
         Switch::HealthCheck => HEALTH_CHECK_SECONDS,
         Switch::Record => RECORD_CHANGE_SECONDS,
     };
-    data + ACTIVATION_SECONDS + switch + f64::from(app.dns.ttl_seconds)
+    data + ACTIVATION_SECONDS + switch + f64::from(app.answers_kept_seconds())
 }
 
 /// What is wrong with a plan; empty when it may be run.
@@ -301,6 +435,9 @@ fn estimated_rto_seconds(app: &AppPlan) -> f64 {
 pub fn lint(plan: &RecoveryPlan) -> Vec<String> {
     let mut wrong = Vec::new();
     let goes_on = matches!(plan.decision, Decision::Proceed | Decision::AskApproval);
+    if (plan.decision == Decision::Wait) != plan.wait_seconds.is_some_and(|seconds| seconds > 0) {
+        wrong.push("it waits without an end, or has one without waiting".into());
+    }
     if !goes_on {
         if !plan.steps.is_empty() {
             wrong.push("a plan that does not go on has steps".into());

@@ -38,6 +38,10 @@ pub struct SiteObservation {
     /// Since when every round found it down; none while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_since: Option<Timestamp>,
+    /// Since when the published votes prove it down without a break, see
+    /// [`crate::hold::held_since`]; none while it is not, or when they cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Timestamp>,
 }
 
 /// The standby database of the observer's region.
@@ -56,6 +60,57 @@ pub struct ReplicaObservation {
     /// The last moment at which it was seen to hold everything that the primary had committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caught_up_at: Option<Timestamp>,
+    /// A moment since when it is behind at the least: [`Self::caught_up_at`], or the oldest position of
+    /// its primary that it has not reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_since: Option<Timestamp>,
+    /// Whether it follows its primary.
+    #[serde(default)]
+    pub following: Following,
+    /// The one site whose database is a primary, where one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<SiteName>,
+}
+
+/// Whether a standby follows its primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Following {
+    /// It receives what its primary writes.
+    Follows,
+    /// Its primary writes, and nothing of it arrives.
+    Broken,
+    /// There is no primary to follow, or it cannot be told.
+    #[default]
+    Unknown,
+}
+
+/// A database, as far as following goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes, or would.
+    Primary,
+    /// It is a replica, and a WAL receiver runs.
+    Receiving,
+    /// It is a replica, and none does.
+    Cut,
+    /// It does not answer.
+    Silent,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// Whether the database `own` follows the other site's. Only a primary that answers can be followed;
+/// two of them follow nobody.
+#[must_use]
+pub const fn following(own: Role, other: Role) -> Following {
+    match (own, other) {
+        (Role::Receiving, Role::Primary) => Following::Follows,
+        (Role::Primary | Role::Cut | Role::Silent, Role::Primary) => Following::Broken,
+        (Role::Unknown, _) | (_, Role::Receiving | Role::Cut | Role::Silent | Role::Unknown) => {
+            Following::Unknown
+        }
+    }
 }
 
 /// Who asked for a recovery.
@@ -96,9 +151,19 @@ pub struct Situation {
     pub continues: bool,
     /// The votes.
     pub observation: Observation,
+    /// How many times this recovery has looked before.
+    pub looks: u32,
 }
 
 impl Situation {
+    /// For how many seconds the active site has been proven down without a break; none when that
+    /// is not known.
+    #[must_use]
+    pub fn held_seconds(&self) -> Option<f64> {
+        let since = self.observation.sites.get(&self.active)?.held_since?;
+        Some(seconds_between(since, self.observation.observed_at).max(0.0))
+    }
+
     /// What the votes prove of the active site.
     #[must_use]
     pub fn active_verdict(&self) -> SiteVerdict {
@@ -146,7 +211,7 @@ pub fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
 /// Observations for tests here and in other crates' tests.
 #[doc(hidden)]
 pub mod samples {
-    use super::{Observation, ReplicaObservation, SiteObservation};
+    use super::{Following, Observation, ReplicaObservation, SiteObservation};
     use crate::vote::{CheckKind, CheckResult, Sight, SiteVerdict, Vote};
 
     /// Site `a` with this verdict as seen from `us-west-2`, the replica having caught up
@@ -170,6 +235,7 @@ pub mod samples {
             verdict,
             checks: checks(vote),
             down_since,
+            held_since: down_since,
         };
         Observation {
             observed_from: "us-west-2".parse().unwrap(),
@@ -189,7 +255,30 @@ pub mod samples {
                 in_recovery: Some(true),
                 received_lsn: Some("0/5000148".into()),
                 caught_up_at: Some(outage - jiff::SignedDuration::from_secs(lag_seconds)),
+                behind_since: None,
+                following: Following::Unknown,
+                primary: None,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replication_is_broken_only_when_a_primary_is_there_to_follow() {
+        let others = [Role::Receiving, Role::Cut, Role::Silent, Role::Unknown];
+        for own in [Role::Primary, Role::Receiving, Role::Cut, Role::Silent, Role::Unknown] {
+            for other in others {
+                assert_eq!(following(own, other), Following::Unknown, "{own:?} {other:?}");
+            }
+        }
+        assert_eq!(following(Role::Receiving, Role::Primary), Following::Follows);
+        for own in [Role::Primary, Role::Cut, Role::Silent] {
+            assert_eq!(following(own, Role::Primary), Following::Broken, "{own:?}");
+        }
+        assert_eq!(following(Role::Unknown, Role::Primary), Following::Unknown);
     }
 }

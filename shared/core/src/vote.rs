@@ -136,6 +136,17 @@ pub const fn site_down_metric(verdict: SiteVerdict) -> Option<f64> {
     }
 }
 
+/// The `SiteDegraded` metric of the active site in a round: 1 when a check fails and the site is not
+/// down for it, 0 when all are well, and no datapoint otherwise.
+#[must_use]
+pub const fn site_degraded_metric(verdict: SiteVerdict) -> Option<f64> {
+    match verdict {
+        SiteVerdict::Degraded => Some(1.0),
+        SiteVerdict::Up => Some(0.0),
+        SiteVerdict::Down | SiteVerdict::Unknown => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,7 +9,7 @@
 //! The order that holds the invariants: a record is written in the own region first, conditionally
 //! on what was read there, and only then published to the peers, each write conditional again.
 //! A peer may be dark, and a dark region hangs, so a peer is never waited for longer than
-//! [`PEER_DEADLINE`] and never fails a call.
+//! [`Ledger::peer_deadline`] and never fails a call.
 //!
 //! The function's role needs `s3:GetObject` and `s3:PutObject` on `control/*` and `log/*`, and
 //! `s3:ListBucket`, without which S3 answers `AccessDenied` where it means that there is no object.
@@ -28,6 +28,7 @@ use lifeboat_core::{
     AppName, ErrorName, Fault, Region,
     contract::Authority,
     ledger::{self, ControlRecord, Holder},
+    round_trip::RoundTrip,
 };
 use tokio::task::JoinSet;
 
@@ -36,13 +37,9 @@ use record::{Found, control_key, copy_record, read_record, write_record};
 pub use s3::S3Store;
 pub use store::{Bucket, Condition, ETag, Object, Put, Store};
 
-/// How long a peer may take to be read: four round trips (TCP, two for TLS, the request) between
-/// regions that are 200 ms apart.
-pub const PEER_DEADLINE: Duration = Duration::from_millis(800);
-/// How long a peer may take to be told: a read and a write on the connection that the read at the
-/// opening left behind, or a new one between regions that are 100 ms apart. A recovery waits for
-/// it, so that it is shorter than the read.
-pub const PUBLISH_DEADLINE: Duration = Duration::from_millis(700);
+/// What a peer is told with: a read and a write, on the connection that the read just before left
+/// behind.
+const PUBLISH_REQUESTS: u32 = 2;
 
 /// The ledger as one region sees it.
 #[derive(Debug)]
@@ -51,6 +48,7 @@ pub struct Ledger<S = S3Store> {
     prefix: String,
     own: Region,
     peers: Vec<Region>,
+    round_trip: RoundTrip,
 }
 
 /// What [`Ledger::newest`] found.
@@ -88,7 +86,27 @@ impl<S: Store> Ledger<S> {
     #[must_use]
     pub fn over(store: Arc<S>, prefix: String, own: Region, peers: Vec<Region>) -> Self {
         let peers = peers.into_iter().filter(|peer| *peer != own).collect();
-        Self { store, prefix, own, peers }
+        Self { store, prefix, own, peers, round_trip: RoundTrip::default() }
+    }
+
+    /// The same with another round trip to the peers than [`RoundTrip::DEFAULT_MS`]; limits on calls
+    /// to them follow from it.
+    #[must_use]
+    pub fn over_a_round_trip(mut self, round_trip: RoundTrip) -> Self {
+        self.round_trip = round_trip;
+        self
+    }
+
+    /// How long a peer may take to be read: a call that has to connect first.
+    #[must_use]
+    pub const fn peer_deadline(&self) -> Duration {
+        self.round_trip.cold_call()
+    }
+
+    /// How long a peer may take to be told. A recovery waits for it, and the connection is open: a
+    /// peer is told only when it was read just before.
+    fn publish_deadline(&self) -> Duration {
+        self.round_trip.warm_call() * PUBLISH_REQUESTS
     }
 
     /// Where a recovery's log is in the own region, as `s3://bucket/prefix`.
@@ -98,7 +116,7 @@ impl<S: Store> Ledger<S> {
     }
 
     /// The newest record that this region can see. The peers are read at the same time, for at most
-    /// [`PEER_DEADLINE`]; one that does not answer is named and not an error.
+    /// [`Ledger::peer_deadline`]; one that does not answer is named and not an error.
     ///
     /// # Errors
     /// When the own region does not answer, or holds a record that cannot be read.
@@ -117,14 +135,14 @@ impl<S: Store> Ledger<S> {
         Ok(Seen { newest: ledger::newest(&records).cloned(), own, unreachable })
     }
 
-    /// Whether every peer's ledger can be read, within [`PEER_DEADLINE`].
+    /// Whether every peer's ledger can be read, within [`Ledger::peer_deadline`].
     pub async fn peers_answer(&self, app: &AppName) -> bool {
         let answers = finished(self.read_each(self.peers.iter(), app)).await;
         // A read that panicked has no answer, and must not count as one.
         answers.len() == self.peers.len() && answers.iter().all(|(_, read)| read.is_ok())
     }
 
-    /// The records of every region that answers within [`PEER_DEADLINE`], the own region treated as
+    /// The records of every region that answers within [`Ledger::peer_deadline`], the own region treated as
     /// any other: what a host asks, which must go on judging when its own region is dark.
     pub async fn reachable(&self, app: &AppName) -> Reachable {
         let reads = self.read_each(self.peers.iter().chain([&self.own]), app);
@@ -157,16 +175,16 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Copies the record to every peer whose own is older, all at the same time, for at most
-    /// [`PUBLISH_DEADLINE`]. Best effort: a peer that is dark learns of the record when it reads its
+    /// two requests on an open connection. Best effort: a peer that is dark learns of the record when it reads its
     /// peers itself.
     pub async fn publish(&self, record: &ControlRecord) -> Vec<(Region, Result<(), String>)> {
+        let limit = self.publish_deadline();
         let mut writes = JoinSet::new();
         for peer in &self.peers {
             let (store, bucket, record) =
                 (Arc::clone(&self.store), self.bucket(peer), record.clone());
             writes.spawn(async move {
-                let copy =
-                    within(PUBLISH_DEADLINE, copy_record(store.as_ref(), &bucket, &record)).await;
+                let copy = within(limit, copy_record(store.as_ref(), &bucket, &record)).await;
                 (bucket.region, copy.map_err(|fault| fault.message))
             });
         }
@@ -210,18 +228,19 @@ impl<S: Store> Ledger<S> {
         self.own_record(app).await?.ok_or_else(|| no_record(app))
     }
 
-    /// Begins to read the records of these regions, each for at most [`PEER_DEADLINE`].
+    /// Begins to read the records of these regions, each for at most [`Ledger::peer_deadline`].
     fn read_each<'a>(
         &self,
         regions: impl Iterator<Item = &'a Region>,
         app: &AppName,
     ) -> JoinSet<(Region, Result<Found, Fault>)> {
+        let limit = self.peer_deadline();
         let mut reads = JoinSet::new();
         for region in regions {
             let (store, bucket, key) =
                 (Arc::clone(&self.store), self.bucket(region), control_key(app));
             reads.spawn(async move {
-                let read = within(PEER_DEADLINE, read_record(store.as_ref(), &bucket, &key)).await;
+                let read = within(limit, read_record(store.as_ref(), &bucket, &key)).await;
                 (bucket.region, read)
             });
         }

@@ -13,16 +13,16 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
 };
-use lifeboat_core::{Fault, Region};
+use lifeboat_core::{Fault, Region, round_trip::RoundTrip};
 use lifeboat_runtime::aws;
 
-use crate::{
-    PEER_DEADLINE,
-    store::{Bucket, Condition, ETag, Object, Put, Store},
-};
+use crate::store::{Bucket, Condition, ETag, Object, Put, Store};
 
 /// How long the content of an object, a few kilobytes, may take after its head has arrived.
 const BODY_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The longest that a call to another region may ever take; the ledger's own limits are within it.
+const LONGEST: Duration = RoundTrip::from_ms(RoundTrip::LONGEST_MS).cold_call();
 
 /// The object store of every region, with short limits for all but the own.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl S3Store {
                 let config = if bucket.region == self.own {
                     config
                 } else {
-                    aws::with_limits(&config, PEER_DEADLINE, PEER_DEADLINE, 1)
+                    aws::with_limits(&config, LONGEST, LONGEST, 1)
                 };
                 let owner = aws::ExpectedBucketOwner::of(&bucket.name);
                 Client::from_conf(Builder::from(&config).interceptor(owner).build())

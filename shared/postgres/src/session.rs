@@ -43,6 +43,8 @@ pub struct State {
     /// has received *or* replayed, because after a restart it replays what it received before and
     /// counts only what it has received since; none before it has either.
     pub position: Option<Lsn>,
+    /// Whether a WAL receiver runs: a replica without one gets nothing from its primary.
+    pub receives: bool,
 }
 
 impl State {
@@ -112,7 +114,7 @@ pub async fn connect(target: &Target<'_>, limit: Duration) -> Result<Session, Sq
 const STATE: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
      CASE WHEN pg_is_in_recovery() \
      THEN greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) \
-     ELSE pg_current_wal_lsn() END";
+     ELSE pg_current_wal_lsn() END, EXISTS (SELECT FROM pg_stat_wal_receiver)";
 
 /// PostgreSQL waits this setting's default of 5 s before it asks for WAL again when its primary is
 /// lost, and a promotion that arrives during the wait sits it out (measured in 6 of 16 promotions
@@ -147,6 +149,7 @@ impl Session {
                 .map(str::parse)
                 .transpose()
                 .map_err(|error: crate::LsnError| unreadable(error.to_string()))?,
+            receives: column(&row, 3)? == Some("t"),
         })
     }
 

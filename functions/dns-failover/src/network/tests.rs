@@ -42,7 +42,7 @@ async fn a_resolver_is_asked_for_the_fully_qualified_name() {
         vec![reply(&question, &[[127, 0, 2, 10]])]
     })
     .await;
-    let answer = query(at, "queue.example.test").await.unwrap();
+    let answer = query(at, "queue.example.test", RecordKind::A).await.unwrap();
     assert_eq!(answer, [IpAddr::from([127, 0, 2, 10])]);
 }
 
@@ -54,7 +54,7 @@ async fn an_answer_to_another_question_is_passed_over() {
         vec![stray, reply(&question, &[[127, 0, 2, 10]])]
     })
     .await;
-    let answer = query(at, "queue.example.test").await.unwrap();
+    let answer = query(at, "queue.example.test", RecordKind::A).await.unwrap();
     assert_eq!(answer, [IpAddr::from([127, 0, 2, 10])]);
 }
 
@@ -66,7 +66,7 @@ async fn an_error_of_the_resolver_is_told_in_words() {
         vec![answer]
     })
     .await;
-    let reason = query(at, "queue.example.test").await.unwrap_err();
+    let reason = query(at, "queue.example.test", RecordKind::A).await.unwrap_err();
     assert!(reason.contains("Server Failure"), "{reason}");
 }
 

@@ -38,7 +38,8 @@ async fn what_is_down_has_been_down_since_the_metrics_say_so() {
     let first = assessed(ask(&world, ASSESS).await.unwrap());
     assert_eq!(first.sites["a"].verdict, SiteVerdict::Down);
     assert_eq!(first.sites["a"].down_since, Some(at(-30.0)));
-    assert_eq!(first.sites["b"].down_since, None);
+    assert_eq!(first.sites["a"].held_since, Some(at(-30.0)));
+    assert_eq!((first.sites["b"].down_since, first.sites["b"].held_since), (None, None));
     assert_eq!(first.replica.caught_up_at, Some(at(-31.5)));
     let loss = estimated_loss_seconds(&first, &"a".parse().unwrap(), Replication::Asynchronous);
     assert_eq!(loss, Some(1.5));
@@ -54,6 +55,7 @@ async fn without_the_metrics_the_loss_is_unknown_and_nothing_fails() {
         let seen = assessed(ask(&world, ASSESS).await.unwrap());
         assert_eq!(seen.sites["a"].verdict, SiteVerdict::Down);
         assert_eq!((seen.sites["a"].down_since, seen.replica.caught_up_at), (None, None));
+        assert_eq!(seen.sites["a"].held_since, None);
     }
 }
 
@@ -62,7 +64,8 @@ async fn a_site_that_the_metrics_knew_well_is_down_since_this_round() {
     let mut world = struck();
     world.memory.site_down.values_mut().next().unwrap().push((at(-1.0), 0.0));
     let seen = assessed(ask(&world.shared(), ASSESS).await.unwrap());
-    assert_eq!(seen.sites["a"].down_since, Some(at(0.0)));
+    let since = (seen.sites["a"].down_since, seen.sites["a"].held_since);
+    assert_eq!(since, (Some(at(0.0)), Some(at(0.0))));
 }
 
 #[tokio::test(start_paused = true)]

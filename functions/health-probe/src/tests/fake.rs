@@ -47,11 +47,11 @@ pub(super) struct Fake {
 }
 
 pub(super) fn replica(position: u64) -> State {
-    State { in_recovery: true, read_only: true, position: Some(Lsn(position)) }
+    State { in_recovery: true, read_only: true, position: Some(Lsn(position)), receives: true }
 }
 
 pub(super) fn primary(position: u64) -> State {
-    State { in_recovery: false, read_only: false, position: Some(Lsn(position)) }
+    State { in_recovery: false, read_only: false, position: Some(Lsn(position)), receives: false }
 }
 
 impl Fake {
@@ -144,6 +144,7 @@ impl Metrics for Fake {
         _: &AppName,
         _: &[SiteName],
         _: &SiteName,
+        _: Timestamp,
         _: Timestamp,
     ) -> Result<Memory, Fault> {
         in_the_mood(self.recall).await.map(|()| self.memory.clone())

@@ -4,7 +4,7 @@ use lifeboat_core::{situation::Observation, vote::Sight, vote::Vote};
 
 use super::{
     ask_from, at,
-    fake::{Fake, Mood, primary},
+    fake::{Fake, Mood, primary, replica},
     *,
 };
 use crate::Clock;
@@ -132,4 +132,56 @@ async fn the_active_region_has_no_replica_and_states_no_lag() {
     assert_eq!(last.replica.in_recovery, Some(false));
     assert_eq!((last.replica.received_lsn, last.replica.caught_up_at), (None, None));
     assert!(world.kept().iter().all(|round| round.lag_seconds.is_none()));
+}
+
+/// What the metrics say of the first round: broken, behind, degraded.
+async fn standing(world: Fake, region: &str) -> (Option<f64>, Option<f64>, Option<(String, f64)>) {
+    let world = world.shared();
+    observed(ask_from(&world, OBSERVE, region).await.unwrap());
+    let first = world.kept()[0].clone();
+    let degraded = first.degraded.map(|(site, value)| (site.to_string(), value));
+    (first.broken, first.behind_seconds, degraded)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_that_gets_nothing_is_broken_and_one_without_a_primary_is_not() {
+    let well = (Some(0.0), Some(0.0), Some(("a".to_owned(), 0.0)));
+    assert_eq!(standing(Fake::warm_standby(), "us-west-2").await, well);
+    let with = |state| {
+        let world = Fake::warm_standby();
+        world.databases.lock().unwrap().extend([("127.0.22.20".to_owned(), state)]);
+        world
+    };
+    let cut = lifeboat_postgres::State { receives: false, ..replica(90) };
+    assert_eq!(standing(with(cut), "us-west-2").await.0, Some(1.0));
+    // Both databases are primaries: nobody follows.
+    let (broken, _, degraded) = standing(with(primary(100)), "us-west-2").await;
+    assert_eq!((broken, degraded), (Some(1.0), None));
+    let world = Fake::warm_standby();
+    world.databases.lock().unwrap().remove("127.0.22.20");
+    assert_eq!(standing(world, "us-west-2").await.0, Some(1.0), "the standby does not answer");
+    // An outage of the active site is no broken replication.
+    let world = Fake::warm_standby();
+    world.lose("127.0.21");
+    assert_eq!(standing(world, "us-west-2").await, (None, None, None));
+    // Nor is anything told by one who sees nothing.
+    let world = Fake::warm_standby();
+    world.lose("127.0.22");
+    assert_eq!(standing(world, "us-west-2").await.0, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_never_catches_up_is_behind_by_what_is_known_and_its_lag_stays_unknown() {
+    let world = Fake::warm_standby().shared();
+    world.databases.lock().unwrap().insert("127.0.21.20".into(), primary(200));
+    observed(ask(&world, OBSERVE).await.unwrap());
+    let last = world.kept().last().unwrap().clone();
+    assert_eq!((last.lag_seconds, last.behind_seconds), (None, Some(58.0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_app_degrades_the_active_site_and_a_warm_standby_is_not_degraded() {
+    let world = Fake::warm_standby();
+    world.votes.lock().unwrap().insert("127.0.21.10".into(), Vote::Down);
+    assert_eq!(standing(world, "us-west-2").await.2, Some(("a".to_owned(), 1.0)));
 }

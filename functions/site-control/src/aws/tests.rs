@@ -179,7 +179,7 @@ async fn a_far_region_that_hangs_is_given_up_within_one_attempt() {
     let begun = Instant::now();
     let far: Region = "us-east-1".parse().unwrap();
     let fault = hosts.send(&far, &tag("queue-a"), &order(Action::Fence, 2)).await.unwrap_err();
-    assert!(begun.elapsed() < FENCE_LIMIT, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < FAR + Duration::from_millis(400), "{:?}", begun.elapsed());
     assert_eq!(fault.name, lifeboat_core::ErrorName::Transient);
     // The attempt's limit and the read's are the same: either may be told.
     assert!(fault.message.starts_with("send lifeboat-site-control to us-east-1 failed"), "{fault}");

@@ -1,4 +1,4 @@
-//! `standby-blind` and `slow-primary`: trouble that must not become a failover.
+//! `standby-blind`, `slow-primary` and `multi-az-failover`: trouble that must not become a failover.
 
 use std::time::Duration;
 
@@ -17,13 +17,20 @@ const LASTS: Duration = Duration::from_secs(40);
 /// How late the slow site answers, in milliseconds: beyond the deadline of a check.
 const SLOW: Duration = Duration::from_millis(3000);
 
+/// How long the database is away: longer than the lab's own alarm takes, which is 16 s.
+const AWAY: Duration = Duration::from_secs(25);
+/// What a verdict has to hold meanwhile, in seconds: as RDS's 120 s are to its 60 to 120.
+const HOLDS: u32 = 60;
+
 /// The trouble.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The standby region sees nothing.
     Blind,
     /// The active site answers late.
     Slow,
+    /// The active site's database is away for [`AWAY`], and comes back by itself.
+    DatabaseAway,
 }
 
 /// Makes the trouble, looks that nothing moves, and has an operator ask for a recovery all the same:
@@ -36,6 +43,9 @@ pub(super) async fn run(
     let started_at = clock::now();
     let client = serving_client(Duration::from_secs(8)).await?;
     let epoch_before = lab.epoch(&STANDBY).await?;
+    if trouble == Trouble::DatabaseAway {
+        lab.hold(HOLDS).await?;
+    }
     let struck_at = clock::now();
     let what = match trouble {
         Trouble::Blind => {
@@ -46,12 +56,22 @@ pub(super) async fn run(
             lab.slow_down(&ACTIVE, SLOW)?;
             "site a answers in 3 s"
         }
+        Trouble::DatabaseAway => {
+            lab.take_database_away(&ACTIVE).await?;
+            "the database of site a is away, as in a failover within its region"
+        }
     };
     tell(struck_at, "trouble", what);
     let alarm = format!("lifeboat-site-down-{APP}-{}", ACTIVE.name);
     let mut alarmed = false;
     let began = std::time::Instant::now();
+    let mut away = trouble == Trouble::DatabaseAway;
     while began.elapsed() < LASTS {
+        if away && began.elapsed() >= AWAY {
+            lab.give_database_back(&ACTIVE).await?;
+            tell(struck_at, "back", "the database of site a is back");
+            away = false;
+        }
         alarmed |= lab.alarm_state(STANDBY.region, &alarm).await? == "ALARM";
         clock::pause(Duration::from_millis(500)).await;
     }
@@ -71,6 +91,13 @@ pub(super) async fn run(
     let says = match trouble {
         Trouble::Blind => "unknown is never down",
         Trouble::Slow => "repair it in place",
+        Trouble::DatabaseAway => "answers every check",
+    };
+    let last = traffic.writes.last().is_some_and(|write| write.acknowledged);
+    let (id, undisturbed) = match trouble {
+        Trouble::Blind | Trouble::Slow => ("users-undisturbed", failed == 0),
+        // A failover within the region disturbs them, and that is all.
+        Trouble::DatabaseAway => ("users-served-again", failed > 0 && last),
     };
     let invariants = vec![
         invariant(
@@ -91,11 +118,7 @@ pub(super) async fn run(
             epoch_after == epoch_before,
             format!("epoch {epoch_before} before, {epoch_after} after"),
         ),
-        invariant(
-            "users-undisturbed",
-            failed == 0,
-            format!("{failed} of {} writes failed", traffic.writes.len()),
-        ),
+        invariant(id, undisturbed, format!("{failed} of {} writes failed", traffic.writes.len())),
         lab.no_secret_shown(&recovery).await,
     ];
     let report = DrillReport {

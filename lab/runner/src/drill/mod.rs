@@ -38,6 +38,9 @@ pub enum Scenario {
     StandbyBlind,
     /// The active site answers in 3 s: no failover.
     SlowPrimary,
+    /// The active site's database is away for as long as a failover within its region takes, and a
+    /// verdict has to hold for longer: no failover to another region.
+    MultiAzFailover,
     /// The active region dies, and an operator starts the recovery at the same moment as the alarm,
     /// twice: one recovery, one epoch.
     DoubleStart,
@@ -57,6 +60,7 @@ impl Scenario {
             Self::RegionOutage => "region-outage",
             Self::StandbyBlind => "standby-blind",
             Self::SlowPrimary => "slow-primary",
+            Self::MultiAzFailover => "multi-az-failover",
             Self::DoubleStart => "double-start",
             Self::Approval => "approval",
             Self::BackupCycle => "backup-cycle",
@@ -125,6 +129,7 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
         }
         Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
         Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
+        Scenario::MultiAzFailover => false_alarm::run(&lab, request, Trouble::DatabaseAway).await,
         Scenario::BackupCycle => backups::cycle(&lab, request).await,
         Scenario::CorruptBackup => backups::corrupt(&lab, request).await,
     };
@@ -186,6 +191,9 @@ fn command(request: Request) -> String {
     }
     if request.options.switch_by_record {
         words.push("RECORD=1".to_owned());
+    }
+    if request.options.aliased {
+        words.push("ALIAS=1".to_owned());
     }
     if !request.stall.is_zero() {
         words.push(format!("STALL={}", request.stall.as_millis()));

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     client::{SUSTAINED, Traffic, missing_at, samples},
     clock,
-    lab::{ACTIVE, Lab, LabError, Mode, SITES, STANDBY},
+    lab::{ACTIVE, ALIASED_RTO_SECONDS, Lab, LabError, Mode, SITES, STANDBY},
     report::{
         DnsAnswer, DrillReport, InvariantResult, Palette, Parts, Verdict, live_line,
         seconds_between,
@@ -37,6 +37,12 @@ const SERVED_WITHIN: Duration = Duration::from_secs(60);
 const ALARM_PERIOD: Duration = Duration::from_secs(10);
 /// How long the client goes on at the new site before the old one returns.
 const SETTLES_FOR: Duration = Duration::from_secs(4);
+
+/// The RTO of the lab's plan.
+#[expect(clippy::cast_precision_loss, reason = "two minutes fit an f64 exactly")]
+fn rto_seconds(request: Request) -> f64 {
+    if request.options.aliased { ALIASED_RTO_SECONDS as f64 } else { RTO_SECONDS }
+}
 
 /// Strikes, watches, measures.
 pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError> {
@@ -61,6 +67,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         Scenario::RegionOutage
         | Scenario::StandbyBlind
         | Scenario::SlowPrimary
+        | Scenario::MultiAzFailover
         | Scenario::BackupCycle
         | Scenario::CorruptBackup => (lab.next_execution(&STANDBY).await, Vec::new()),
     };
@@ -72,8 +79,10 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         "machine",
         &format!("{} {}", recovery.outcome(), recovery.reason()),
     );
+    let kept_longer = Duration::from_secs_f64(rto_seconds(request) - RTO_SECONDS);
+    let served_within = SERVED_WITHIN + kept_longer;
     let served = client
-        .wait_for(SERVED_WITHIN, |writes| {
+        .wait_for(served_within, |writes| {
             let tail = samples(writes);
             tail.len() > SUSTAINED && tail.iter().rev().take(SUSTAINED).all(|s| s.acknowledged)
         })
@@ -182,7 +191,7 @@ async fn measure(
         struck_at,
         detected_at,
         served_at,
-        rto_target_seconds: Some(RTO_SECONDS),
+        rto_target_seconds: Some(rto_seconds(request)),
         achieved_rto_seconds: outage.map(|outage| seconds_between(outage.from, outage.until)),
         rpo_target_seconds: Some(if request.options.synchronous { 0.0 } else { RPO_SECONDS }),
         achieved_rpo_seconds: loss.as_ref().map(window_seconds),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    ACTIVE, APP, LabError, SITES, STANDBY,
+    ACTIVE, APP, LabError, SITES, STANDBY, SiteConfig,
     aws::{between, run},
     config,
     preflight::{FUNCTIONS, Tools},
@@ -28,7 +28,7 @@ impl Lab {
     /// the app.
     pub(crate) async fn deploy(&self, tools: &Tools) -> Result<String, LabError> {
         let work = Work::begin("deploy the stacks into both regions");
-        let zone = self.create_zone().await?;
+        let zone = self.create_zone("example.test").await?;
         let staged = stage(&self.root, &self.home, tools).await?;
         let parameters = self.stack_parameters(&zone);
         let [first, second] = SITES.map(|site| self.deploy_into(site.region, &staged, &parameters));
@@ -181,22 +181,25 @@ impl Lab {
         )))
     }
 
-    async fn create_zone(&self) -> Result<String, LabError> {
-        let create = "<?xml version=\"1.0\"?><CreateHostedZoneRequest \
-                      xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
-                      <Name>example.test</Name><CallerReference>lab</CallerReference>\
-                      </CreateHostedZoneRequest>";
+    async fn create_zone(&self, name: &str) -> Result<String, LabError> {
+        let create = format!(
+            "<?xml version=\"1.0\"?><CreateHostedZoneRequest \
+             xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\">\
+             <Name>{name}</Name><CallerReference>lab-{name}</CallerReference>\
+             </CreateHostedZoneRequest>"
+        );
         let post = reqwest::Method::POST;
-        let answer = self
-            .aws
-            .rest(post, ACTIVE.region, "route53", "/2013-04-01/hostedzone", create.to_owned())
-            .await?;
+        let answer =
+            self.aws.rest(post, ACTIVE.region, "route53", "/2013-04-01/hostedzone", create).await?;
         between(&answer, "<Id>/hostedzone/", "<")
             .ok_or_else(|| LabError::new("Route 53 named no hosted zone"))
     }
 
     /// The failover records (or a plain one) in the hosted zone.
     pub(crate) async fn create_records(&self, zone: &str) -> Result<(), LabError> {
+        if self.options.aliased {
+            self.create_load_balancers().await?;
+        }
         if self.options.switch_by_record {
             self.create_plain_record(zone).await
         } else {
@@ -204,15 +207,42 @@ impl Lab {
         }
     }
 
+    /// A zone of AWS's own, with a name for the load balancer of each site. They have the 60 s that
+    /// Elastic Load Balancing gives its names.
+    async fn create_load_balancers(&self) -> Result<(), LabError> {
+        let zone = self.create_zone(LOAD_BALANCERS).await?;
+        for site in SITES {
+            let name = load_balancer(&site);
+            let address = site.app().ip().to_string();
+            let records = format!("<TTL>60</TTL>{}", values(&address));
+            self.upsert(&zone, &name, &records).await?;
+        }
+        self.load_balancers.set(zone).map_err(|_| LabError::new("two zones of load balancers"))
+    }
+
+    /// The zone of the load balancers' names; none without them.
+    pub(super) fn load_balancer_zone(&self) -> Option<&str> {
+        self.load_balancers.get().map(String::as_str)
+    }
+
     async fn create_plain_record(&self, zone: &str) -> Result<(), LabError> {
-        let address = ACTIVE.app().ip();
+        let records = match self.load_balancer_zone() {
+            None => format!("<TTL>5</TTL>{}", values(&ACTIVE.app().ip().to_string())),
+            Some(target) => format!(
+                "<AliasTarget><HostedZoneId>{target}</HostedZoneId><DNSName>{}</DNSName>\
+                 <EvaluateTargetHealth>false</EvaluateTargetHealth></AliasTarget>",
+                load_balancer(&ACTIVE)
+            ),
+        };
+        self.upsert(zone, "queue.example.test", &records).await
+    }
+
+    async fn upsert(&self, zone: &str, name: &str, records: &str) -> Result<(), LabError> {
         let change = format!(
             "<?xml version=\"1.0\"?><ChangeResourceRecordSetsRequest \
              xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"><ChangeBatch><Changes><Change>\
-             <Action>UPSERT</Action><ResourceRecordSet><Name>queue.example.test</Name>\
-             <Type>A</Type><TTL>5</TTL><ResourceRecords><ResourceRecord><Value>{address}</Value>\
-             </ResourceRecord></ResourceRecords></ResourceRecordSet></Change></Changes>\
-             </ChangeBatch></ChangeResourceRecordSetsRequest>"
+             <Action>UPSERT</Action><ResourceRecordSet><Name>{name}</Name><Type>A</Type>{records}\
+             </ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>"
         );
         let path = format!("/2013-04-01/hostedzone/{zone}/rrset/");
         self.aws
@@ -224,15 +254,26 @@ impl Lab {
     async fn deploy_failover_records(&self, zone: &str) -> Result<(), LabError> {
         let template = read(&self.root.join("infra/dns.yaml"))?;
         let (primary, secondary) = (ACTIVE.app().ip().to_string(), STANDBY.app().ip().to_string());
-        let parameters = [
+        let (first, second) = (load_balancer(&ACTIVE), load_balancer(&STANDBY));
+        let mut parameters = vec![
             ("App", APP),
             ("Name", "queue.example.test"),
             ("HostedZoneId", zone),
-            ("PrimaryAddress", primary.as_str()),
-            ("SecondaryAddress", secondary.as_str()),
             ("SecondarySite", STANDBY.name),
             ("SecondaryRegion", STANDBY.region),
         ];
+        match self.load_balancer_zone() {
+            None => parameters.extend([
+                ("PrimaryAddress", primary.as_str()),
+                ("SecondaryAddress", secondary.as_str()),
+            ]),
+            Some(target) => parameters.extend([
+                ("PrimaryAliasName", first.as_str()),
+                ("PrimaryAliasZone", target),
+                ("SecondaryAliasName", second.as_str()),
+                ("SecondaryAliasZone", target),
+            ]),
+        }
         let template = ("TemplateBody", template.as_str());
         self.create_stack(STANDBY.region, "lifeboat-dns-queue", template, &parameters).await
     }
@@ -241,6 +282,20 @@ impl Lab {
 /// The name of an app's stack in a region.
 pub(super) fn app_stack(app: &str) -> String {
     format!("lifeboat-app-{app}")
+}
+
+/// The zone that stands for the one in which AWS keeps the names of load balancers.
+const LOAD_BALANCERS: &str = "elb.test";
+
+/// The name of a site's load balancer.
+pub(super) fn load_balancer(site: &SiteConfig) -> String {
+    format!("lb-{}.{LOAD_BALANCERS}", site.name)
+}
+
+fn values(address: &str) -> String {
+    format!(
+        "<ResourceRecords><ResourceRecord><Value>{address}</Value></ResourceRecord></ResourceRecords>"
+    )
 }
 
 /// The parts of a request that creating and updating a stack share.

@@ -129,6 +129,24 @@ impl Lab {
         }
     }
 
+    /// A site's database dies.
+    ///
+    /// # Errors
+    /// There is no such instance.
+    pub(crate) async fn take_database_away(&self, site: &SiteConfig) -> Result<(), LabError> {
+        let killed = self.rds.kill_instance(site.region, site.instance).await;
+        killed.map(drop).map_err(|error| LabError::from_error("take the database away", &error))
+    }
+
+    /// It is back as it was.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) async fn give_database_back(&self, site: &SiteConfig) -> Result<(), LabError> {
+        let started = self.rds.start_instance_again(site.region, site.instance).await;
+        started.map(drop).map_err(|error| LabError::from_error("give the database back", &error))
+    }
+
     /// Route 53's control plane answers nobody; its data plane goes on.
     fn darken_route53(&self, mode: DarkMode) -> Result<(), LabError> {
         let action = match mode {

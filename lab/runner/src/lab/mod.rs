@@ -22,6 +22,7 @@ mod sites;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -41,6 +42,7 @@ use emulator::Emulator;
 pub use objects::backup_bucket;
 pub(crate) use preflight::FUNCTIONS;
 pub(crate) use site_hosts::host_role;
+pub use sites::ALIASED_RTO_SECONDS;
 use sites::Passwords;
 
 use crate::say::Work;
@@ -75,6 +77,8 @@ pub struct Options {
     pub synchronous: bool,
     /// Traffic is moved by changing records instead of by a health check.
     pub switch_by_record: bool,
+    /// The sites are behind load balancers, which the name leads to by alias records.
+    pub aliased: bool,
 }
 
 /// A running lab.
@@ -102,6 +106,8 @@ pub struct Lab {
     pub aws: Aws,
     emulator: Emulator,
     passwords: Passwords,
+    /// The zone of the load balancers' names, once there is one.
+    load_balancers: OnceLock<String>,
     /// Where our own programs are.
     bin: PathBuf,
 }
@@ -156,6 +162,7 @@ impl Lab {
             aws,
             emulator,
             passwords,
+            load_balancers: OnceLock::new(),
             bin: tools.bin.clone(),
         };
         match lab.bring_up(&tools).await {

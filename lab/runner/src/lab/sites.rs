@@ -179,6 +179,25 @@ impl Lab {
         self.lifeboat(&["plan", "apply", "--yes", &file.to_string_lossy()]).await.map(|_| ())
     }
 
+    /// Applies the plan with another time for which a verdict has to hold.
+    ///
+    /// # Errors
+    /// The command failed.
+    pub(crate) async fn hold(&self, seconds: u32) -> Result<(), LabError> {
+        let first = self.home.join("queue.toml");
+        let fail = |error: &dyn std::error::Error| LabError::from_error("queue.toml", error);
+        let text = fs::read_to_string(&first).map_err(|error| fail(&error))?;
+        let mut plan: toml::Table = toml::from_str(&text).map_err(|error| fail(&error))?;
+        if let Some(detection) = plan.get_mut("detection").and_then(toml::Value::as_table_mut) {
+            detection.insert("hold_seconds".to_owned(), i64::from(seconds).into());
+        }
+        raise_rto(&mut plan, i64::from(2 * seconds));
+        let file = self.home.join("queue-holding.toml");
+        let text = toml::to_string(&plan).map_err(|error| fail(&error))?;
+        fs::write(&file, text).map_err(|error| fail(&error))?;
+        self.lifeboat(&["plan", "apply", "--yes", &file.to_string_lossy()]).await.map(|_| ())
+    }
+
     /// Makes a site's Redis a replication group of ElastiCache, and says so in a plan.
     async fn manage_cache(
         &self,
@@ -229,6 +248,14 @@ impl Lab {
             set("dns", "switch", "record");
             set("dns", "hosted_zone_id", zone);
         }
+        if let Some(zone) = self.load_balancer_zone() {
+            behind_load_balancers(&mut plan, zone);
+        }
+        let mut set = |table: &str, key: &str, value: &str| {
+            if let Some(toml::Value::Table(table)) = plan.get_mut(table) {
+                table.insert(key.to_owned(), value.into());
+            }
+        };
         if self.options.synchronous {
             set("database", "engine", "postgres");
             set("database", "replication", "synchronous");
@@ -314,6 +341,35 @@ impl Lab {
         self.passwords.all()
     }
 }
+
+/// The sites of a plan behind their load balancers, whose names clients keep for 60 s.
+fn behind_load_balancers(plan: &mut toml::Table, zone: &str) {
+    let sites = plan.get_mut("sites").and_then(toml::Value::as_table_mut);
+    if let Some(sites) = sites {
+        for site in SITES {
+            let name = super::deploy::load_balancer(&site);
+            let words = [("dns_name", name.as_str()), ("zone_id", zone)];
+            let alias =
+                toml::Table::from_iter(words.map(|(key, text)| (key.to_owned(), text.into())));
+            let target = toml::Table::from_iter([("alias".to_owned(), alias.into())]);
+            if let Some(site) = sites.get_mut(site.name).and_then(toml::Value::as_table_mut) {
+                site.insert("target".to_owned(), target.into());
+            }
+        }
+    }
+    raise_rto(plan, ALIASED_RTO_SECONDS);
+}
+
+fn raise_rto(plan: &mut toml::Table, seconds: i64) {
+    let scenarios = plan.get_mut("scenarios").and_then(|all| all.get_mut("region-outage"));
+    if let Some(policy) = scenarios.and_then(toml::Value::as_table_mut) {
+        policy.insert("rto_seconds".to_owned(), seconds.into());
+    }
+}
+
+/// The RTO of the lab behind load balancers: the example's 60 s, and the 60 s for which resolvers keep
+/// an alias.
+pub const ALIASED_RTO_SECONDS: i64 = 120;
 
 /// Names and questions, as a plan has them.
 fn checks(questions: &[(&str, &str)]) -> toml::Value {

@@ -24,6 +24,9 @@ pub struct Request {
     pub active_site: SiteName,
     /// The votes.
     pub observation: Observation,
+    /// How many times this recovery has looked before.
+    #[serde(default)]
+    pub looks: u32,
 }
 
 /// The plan; always one that passes the linter.

@@ -5,12 +5,14 @@
 
 mod backup;
 mod cache;
+mod detection;
 mod hooks;
 mod hosts;
 mod place;
+mod target;
 mod text;
 
-use super::model::{AppPlan, Detection, Engine, Replication, Site, Switch};
+use super::model::{AppPlan, Engine, Replication, Site, Switch};
 pub use hooks::HOOK_SECONDS;
 
 /// A mistake in a plan: where, and what to do.
@@ -32,8 +34,9 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
     }
     apart(plan, &mut report);
     database(plan, &mut report);
-    detection(plan, &mut report);
+    detection::check(plan, &mut report);
     dns(plan, &mut report);
+    target::check(plan, &mut report);
     scenarios(plan, &mut report);
     secrets(plan, &mut report);
     backup::check(plan, &mut report);
@@ -50,6 +53,7 @@ pub fn notes(plan: &AppPlan) -> Vec<Problem> {
     backup::notes(plan, &mut report);
     place::notes(plan, &mut report);
     text::notes(plan, &mut report);
+    target::notes(plan, &mut report);
     report.problems
 }
 
@@ -179,8 +183,9 @@ fn apart(plan: &AppPlan, report: &mut Report) {
         let database = format!("{}:{}", site.database.host, site.database.port);
         let hosts = site.hosts.as_ref().map(|hosts| format!("{}={}", hosts.tag, hosts.value));
         let health = site.health.from_region("");
+        let reached = if site.target.is_some() { "target" } else { "address" };
         let things = [
-            (vec!["address"], Some(site.address.to_string())),
+            (vec![reached], target::identity(site)),
             (vec!["database", "host"], Some(database)),
             (vec!["database", "identifier"], Some(site.database.identifier.clone())),
             (vec!["hosts", "value"], hosts),
@@ -218,42 +223,6 @@ fn database(plan: &AppPlan, report: &mut Report) {
     }
 }
 
-fn detection(plan: &AppPlan, report: &mut Report) {
-    let detection = plan.detection;
-    if !(1..=Detection::ALARM_PERIOD_SECONDS).contains(&detection.interval_seconds) {
-        report.add(
-            &["detection", "interval_seconds"],
-            format!(
-                "use 1 to {} seconds: an alarm period has {0} and needs at least one round in it",
-                Detection::ALARM_PERIOD_SECONDS
-            ),
-        );
-        return;
-    }
-    if detection.deadline_ms == 0 || detection.deadline_ms >= detection.interval_seconds * 1000 {
-        report.add(
-            &["detection", "deadline_ms"],
-            format!(
-                "use 1 to {} ms: a round must end before the next one begins",
-                detection.interval_seconds * 1000 - 1
-            ),
-        );
-    }
-    if detection.quorum == 0 {
-        report.add(&["detection", "quorum"], "use at least 1 vote".into());
-    }
-    if !(1..=detection.rounds_per_period()).contains(&detection.rounds_to_alarm) {
-        report.add(
-            &["detection", "rounds_to_alarm"],
-            format!(
-                "use 1 to {}: that many rounds begin in one alarm period of {} s",
-                detection.rounds_per_period(),
-                Detection::ALARM_PERIOD_SECONDS
-            ),
-        );
-    }
-}
-
 fn dns(plan: &AppPlan, report: &mut Report) {
     let name = &plan.dns.name;
     if !name.contains('.') || name.ends_with('.') || !is_word(name, "-.") {
@@ -280,13 +249,14 @@ fn scenarios(plan: &AppPlan, report: &mut Report) {
     }
     for (scenario, policy) in &plan.scenarios {
         let scenario = scenario.as_str();
-        if plan.dns.ttl_seconds > policy.rto_seconds {
+        let kept = plan.answers_kept_seconds();
+        if kept > policy.rto_seconds {
             report.add(
                 &["dns", "ttl_seconds"],
                 format!(
-                    "clients keep an answer for {} s, longer than the RTO of {scenario} ({} s); \
-                     lower the TTL",
-                    plan.dns.ttl_seconds, policy.rto_seconds
+                    "clients keep an answer for {kept} s (an alias has the 60 s of its load balancer), \
+                     longer than the RTO of {scenario} ({} s); lower the TTL, or raise the RTO",
+                    policy.rto_seconds
                 ),
             );
         }

@@ -171,7 +171,7 @@ mod tests {
         let place = "backup.base.data_directory";
         only("[backup.schedule]", base, place, "RDS keeps its files");
         only("[backup.schedule]", base, place, "absolute path");
-        only("address = \"127.0.2.10\"", "address = \"127.0.1.10\"", "sites.b.address", "site `a`");
+        only("address = \"127.0.2.10\"", "address = \"127.0.1.10\"", "sites.b.target", "site `a`");
         only("host = \"127.0.2.20\"", "host = \"127.0.1.20\"", "sites.b.database.host", "two");
         only("tag = \"lifeboat-site\"", "tag = \"role\"", "sites.a.hosts.tag", "lifeboat-site");
         only("seen_from.us-east-1", "seen_from.us-east-9", "seen_from.us-east-9", "no site");

@@ -9,8 +9,10 @@ mod check;
 mod locate;
 mod model;
 mod shape;
+mod target;
 
 pub use backup::{Backup, Base, Files, Images, SqlCheck};
 pub use check::{HOOK_SECONDS, Problem, check, notes};
 pub use locate::{Located, locate, read, read_with};
 pub use model::*;
+pub use target::{ALIAS_TTL_SECONDS, Alias, Destination, RecordKind, Target, leads_to};

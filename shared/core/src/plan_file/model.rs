@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Backup;
+use super::{Backup, Target};
 use crate::{
     ids::{AppName, Region, SiteName},
+    round_trip::RoundTrip,
     vote::CheckKind,
 };
 
@@ -45,6 +46,19 @@ impl AppPlan {
         self.sites.iter().find(|(_, site)| site.region.as_str() == region)
     }
 
+    /// Seconds for which a site must be proven down before anything that cannot be taken back is
+    /// done unattended.
+    #[must_use]
+    pub fn hold_seconds(&self) -> u32 {
+        self.detection.hold_seconds.unwrap_or_else(|| self.database.engine.hold_seconds())
+    }
+
+    /// The round trip between the sites' regions that the plan reckons with.
+    #[must_use]
+    pub const fn round_trip(&self) -> RoundTrip {
+        RoundTrip::from_ms(self.detection.round_trip_ms)
+    }
+
     /// The other site, the one to fail over to.
     #[must_use]
     pub fn other_than(&self, name: &SiteName) -> Option<(&SiteName, &Site)> {
@@ -58,9 +72,12 @@ impl AppPlan {
 pub struct Site {
     /// The region.
     pub region: Region,
-    /// The IPv4 address that clients reach the site at; `dns.switch = "record"` points the name
-    /// here.
-    pub address: std::net::Ipv4Addr,
+    /// Short for `target = { address = ... }`, as plans had it before there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<std::net::Ipv4Addr>,
+    /// Where clients reach the site. This or `address`; [`Site::records`] reads both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// The site's database.
     pub database: SiteDatabase,
     /// The site's cache, where AWS runs it. None: `health.redis` is a Redis that runs on a host.
@@ -209,6 +226,20 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// Seconds that the engine's own repair may take, during which a failover to another region
+    /// would throw away what the repair brings back. RDS: a Multi-AZ failover typically takes 60 to
+    /// 120 s (user guide, "Failing over a Multi-AZ DB instance for Amazon RDS"). A PostgreSQL server
+    /// of one's own repairs nothing: one alarm period, against a restart.
+    #[must_use]
+    pub const fn hold_seconds(self) -> u32 {
+        match self {
+            Self::Rds => 120,
+            Self::Postgres => Detection::ALARM_PERIOD_SECONDS,
+        }
+    }
+}
+
 /// How the standby follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
@@ -283,6 +314,13 @@ pub struct Detection {
     /// Rounds within one 10 s period that must be down to raise the alarm. Ten seconds is the
     /// shortest period of a CloudWatch alarm, so the M of N that matters is taken inside it.
     pub rounds_to_alarm: u32,
+    /// Seconds for which a site must be proven down before anything that cannot be taken back is
+    /// done unattended. None: the engine's own, see [`Engine::hold_seconds`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_seconds: Option<u32>,
+    /// Milliseconds of a round trip between the sites' regions, as planned for. Limits on calls
+    /// between regions follow from it, see [`crate::round_trip`].
+    pub round_trip_ms: u32,
 }
 
 impl Detection {
@@ -303,7 +341,14 @@ impl Default for Detection {
     /// Five rounds in an alarm period, three of which must be down: an outage that begins anywhere
     /// in a period is proven at the end of it or of the next one, at most 16 s later.
     fn default() -> Self {
-        Self { interval_seconds: 2, deadline_ms: 1800, quorum: 2, rounds_to_alarm: 3 }
+        Self {
+            interval_seconds: 2,
+            deadline_ms: 1800,
+            quorum: 2,
+            rounds_to_alarm: 3,
+            hold_seconds: None,
+            round_trip_ms: RoundTrip::DEFAULT_MS,
+        }
     }
 }
 

@@ -23,7 +23,25 @@ fn situation(verdict: SiteVerdict, lag: i64, trigger: Trigger) -> Situation {
         epoch: Epoch(2),
         continues: false,
         observation: samples::observation(verdict, lag),
+        looks: 0,
     }
+}
+
+/// Site a down and proven so without a break for so many seconds.
+fn down_for(held: i64, trigger: Trigger) -> Situation {
+    let mut situation = situation(SiteVerdict::Down, 1, trigger);
+    let now = situation.observation.observed_at;
+    if let Some(site) = situation.observation.sites.get_mut("a") {
+        site.held_since = Some(now - jiff::SignedDuration::from_secs(held));
+    }
+    situation
+}
+
+/// The example without a word on what a verdict has to hold.
+fn multi_az() -> AppPlan {
+    let mut app = app();
+    app.detection.hold_seconds = None;
+    app
 }
 
 #[test]
@@ -41,11 +59,76 @@ fn false_alarms_stand_down_and_say_why() {
         (SiteVerdict::Degraded, "repair it in place"),
         (SiteVerdict::Unknown, "unknown is never down"),
     ] {
-        let plan = plan(&situation(verdict, 0, alarm()), &app());
-        assert_eq!(plan.decision, Decision::StandDown);
-        assert!(plan.reason.contains(says), "{}", plan.reason);
-        assert!(plan.steps.is_empty());
+        let mut situation = situation(verdict, 0, alarm());
+        // An alarm that stays on rings once: nothing is given up at the first look.
+        let first = plan(&situation, &app());
+        assert_eq!((first.decision, first.wait_seconds), (Decision::Wait, Some(10)));
+        situation.looks = 6;
+        let last = plan(&situation, &app());
+        assert_eq!((last.decision, last.wait_seconds), (Decision::StandDown, None));
+        assert!(last.reason.contains(says), "{}", last.reason);
+        assert!(last.steps.is_empty());
     }
+}
+
+/// A forced Multi-AZ failover: 60 s without a database, and then it is back. Without the hold the
+/// first look decides to proceed.
+#[test]
+fn a_multi_az_failover_of_60_seconds_starts_no_recovery() {
+    let mut situation = down_for(60, alarm());
+    let decided = plan(&situation, &multi_az());
+    assert_eq!((decided.decision, decided.wait_seconds), (Decision::Wait, Some(30)));
+    assert!(decided.reason.contains("60 s of the 120 s"), "{}", decided.reason);
+    assert_eq!(plan(&situation, &app()).decision, Decision::Proceed);
+    // It is back at the next look, and stays.
+    for looks in 1..=3 {
+        situation.observation = samples::observation(SiteVerdict::Up, 0);
+        situation.looks = looks;
+        let expected = if looks < 3 { Decision::Wait } else { Decision::StandDown };
+        assert_eq!(plan(&situation, &multi_az()).decision, expected, "look {looks}");
+    }
+}
+
+#[test]
+fn a_region_that_stays_dark_is_left_when_the_verdict_has_held() {
+    let seconds = |held| plan(&down_for(held, alarm()), &multi_az()).wait_seconds;
+    assert_eq!((seconds(0), seconds(100), seconds(119)), (Some(30), Some(20), Some(1)));
+    let held = plan(&down_for(120, alarm()), &multi_az());
+    assert_eq!(held.decision, Decision::Proceed, "{}", held.reason);
+}
+
+#[test]
+fn a_site_that_comes_and_goes_is_left_to_a_person() {
+    let mut flapping = down_for(30, alarm());
+    for looks in 0..18 {
+        flapping.looks = looks;
+        assert_eq!(plan(&flapping, &multi_az()).decision, Decision::Wait, "look {looks}");
+    }
+    flapping.looks = 18;
+    let asked = plan(&flapping, &multi_az());
+    assert_eq!(asked.decision, Decision::AskApproval);
+    assert!(asked.reason.contains("comes and goes"), "{}", asked.reason);
+}
+
+#[test]
+fn what_is_not_known_to_have_held_is_not_left_unattended() {
+    let mut unread = down_for(500, alarm());
+    if let Some(site) = unread.observation.sites.get_mut("a") {
+        site.held_since = None;
+    }
+    let asked = plan(&unread, &multi_az());
+    assert_eq!(asked.decision, Decision::AskApproval);
+    assert!(asked.reason.contains("not known for how long"), "{}", asked.reason);
+}
+
+#[test]
+fn an_operator_does_not_wait_and_is_told() {
+    let ada = Trigger::Operator { who: "ada".into(), override_votes: false };
+    let now = plan(&down_for(20, ada.clone()), &multi_az());
+    assert_eq!(now.decision, Decision::Proceed);
+    assert!(now.reason.contains("now it is for 20 s"), "{}", now.reason);
+    let later = plan(&down_for(120, ada), &multi_az());
+    assert!(!later.reason.contains("an alarm would have waited"), "{}", later.reason);
 }
 
 #[test]
@@ -145,8 +228,9 @@ fn any_situation() -> impl Strategy<Value = (Situation, AppPlan)> {
     ];
     let replica = prop_oneof![Just(Vote::Up), Just(Vote::Down), Just(Vote::Unknown)];
     let who = proptest::option::of(any::<bool>());
-    (verdict, replica, -5i64..30, any::<bool>(), who, 0u32..10, any::<[bool; 3]>()).prop_map(
-        |(verdict, replica, lag, known, who, rpo, [same, required, record])| {
+    let held = (proptest::option::of(0i64..200), 0u32..20);
+    (verdict, replica, -5i64..30, any::<bool>(), who, 0u32..10, any::<[bool; 3]>(), held).prop_map(
+        |(verdict, replica, lag, known, who, rpo, [same, required, record], (held, looks))| {
             let trigger = match who {
                 None => alarm(),
                 Some(override_votes) => Trigger::Operator { who: "ada".into(), override_votes },
@@ -156,6 +240,11 @@ fn any_situation() -> impl Strategy<Value = (Situation, AppPlan)> {
             if !known {
                 situation.observation.replica.caught_up_at = None;
             }
+            situation.looks = looks;
+            if let Some(site) = situation.observation.sites.get_mut("a") {
+                let now = situation.observation.observed_at;
+                site.held_since = held.map(|held| now - jiff::SignedDuration::from_secs(held));
+            }
             if same {
                 situation.target = situation.active.clone();
             }
@@ -164,6 +253,7 @@ fn any_situation() -> impl Strategy<Value = (Situation, AppPlan)> {
                 policy.rpo_seconds = rpo;
                 policy.approval = if required { Approval::Required } else { Approval::Automatic };
             }
+            app.detection.hold_seconds = Some(100);
             app.dns.switch = if record { Switch::Record } else { Switch::HealthCheck };
             (situation, app)
         },
@@ -184,6 +274,9 @@ proptest! {
             let loss = situation::estimated_loss_seconds(
                 &situation.observation, &situation.active, app.database.replication);
             prop_assert!(loss.is_some_and(|loss| loss <= f64::from(plan.rpo_seconds)));
+            let held = situation.held_seconds().is_some_and(|held| held >= 100.0);
+            let asked_for = matches!(situation.trigger, Trigger::Operator { .. });
+            prop_assert!(held || asked_for || situation.continues);
         }
     }
 }
@@ -206,5 +299,6 @@ fn the_linter_finds_each_kind_of_broken_plan() {
     assert!(broken(|p| p.estimated_loss_seconds = None).contains("asks nobody"));
     assert!(broken(|p| p.target = p.old_active.clone()).contains("active"));
     assert!(broken(|p| p.decision = Decision::StandDown).contains("has steps"));
+    assert!(broken(|p| p.decision = Decision::Wait).contains("without an end"));
     assert!(broken(|p| p.steps[0].reason.clear()).contains("no reason"));
 }
