@@ -225,7 +225,7 @@ fn far(round_trip: Duration, service: Duration, body: String) -> SdkConfig {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let (_never, silence) = mpsc::channel::<()>();
-        let pass = |time: Duration| drop(silence.recv_timeout(time));
+        let pass = |time: Duration| assert!(silence.recv_timeout(time).is_err());
         while let Ok((mut stream, _)) = listener.accept() {
             pass(3 * round_trip);
             drop(read_request(&mut stream));
