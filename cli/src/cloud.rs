@@ -188,17 +188,25 @@ const AGE: &str = "VerifiedBackupAgeSeconds";
 
 /// Reports that these kinds are as old as nothing, because they are scheduled from now on: what
 /// `lifeboat-verify` says of them once an hour. Without it a new alarm finds silence, and takes it for the
-/// worst.
+/// worst. It is said of the hour that has ended too, for an alarm looks at periods that have.
 pub(crate) async fn begin_ages(
     config: &SdkConfig,
     app: &AppName,
     kinds: &[Kind],
+    now: Timestamp,
 ) -> Result<(), Fault> {
     let client = aws_sdk_cloudwatch::Client::new(config);
     let mut request = client.put_metric_data().namespace(NAMESPACE);
     for kind in kinds {
-        let datum = MetricDatum::builder().metric_name(AGE).value(0.0).unit(StandardUnit::Seconds);
-        request = request.metric_data(datum.set_dimensions(Some(of_kind(app, *kind))).build());
+        for at in [now - SignedDuration::from_hours(1), now] {
+            let datum = MetricDatum::builder()
+                .metric_name(AGE)
+                .value(0.0)
+                .unit(StandardUnit::Seconds)
+                .timestamp(time(at))
+                .set_dimensions(Some(of_kind(app, *kind)));
+            request = request.metric_data(datum.build());
+        }
     }
     let sent = request.send().await;
     sent.map(|_| ()).map_err(|error| aws::fault("report the first ages of backups", error))
@@ -212,7 +220,6 @@ pub(crate) async fn is_age_known(
     now: Timestamp,
 ) -> Result<bool, Fault> {
     let client = aws_sdk_cloudwatch::Client::new(config);
-    let time = |at: Timestamp| aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second());
     let two_hours = SignedDuration::from_hours(2);
     let asked = client
         .get_metric_statistics()
@@ -239,7 +246,6 @@ pub(crate) async fn last_lag(
     to: Timestamp,
 ) -> Result<Option<(Timestamp, f64)>, Fault> {
     let client = aws_sdk_cloudwatch::Client::new(config);
-    let time = |at: Timestamp| aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second());
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let asked = client
         .get_metric_statistics()
@@ -259,6 +265,11 @@ pub(crate) async fn last_lag(
         Some((at, point.maximum()?))
     });
     Ok(points.max_by_key(|(at, _)| *at))
+}
+
+/// A time as CloudWatch takes it.
+fn time(at: Timestamp) -> aws_sdk_cloudwatch::primitives::DateTime {
+    aws_sdk_cloudwatch::primitives::DateTime::from_secs(at.as_second())
 }
 
 fn of_kind(app: &AppName, kind: Kind) -> Vec<Dimension> {

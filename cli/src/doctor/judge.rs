@@ -428,7 +428,7 @@ mod tests {
 
     #[test]
     fn somebody_must_be_told_and_hosts_must_answer() {
-        let tag = HostTag::new("lifeboat-site", "queue-b");
+        let tag = plan().sites.into_values().find_map(|site| site.hosts).unwrap();
         for (well, health) in [
             (&[][..], Health::Fault),
             (&[false], Health::Fault),

@@ -243,7 +243,7 @@ async fn set_alarms(
         })
         .collect();
     if !kinds.is_empty() {
-        cloud::begin_ages(&there.config, &plan.app, &kinds).await?;
+        cloud::begin_ages(&there.config, &plan.app, &kinds, clock::now()).await?;
         until_shown(plan, there, &kinds).await?;
     }
     for alarm in set {

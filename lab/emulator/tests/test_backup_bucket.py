@@ -572,6 +572,18 @@ class BucketPolicies(unittest.TestCase):
         answer = self.sweep.delete_objects(Bucket="guarded", Delete={"Objects": [two]})
         self.assertEqual([e["Key"] for e in answer["Deleted"]], [two["Key"]], operator)
 
+    def test_the_status_of_a_policy_says_whether_it_is_public(self):
+        self.root.create_bucket(Bucket="status")
+        self.assertEqual(code(self.root.get_bucket_policy_status, Bucket="status"), "NoSuchBucketPolicy")
+        self.assertEqual(code(self.root.get_bucket_policy_status, Bucket="nowhere"), "NoSuchBucket")
+        self.root.delete_public_access_block(Bucket="status")
+        read = {"Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::status/*-active"}
+        for effect, public in (("Deny", False), ("Allow", True)):
+            policy = {"Version": "2012-10-17", "Statement": [{"Effect": effect, **read}]}
+            self.root.put_bucket_policy(Bucket="status", Policy=json.dumps(policy))
+            answer = self.root.get_bucket_policy_status(Bucket="status")
+            self.assertIs(answer["PolicyStatus"]["IsPublic"], public, effect)
+
     def test_deny_to_all_but_one_role(self):
         sweep = "arn:aws:iam::000000000000:role/app-retention-sweep"
         self.check("StringNotLike", sweep[:-3] + "*")
