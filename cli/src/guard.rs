@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use crate::{
     args::GuardArgs,
+    credentials,
     output::{Failure, complain, say},
 };
 
@@ -31,7 +32,7 @@ struct SiteFile {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
-    let config = aws::in_region(&aws::config().await, options.region.as_str());
+    let config = aws::in_region(&credentials::patient_config().await, options.region.as_str());
     let config = aws::with_limits(&config, READ_LIMIT, READ_LIMIT, 1);
     let ledger = Ledger::new(
         &config,

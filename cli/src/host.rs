@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{HostArgs, HostCommand, HostPlace, WalCommand},
+    credentials,
     output::{Failure, complain, say},
 };
 
@@ -52,7 +53,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
         HostCommand::Backup { host: args, exports } => {
             let host = host(&args.place, args.kind, scratch(&args), stop).await?;
             let exports = match exports {
-                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await)),
+                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await?)),
                 None => None,
             };
             let host = Host { exports, ..host };
@@ -75,7 +76,9 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
             return wal::receive(&host, &directory, tell).await.map_err(failure);
         }
         HostCommand::Wal(WalCommand::Fetch { app, region, bucket, system, name, destination }) => {
-            let store = bucket_in(&region, bucket).await;
+            let store = bucket_in(&region, bucket)
+                .await
+                .map_err(|failure| Failure { code: UNKNOWN, ..failure })?;
             let fetched = wal::fetch(&store, &app, &system, &name, &destination).await;
             return match fetched {
                 Ok(true) => Ok(()),
@@ -106,8 +109,9 @@ fn scratch(args: &HostArgs) -> PathBuf {
 }
 
 /// Another bucket than that of the backups.
-async fn bucket_in(region: &Region, bucket: String) -> S3 {
-    S3::new(&aws::in_region(&aws::config().await, region.as_str()), bucket)
+async fn bucket_in(region: &Region, bucket: String) -> Result<S3, Failure> {
+    let config = credentials::config().await?;
+    Ok(S3::new(&aws::in_region(&config, region.as_str()), bucket))
 }
 
 /// What the work needs, from this region alone.
@@ -117,7 +121,7 @@ async fn host(
     scratch: PathBuf,
     stop: Stop,
 ) -> Result<Host<S3>, Failure> {
-    let config = aws::in_region(&aws::config().await, args.region.as_str());
+    let config = aws::in_region(&credentials::config().await?, args.region.as_str());
     let parameters = Parameters::new(&config);
     let plan = parameters.plan(&args.app).await.map_err(failure)?;
     if plan.sites.get(&args.site).is_none_or(|site| site.region != args.region) {
