@@ -1,6 +1,10 @@
 //! The hosts with real processes, and their API as boto3 sees it.
 
-#![expect(clippy::expect_used, reason = "a function of a test fails the test")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a function of a test fails the test"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
