@@ -281,6 +281,19 @@ class CloudFormation(unittest.TestCase):
             self.deploy("faulty", json.dumps({"Resources": {"M": machine}}))
         self.assertEqual(client("stepfunctions", WEST).list_state_machines()["stateMachines"], [])
 
+    def test_a_creation_that_fails_leaves_what_is_retained_but_not_what_is_retained_except_on_create(self):
+        # The machine fails because of its definition, after the bucket was made.
+        faulty = {"StartAt": "A", "States": {"A": {"Type": "Pass", "Next": "Nope"}}}
+        properties = {"RoleArn": "arn:aws:iam::000000000000:role/x", "Definition": faulty}
+        machine = {"Type": "AWS::StepFunctions::StateMachine", "DependsOn": "Bucket", "Properties": properties}
+        for policy in ("Retain", "RetainExceptOnCreate"):
+            name = f"of-{policy.lower()}"
+            bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": policy, "Properties": {"BucketName": name}}
+            with self.assertRaisesRegex(AssertionError, "MISSING_TRANSITION_TARGET"):
+                self.deploy(name, json.dumps({"Resources": {"Bucket": bucket, "Machine": machine}}))
+            left = [made["Name"] for made in client("s3", WEST).list_buckets()["Buckets"]]
+            self.assertEqual(name in left, policy == "Retain", policy)
+
     def test_reserving_what_must_stay_unreserved_fails_the_stack(self):
         def function(name, reserved):
             return {
