@@ -321,8 +321,9 @@ pub(super) fn switch(region: &Region, bucket: &str, is_public: bool) -> Finding 
         return of(Health::Ok, format!("{bucket} can be read by health checkers"));
     }
     of(Health::Fault, format!("{bucket} is not public: health checkers see no switch")).next(
-        "S3 Block Public Access of the account or the organization may deny it: allow this bucket, or \
-         use dns.switch = \"record\"",
+        "deploy the stack with HealthCheckSwitch=ENABLED, without which there is none; S3 Block Public \
+         Access of the account or the organization may deny it: allow this bucket, or use dns.switch \
+         = \"record\"",
     )
 }
 
