@@ -22,6 +22,7 @@ SYNC ?=
 RECORD ?=
 STALL ?= 0
 RUNS ?= 5
+SMOKE ?=
 PARTS ?=
 # What the bench of backups runs, as a release.
 BENCHED := lifeboat retention-sweep verify-backup lifeboat-core lifeboat-archive lifeboat-lab-gateway
@@ -112,6 +113,11 @@ lambda: setup ## Build the functions for AWS Lambda into target/lambda: ARCH=x86
 .PHONY: deploy
 deploy: lambda ## Deploy the stack into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64
 	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)
+
+# Over stacks that are there nothing is built or deployed.
+.PHONY: aws-smoke
+aws-smoke: setup $(if $(findstring --existing,$(SMOKE)),,build lambda) ## What only AWS can prove, in a sandbox account: REGIONS="us-east-1 us-west-2" SMOKE="--account ID" (--help)
+	@$(VENV)/python infra/smoke --regions $(or $(REGIONS),us-east-1 us-west-2) $(SMOKE)
 
 .PHONY: watch
 watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke`, as region us-west-2 of the lab (see README)
