@@ -47,7 +47,8 @@ def agreed(world: World, options: argparse.Namespace) -> bool:
     chosen = [row for row in rows.ALL if not options.only or row.name in options.only]
     print(f"Account {world.account}, regions {' and '.join(world.regions)}. It will, in this order:")
     for row in chosen:
-        print(f"  {row.name:18} {row.does}")
+        if row.over_existing or not options.existing:
+            print(f"  {row.name:18} {row.does}")
     minutes, dollars = rows.estimate(chosen, options.existing is not None)
     print(f"About {minutes} minutes and ${dollars:.2f}. Everything is tagged {account.TAG} and removed at the end.")
     if options.yes and options.account:
