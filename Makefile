@@ -23,6 +23,7 @@ RECORD ?=
 ALIAS ?=
 STALL ?= 0
 RUNS ?= 5
+SMOKE ?=
 PARTS ?=
 # What the bench of backups runs, as a release.
 BENCHED := lifeboat retention-sweep verify-backup lifeboat-core lifeboat-archive lifeboat-lab-gateway
@@ -122,6 +123,11 @@ dist: ## Make a release in target/dist: static programs, archives, Debian packag
 .PHONY: deploy
 deploy: lambda ## Deploy the stacks into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64 APPS=queue HEALTH_CHECK_SWITCH=ENABLED HOSTED_ZONES=Z1
 	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)
+
+# Over stacks that are there nothing is built or deployed.
+.PHONY: aws-smoke
+aws-smoke: setup $(if $(findstring --existing,$(SMOKE)),,build lambda) ## What only AWS can prove, in a sandbox account: REGIONS="us-east-1 us-west-2" SMOKE="--account ID" (--help)
+	@$(VENV)/python infra/smoke --regions $(or $(REGIONS),us-east-1 us-west-2) $(SMOKE)
 
 .PHONY: watch
 watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke`, as region us-west-2 of the lab (see README)
