@@ -451,7 +451,11 @@ fn alarm_request(
                 Watch::ReplicationBroken => {
                     ("ReplicationBroken", Statistic::Minimum, StandardUnit::Count)
                 }
-                _ => ("SiteDegraded", Statistic::Minimum, StandardUnit::Count),
+                Watch::SiteDegraded
+                | Watch::SiteDown
+                | Watch::ObserverUnwell
+                | Watch::BackupAge(_)
+                | Watch::PitrLag => ("SiteDegraded", Statistic::Minimum, StandardUnit::Count),
             };
             request
                 .dimensions(dimension("site", alarm.site.as_str()))

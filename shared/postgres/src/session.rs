@@ -322,7 +322,11 @@ fn in_time(error: SqlError, limit: Duration) -> SqlError {
         SqlError::Failed { code, .. } if code == SqlState::QUERY_CANCELED.code() => {
             SqlError::Timeout(limit)
         }
-        other => other,
+        other @ (SqlError::Timeout(_)
+        | SqlError::Unreachable(_)
+        | SqlError::NotReady(_)
+        | SqlError::Denied(_)
+        | SqlError::Failed { .. }) => other,
     }
 }
 
