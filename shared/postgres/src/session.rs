@@ -318,16 +318,11 @@ fn unreadable(message: String) -> SqlError {
 
 /// A statement that the server has ended because it took too long, as the time-out that it is.
 fn in_time(error: SqlError, limit: Duration) -> SqlError {
-    match error {
-        SqlError::Failed { code, .. } if code == SqlState::QUERY_CANCELED.code() => {
-            SqlError::Timeout(limit)
-        }
-        other @ (SqlError::Timeout(_)
-        | SqlError::Unreachable(_)
-        | SqlError::NotReady(_)
-        | SqlError::Denied(_)
-        | SqlError::Failed { .. }) => other,
-    }
+    let is_ended = matches!(
+        &error,
+        SqlError::Failed { code, .. } if code == SqlState::QUERY_CANCELED.code()
+    );
+    if is_ended { SqlError::Timeout(limit) } else { error }
 }
 
 async fn within<T>(
