@@ -10,6 +10,8 @@
 //! epoch is reserved before anything is decided and claimed before anything is changed, so a
 //! recovery that stands down has changed nothing but a counter.
 
+mod request;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,8 @@ use crate::{
     error::{ErrorName, Fault},
     ids::{AppName, Epoch, IncidentId, SiteName},
 };
+
+pub use request::{Met, attempt_name, met};
 
 /// How long a recovery may hold the ledger without being renewed, in seconds. Longer than the
 /// `TimeoutSeconds` of the recover machine (3,600 s), so that a holder that is past it is dead.
