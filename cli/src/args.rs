@@ -11,17 +11,24 @@ pub(crate) use self::host::{
     HostArgs, HostCommand, HostPlace, JoinArgs, RestoreTarget, WalCommand,
 };
 
+/// The version, and the commit that it was built from.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LIFEBOAT_COMMIT"), ")");
+
 /// Disaster recovery for a web system that lives in one region and must survive losing it.
 ///
 /// A plan file says what to protect; `plan check` finds its mistakes, `plan apply` stores it in
 /// every region, `init` brings up the first site and sets the alarms. From then on recovery starts by itself; `recover` starts it by
 /// hand. AWS credentials and endpoints come from the usual environment variables and profiles.
 #[derive(Debug, Parser)]
-#[command(name = "lifeboat", version, about, long_about, after_long_help = crate::exit::HELP)]
+#[command(name = "lifeboat", version = VERSION, about, long_about, after_long_help = crate::exit::HELP)]
 pub(crate) struct Args {
     /// Print JSON for machines instead of text for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// The profile of ~/.aws/config whose credentials and region are used. Without it, AWS_PROFILE, or
+    /// whatever the environment, the container or the instance gives.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -126,6 +133,21 @@ pub(crate) enum Command {
     /// Parameter Store, artifacts are streamed to and from the region's bucket.
     #[command(subcommand)]
     Host(HostCommand),
+    /// Print what a shell completes of this command, as a script for that shell.
+    ///
+    /// Example: lifeboat completions bash > /etc/bash_completion.d/lifeboat
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages: one of the command, one of each of its parts.
+    ///
+    /// Example: lifeboat man --out /usr/local/share/man/man1
+    Man {
+        /// The folder; it is made when it is missing.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -143,7 +165,7 @@ pub(crate) enum RetentionCommand {
 pub(crate) enum PlanCommand {
     /// Find every mistake in a plan file and say where it is. Touches nothing.
     Check {
-        /// The plan file (TOML).
+        /// The plan file (TOML); `-` is the standard input.
         file: PathBuf,
     },
     /// Store the plan in each of its regions, set its alarms, and write the first control record.
@@ -152,7 +174,7 @@ pub(crate) enum PlanCommand {
     /// written. A region that does not answer is left out, said, and ends with exit code 4. The alarms
     /// of a new app are set by `lifeboat init`, when its first site serves.
     Apply {
-        /// The plan file (TOML).
+        /// The plan file (TOML); `-` is the standard input.
         file: PathBuf,
         /// Say what changes, and change nothing.
         #[arg(long)]
@@ -193,16 +215,26 @@ pub(crate) struct RecoverArgs {
     /// The region of the site to activate.
     #[arg(long)]
     pub(crate) region: Region,
-    /// Who asks; it stays in the log.
-    #[arg(long)]
-    pub(crate) who: String,
-    /// The recovery's id. Without it, one that stays the same until the active site has changed, so
-    /// that starting twice is once.
+    /// A name to keep in the log beside the caller's identity, which AWS says.
+    #[arg(long, value_parser = name)]
+    pub(crate) who: Option<String>,
+    /// The recovery's id: that of one to follow, or the name of a new one. Without it, the one that is
+    /// under way, or the next attempt, whose name is the same for all who ask.
     #[arg(long)]
     pub(crate) incident: Option<IncidentId>,
     /// Act although the votes do not prove the active site lost. A person must approve.
     #[arg(long)]
     pub(crate) override_votes: bool,
+    /// Start it and go. With --json, one object: its incident, its execution, whether it is new.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// What names somebody.
+fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_one = !text.is_empty() && !text.contains(char::is_control);
+    is_one.then(|| text.to_owned()).ok_or_else(|| "give a name, or leave it out".to_owned())
 }
 
 #[derive(Debug, clap::Args)]
@@ -236,7 +268,8 @@ pub(crate) struct GuardArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    /// A file, a folder (a base backup, append-only files), or s3://BUCKET/KEY. Of a backup bucket's
+    /// A file, `-` for the standard input, a folder (a base backup, append-only files), or
+    /// s3://BUCKET/KEY. Of a backup bucket's
     /// artifact, size and checksum are held against its manifest; of a manifest, every artifact is.
     pub(crate) artifact: String,
     /// The region of the bucket; without it, the region of the environment.

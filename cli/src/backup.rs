@@ -11,13 +11,14 @@ use serde_json::json;
 use crate::{
     args::BackupArgs,
     cloud::{control_record, machine},
+    credentials,
     output::{Failure, say, say_json},
 };
 
 /// Starts the machine that the schedule starts, with what to take.
 pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Failure> {
     let BackupArgs { app, region, kinds } = request;
-    let config = aws::in_region(&aws::config().await, region.as_str());
+    let config = aws::in_region(&credentials::config().await?, region.as_str());
     let machine = machine(&config, region.as_str(), "lifeboat-backup").await?;
     let plan = Parameters::new(&config).plan(&app).await?;
     let scheduled: Vec<Kind> =
@@ -58,7 +59,10 @@ pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Fail
     }
     say(&format!("taking {} of {app} as {id}", words(&kinds)));
     say(&format!("  execution  {execution}"));
-    say(&format!("  see them   lifeboat backups --app {app}"));
+    say(&format!(
+        "  see them   lifeboat backups --app {app} --region {region}{}",
+        credentials::option()
+    ));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalogue::Backups;
 use lifeboat_core::{
-    Region,
+    ErrorName, Fault, Region,
     backup::{Depth, Kind, RecoveryPoint, Standing, Unproven},
 };
 use lifeboat_parameters::Parameters;
@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use crate::{
     args::BackupsArgs,
     cloud::{self, recover_machine},
-    output::{Failure, complain, say, say_json},
+    credentials,
+    output::{Failure, say, say_json},
+    regions::Outcome,
 };
 
 /// Points of a kind that are shown when nobody asks for more.
@@ -30,40 +32,48 @@ struct Row {
 /// Lists them.
 pub(crate) async fn list(request: BackupsArgs, as_json: bool) -> Result<(), Failure> {
     let BackupsArgs { app, region, all } = request;
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let home = cloud::region(&config, region.as_ref().map(Region::as_str))?;
     let here = aws::in_region(&config, &home);
-    let plan = Parameters::new(&here).plan(&app).await?;
-    let account = recover_machine(&here, &home).await?.account;
+    let plan = Parameters::new(&here).plan(&app).await.map_err(|fault| elsewhere(fault, &home))?;
+    let account =
+        recover_machine(&here, &home).await.map_err(|fault| elsewhere(fault, &home))?.account;
     let regions: Vec<Region> = match region {
         Some(region) => vec![region],
         None => plan.sites.values().map(|site| site.region.clone()).collect(),
     };
     let now = clock::now();
     let mut answers = Vec::new();
-    let mut failed = 0;
+    let mut outcome = Outcome::default();
     for region in &regions {
         let bucket = format!("lifeboat-backups-{account}-{region}");
         let backups = Backups::new(&config, bucket, region.clone());
-        let rows = rows(&backups, &app, all).await;
-        match rows {
-            Ok((rows, complete)) if as_json => answers.push(machine(region, &rows, complete)),
-            Ok((rows, complete)) => table(region, &rows, complete, now),
-            Err(fault) => {
-                failed += 1;
-                complain(&format!("{region}: {}", fault.message));
-                answers.push(json!({ "region": region, "error": fault.message }));
-            }
+        let listed = rows(&backups, &app, all).await;
+        if let Err(fault) = &listed {
+            answers.push(json!({ "region": region, "error": fault.message }));
+        }
+        match outcome.note(region, "the list of its backups", listed) {
+            Some((rows, complete)) if as_json => answers.push(machine(region, &rows, complete)),
+            Some((rows, complete)) => table(region, &rows, complete, now),
+            None => {}
         }
     }
     if as_json {
-        say_json(&json!({ "app": app, "at": now, "regions": answers }));
+        say_json(&json!({ "app": app, "at": now, "regions": answers, "owed": outcome.owed }));
     }
-    if failed > 0 {
-        let of = regions.len();
-        return Err(Failure::work(format!("{failed} of {of} regions did not answer")));
+    outcome.settled()
+}
+
+/// A region that does not answer does not know the others, which hold copies: the caller does.
+fn elsewhere(fault: Fault, region: &str) -> Failure {
+    let is_dark = fault.name == ErrorName::Transient;
+    let mut failure = Failure::from(fault);
+    if is_dark {
+        failure.lines.push(format!(
+            "{region} does not answer: give --region with that of the other site, which has copies"
+        ));
     }
-    Ok(())
+    failure
 }
 
 async fn rows(

@@ -1,5 +1,7 @@
 //! The AWS calls that only the operator's command makes.
 
+mod watch;
+
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::{
     operation::put_metric_alarm::builders::PutMetricAlarmFluentBuilder,
@@ -19,6 +21,8 @@ use crate::{
     alarms::{Alarm, Watch},
     output::Failure,
 };
+
+pub(crate) use watch::{Entered, Status};
 
 /// The namespace of our metrics.
 const NAMESPACE: &str = "Lifeboat";

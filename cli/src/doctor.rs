@@ -10,13 +10,12 @@ use std::path::Path;
 
 use aws_config::SdkConfig;
 use lifeboat_core::plan_file::AppPlan;
-use lifeboat_runtime::aws;
 use serde_json::json;
 
 pub(crate) use self::judge::Finding;
 use self::judge::Health;
 use crate::{
-    exit,
+    credentials, exit,
     output::{Failure, say, say_json},
     plan::read_file,
 };
@@ -24,7 +23,7 @@ use crate::{
 /// Examines an app, by hand.
 pub(crate) async fn run(file: &Path, as_json: bool) -> Result<(), Failure> {
     let plan = read_file(file)?;
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let findings = examine(&config, &plan, &file.display().to_string()).await;
     if as_json {
         say_json(&json!({ "app": plan.app, "checks": findings }));

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     args::GuardArgs,
+    credentials,
     output::{Failure, complain, say},
 };
 
@@ -30,7 +31,7 @@ struct SiteFile {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
-    let config = aws::in_region(&aws::config().await, options.region.as_str());
+    let config = aws::in_region(&credentials::patient_config().await, options.region.as_str());
     let round_trip = RoundTrip::from_ms(options.round_trip_ms);
     // For all reads of a tick: short enough for two ticks within a permit, see `RoundTrip::LONGEST_MS`.
     let limit = round_trip.cold_call();

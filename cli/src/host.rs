@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{HostArgs, HostCommand, HostPlace, WalCommand},
-    join,
+    credentials, join,
     output::{Failure, complain, say},
 };
 
@@ -55,7 +55,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
         HostCommand::Backup { host: args, exports } => {
             let host = host(&args.place, args.kind, scratch(&args), stop).await?;
             let exports = match exports {
-                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await)),
+                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await?)),
                 None => None,
             };
             let host = Host { exports, ..host };
@@ -78,7 +78,9 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
             return wal::receive(&host, &directory, tell).await.map_err(failure);
         }
         HostCommand::Wal(WalCommand::Fetch { app, region, bucket, system, name, destination }) => {
-            let store = bucket_in(&region, bucket).await;
+            let store = bucket_in(&region, bucket)
+                .await
+                .map_err(|failure| Failure { code: UNKNOWN, ..failure })?;
             let fetched = wal::fetch(&store, &app, &system, &name, &destination).await;
             return match fetched {
                 Ok(true) => Ok(()),
@@ -109,8 +111,9 @@ fn scratch(args: &HostArgs) -> PathBuf {
 }
 
 /// Another bucket than that of the backups.
-async fn bucket_in(region: &Region, bucket: String) -> S3 {
-    S3::new(&aws::in_region(&aws::config().await, region.as_str()), bucket)
+async fn bucket_in(region: &Region, bucket: String) -> Result<S3, Failure> {
+    let config = credentials::config().await?;
+    Ok(S3::new(&aws::in_region(&config, region.as_str()), bucket))
 }
 
 /// What the work needs, from this region alone.
@@ -120,7 +123,7 @@ async fn host(
     scratch: PathBuf,
     stop: Stop,
 ) -> Result<Host<S3>, Failure> {
-    let config = aws::in_region(&aws::config().await, args.region.as_str());
+    let config = aws::in_region(&credentials::config().await?, args.region.as_str());
     let parameters = Parameters::new(&config);
     let plan = parameters.plan(&args.app).await.map_err(failure)?;
     if plan.sites.get(&args.site).is_none_or(|site| site.region != args.region) {

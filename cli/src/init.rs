@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     cloud::machine,
-    follow,
+    credentials, follow,
     output::{Failure, say, say_json},
     plan::{self, Register, There},
     regions::Outcome,
@@ -31,7 +31,7 @@ pub(crate) async fn run(file: &Path, as_json: bool) -> Result<(), Failure> {
         plan.sites.get(site).map(|site| site.region.clone()).ok_or_else(|| {
             Failure::input(format!("the plan of {} has no site {site}", plan.app))
         })?;
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let mut there = Vec::new();
     for (region, found) in plan::look(&config, &plan).await {
         // A region that cannot be read may know that another site is the active one.

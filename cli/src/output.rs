@@ -2,11 +2,13 @@
 
 use std::{
     fmt,
-    io::{BufWriter, StdoutLock, Write, stdout},
+    io::{self, BufWriter, StdoutLock, Write, stdout},
+    sync::OnceLock,
 };
 
 use lifeboat_core::{ErrorName, Fault};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::exit;
 
@@ -76,34 +78,83 @@ pub(crate) fn confirm(question: &str, nobody: bool) -> Result<(), Failure> {
     }
 }
 
-/// A line for people. A reader that has gone away (`| head`) is no failure of ours.
+/// A line for people. A reader that has gone away (`| head`) is no failure of ours; everything else
+/// that keeps it from being written is, and [`all_written`] tells it.
 pub(crate) fn say(line: &str) {
-    let _gone = writeln!(stdout().lock(), "{line}");
+    note(writeln!(stdout().lock(), "{line}"));
 }
 
 /// A line of what went wrong.
-#[expect(clippy::print_stderr, reason = "the errors of a command")]
 pub(crate) fn complain(line: &str) {
-    eprintln!("lifeboat: {line}");
+    complain_plainly(&format!("lifeboat: {line}"));
+}
+
+/// A line of the errors as it stands.
+#[expect(clippy::print_stderr, reason = "the errors of a command")]
+fn complain_plainly(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Why the command ends, on the standard error: for people a line each, for machines one line of JSON,
+/// `{"error":{"exit_code":2,"messages":["..."]}}`.
+pub(crate) fn tell_failure(failure: &Failure, as_json: bool) {
+    if as_json {
+        let Failure { lines, code } = failure;
+        complain_plainly(&json!({ "error": { "exit_code": code, "messages": lines } }).to_string());
+    } else {
+        failure.lines.iter().for_each(|line| complain(line));
+    }
+}
+
+/// Why the first of what was not written was not; it stays for the end of the command, when what it did
+/// is done all the same.
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
+
+/// Remembers that something could not be written.
+pub(crate) fn note(written: io::Result<()>) {
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        // The first one is the cause of those that follow.
+        Err(error) => drop(UNWRITTEN.set(error.to_string())),
+    }
+}
+
+/// That everything was written.
+///
+/// # Errors
+/// The answer is not whole.
+pub(crate) fn all_written() -> Result<(), Failure> {
+    note(stdout().flush());
+    match UNWRITTEN.get() {
+        None => Ok(()),
+        Some(why) => Err(Failure::work(format!("the answer cannot be written: {why}"))),
+    }
+}
+
+/// Bytes as they are.
+pub(crate) fn raw(bytes: &[u8]) {
+    let mut out = stdout().lock();
+    note(out.write_all(bytes).and_then(|()| out.flush()));
 }
 
 /// A value for machines.
 pub(crate) fn say_json(value: &impl Serialize) {
-    match serde_json::to_string_pretty(value) {
-        Ok(text) => say(&text),
-        Err(error) => complain(&format!("the answer cannot be written as JSON: {error}")),
-    }
+    say_large_json(value);
+}
+
+/// A value for machines, on one line: one of many.
+pub(crate) fn say_json_line(value: &impl Serialize) {
+    let mut out = stdout().lock();
+    let written = serde_json::to_writer(&mut out, value).map_err(io::Error::from);
+    note(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()));
 }
 
 /// A value for machines that is too large to be put together in memory first.
 pub(crate) fn say_large_json(value: &impl Serialize) {
     let mut out = BufWriter::new(stdout().lock());
-    let written = serde_json::to_writer_pretty(&mut out, value).map_err(|error| error.to_string());
-    let written = written
-        .and_then(|()| writeln!(out).and_then(|()| out.flush()).map_err(|error| error.to_string()));
-    if let Err(error) = written {
-        complain(&format!("the answer cannot be written: {error}"));
-    }
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    note(written.and_then(|()| writeln!(out)).and_then(|()| out.flush()));
 }
 
 /// Many lines for people, written together.
@@ -114,8 +165,14 @@ impl Lines {
         Self(BufWriter::new(stdout().lock()))
     }
 
-    /// One more line. A reader that has gone away (`| head`) is no failure of ours.
+    /// One more line, as [`say`] writes it.
     pub(crate) fn say(&mut self, line: fmt::Arguments<'_>) {
-        let _gone = writeln!(self.0, "{line}");
+        note(writeln!(self.0, "{line}"));
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        note(self.0.flush());
     }
 }

@@ -23,6 +23,7 @@ pub(crate) use self::{
 };
 use crate::{
     cloud::{self, ledger, recover_machine},
+    credentials, input,
     output::{Failure, complain, say, say_json},
 };
 
@@ -43,9 +44,8 @@ pub(crate) fn read_file(file: &Path) -> Result<AppPlan, Failure> {
 
 /// The same with what is no mistake, and yet does less than it seems to.
 fn read_noting(file: &Path) -> Result<(AppPlan, Vec<Located>), Failure> {
-    let name = file.display();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::input(format!("{name}: {error}")))?;
+    let name = input::name(file);
+    let text = input::text(file)?;
     let plan = plan_file::read(&text).map_err(|mistakes| {
         let mut lines: Vec<String> =
             mistakes.iter().map(|mistake| format!("{name}:{mistake}")).collect();
@@ -62,7 +62,7 @@ fn read_noting(file: &Path) -> Result<(AppPlan, Vec<Located>), Failure> {
 /// Says what is no mistake, beside the answer, so that a machine reads nothing but its JSON.
 fn note(file: &Path, notes: &[Located]) {
     for note in notes {
-        complain(&format!("warning: {}:{note}", file.display()));
+        complain(&format!("warning: {}:{note}", input::name(file)));
     }
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn show(
     region: Option<&str>,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let region = cloud::region(&config, region)?;
     let here: Region =
         region.parse().map_err(|error| Failure::input(format!("--region: {error}")))?;

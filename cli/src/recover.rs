@@ -1,59 +1,190 @@
-//! `lifeboat recover`: start the machine by hand.
+//! `lifeboat recover`: start the machine by hand, and follow it to its end.
 
-use lifeboat_core::{ledger::HolderState, situation::Trigger};
+mod follow;
+mod words;
+
+use aws_config::SdkConfig;
+use lifeboat_core::{
+    AppName, IncidentId, Region, SiteName,
+    ledger::{ControlRecord, Holder, Met, attempt_name, met},
+    situation::Trigger,
+};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::aws;
+use lifeboat_runtime::{aws, clock};
 use serde_json::json;
 
 use crate::{
     args::RecoverArgs,
-    cloud::{control_record, recover_machine},
-    output::{Failure, say, say_json},
+    cloud::{Machine, Status, control_record, recover_machine},
+    credentials,
+    output::{Failure, complain, say, say_json, say_json_line},
 };
 
-/// Starts the recovery, or finds it started.
-pub(crate) async fn start(request: RecoverArgs, as_json: bool) -> Result<(), Failure> {
-    let RecoverArgs { app, region, who, incident, override_votes } = request;
-    let config = aws::in_region(&aws::config().await, region.as_str());
+/// Attempts to leave one epoch of which the names are tried. An operator makes a handful.
+const MOST_ATTEMPTS: u32 = 100;
+
+/// A recovery's execution, started or found.
+struct Found {
+    incident: String,
+    execution: String,
+    /// Whether this command started it.
+    new: bool,
+}
+
+/// Starts the recovery, or finds it started, and follows it.
+pub(crate) async fn run(request: RecoverArgs, as_json: bool) -> Result<(), Failure> {
+    let RecoverArgs { app, region, who, incident, override_votes, no_wait } = request;
+    let config = aws::in_region(&credentials::config().await?, region.as_str());
     let machine = recover_machine(&config, region.as_str()).await?;
     let plan = Parameters::new(&config).plan(&app).await?;
     let Some((target, _)) = plan.site_in(region.as_str()) else {
-        return Err(Failure::input(format!("the plan of {app} has no site in {region}")));
+        let regions: Vec<&str> = plan.sites.values().map(|site| site.region.as_str()).collect();
+        return Err(Failure::input(format!(
+            "the plan of {app} has no site in {region}; it has one in {}",
+            regions.join(" and in ")
+        )));
     };
-    let incident = match incident {
-        Some(incident) => incident.to_string(),
-        None => {
-            let record = control_record(&config, &machine, &plan, &region).await?;
-            // The same until the active site changes or a recovery fails: starting twice is once.
-            match &record.recovery {
-                Some(holder) if holder.state == HolderState::Failed => {
-                    format!("{app}-leaves-epoch-{}-after-{}", record.epoch, holder.epoch)
-                }
-                _ => format!("{app}-leaves-epoch-{}", record.epoch),
-            }
-        }
-    };
+    let find = Find { app: &app, target, machine: &machine };
+    let who = identity(&config, who.as_deref()).await;
     let input = json!({
         "app": app,
         "scenario": "region-outage",
-        "trigger": Trigger::Operator { who, override_votes },
+        "trigger": Trigger::Operator { who: who.clone(), override_votes },
     });
-    let (execution, new) = machine.start(&incident, &input.to_string()).await?;
-    if as_json {
-        say_json(&json!({ "incident": incident, "execution": execution, "started": new }));
+    let record = control_record(&config, &machine, &plan, &region).await;
+    let found = match incident {
+        Some(incident) => find.named(&incident, record.as_ref().ok(), &input.to_string()).await?,
+        None => find.next(&record?, &input.to_string()).await?,
+    };
+    let Some(Found { incident, execution, new }) = found else {
+        return already_active(&app, &region, target, as_json);
+    };
+    if override_votes && !new {
+        complain("--override-votes has no effect on a recovery that was started before");
+    }
+    let anew = words::command(&app, &region);
+    let again = format!("{anew} --incident {incident}");
+    if no_wait {
+        if as_json {
+            say_json(&json!({ "incident": incident, "execution": execution, "started": new }));
+        } else {
+            say(&words::begun(&incident, &app, target, new));
+            say(&format!("  execution  {execution}"));
+            say(&format!("  follow it  {again}"));
+        }
         return Ok(());
     }
-    if new {
-        say(&format!("started recovery {incident}: site {target} of {app} is being activated"));
+    if as_json {
+        say_json_line(&json!({
+            "event": "started", "incident": incident, "execution": execution, "started": new,
+            "who": who,
+        }));
     } else {
-        say(&format!(
-            "recovery {incident} was started before; if it ended without a result, start another \
-             with --incident"
-        ));
+        say(&words::begun(&incident, &app, target, new));
+        say(&format!("  execution  {execution}"));
+        say("  Ctrl-C only stops following it");
     }
-    say(&format!("  execution  {execution}"));
-    say(&format!(
-        "  watch it   aws stepfunctions get-execution-history --region {region} --execution-arn {execution}"
-    ));
+    let followed = follow::Followed { machine: &machine, execution, again, anew, as_json };
+    follow::until_ended(&followed).await
+}
+
+/// Where to look for a recovery.
+struct Find<'a> {
+    app: &'a AppName,
+    target: &'a SiteName,
+    machine: &'a Machine,
+}
+
+impl Find<'_> {
+    /// The recovery that is under way, or the next attempt; none when the site is active already.
+    async fn next(&self, record: &ControlRecord, input: &str) -> Result<Option<Found>, Failure> {
+        match met(record, self.target, clock::now()) {
+            Met::Active(_) => return Ok(None),
+            Met::Other(holder) => return Err(self.other(holder)),
+            Met::Same(holder) => return self.same(holder).await.map(Some),
+            Met::Nothing => {}
+        }
+        for attempt in 1..=MOST_ATTEMPTS {
+            let name = attempt_name(self.app, record.epoch, attempt);
+            let (execution, new) = self.machine.start(&name, input).await?;
+            if new || self.is_running(&execution).await? {
+                return Ok(Some(Found { incident: name, execution, new }));
+            }
+        }
+        Err(Failure::refused(format!(
+            "{MOST_ATTEMPTS} attempts to leave epoch {} of {} have ended; read why the last one did, \
+             mend it, and name the next one with --incident",
+            record.epoch, self.app
+        )))
+    }
+
+    /// The recovery of this name, whether it runs, has ended, or begins now.
+    async fn named(
+        &self,
+        incident: &IncidentId,
+        record: Option<&ControlRecord>,
+        input: &str,
+    ) -> Result<Option<Found>, Failure> {
+        let execution = self.machine.execution(incident.as_str());
+        let incident = incident.to_string();
+        if self.machine.see(&execution).await?.is_some() {
+            return Ok(Some(Found { incident, execution, new: false }));
+        }
+        // A record that cannot be read keeps nobody from starting: the machine asks for itself.
+        match record.map(|record| met(record, self.target, clock::now())) {
+            Some(Met::Active(_)) => return Ok(None),
+            Some(Met::Other(holder)) => return Err(self.other(holder)),
+            Some(Met::Same(holder)) => return self.same(holder).await.map(Some),
+            Some(Met::Nothing) | None => {}
+        }
+        let (execution, new) = self.machine.start(&incident, input).await?;
+        Ok(Some(Found { incident, execution, new }))
+    }
+
+    /// The recovery that holds the ledger for the same site.
+    async fn same(&self, holder: &Holder) -> Result<Found, Failure> {
+        let execution = holder.execution.clone();
+        if self.is_running(&execution).await? {
+            return Ok(Found { incident: holder.incident.to_string(), execution, new: false });
+        }
+        Err(Failure { code: crate::exit::REFUSED, lines: words::stuck(self.app, holder) })
+    }
+
+    fn other(&self, holder: &Holder) -> Failure {
+        Failure::refused(format!(
+            "recovery {} of {} is under way since {} and activates site {}, not {}; let it end first",
+            holder.incident, self.app, holder.opened_at, holder.target, self.target
+        ))
+    }
+
+    async fn is_running(&self, execution: &str) -> Result<bool, Failure> {
+        Ok(self.machine.see(execution).await?.is_some_and(|seen| seen.status == Status::Running))
+    }
+}
+
+/// Who asks: the caller, and the name that was given. A recovery does not wait for STS.
+async fn identity(config: &SdkConfig, name: Option<&str>) -> String {
+    let caller = match credentials::caller(config).await {
+        Ok(arn) => arn,
+        Err(fault) => {
+            complain(&format!("who asks is kept as unknown: {}", fault.message));
+            "a caller whom STS did not name".to_owned()
+        }
+    };
+    words::who(name, &caller)
+}
+
+fn already_active(
+    app: &AppName,
+    region: &Region,
+    target: &SiteName,
+    as_json: bool,
+) -> Result<(), Failure> {
+    if as_json {
+        say_json_line(&json!({ "event": "ended", "outcome": "active-already", "site": target }));
+    } else {
+        say(&format!("site {target} of {app} is the active one already; nothing was started"));
+        say(&format!("  see it  {}", words::show(app, region)));
+    }
     Ok(())
 }

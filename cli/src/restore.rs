@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::{
     args::RestoreTarget,
     cloud::{self, Machine, machine},
+    credentials,
     output::{Failure, say, say_json},
 };
 
@@ -69,7 +70,7 @@ pub(crate) async fn run(request: RestoreArgs, as_json: bool) -> Result<(), Failu
              give --yes",
         ));
     }
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let region = cloud::region(&config, region.as_ref().map(Region::as_str))?;
     let config = aws::in_region(&config, &region);
     let machine = machine(&config, &region, "lifeboat-restore").await?;

@@ -1,8 +1,7 @@
 //! `lifeboat retention`: what a sweep would keep and delete, and why. It deletes nothing.
 
 use std::{
-    fs::File,
-    io::BufReader,
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -21,12 +20,16 @@ use lifeboat_core::{
 use schemars::schema_for;
 use serde::{Serialize, Serializer};
 
-use crate::output::{Failure, Lines, say_json, say_large_json};
+use crate::{
+    input,
+    output::{Failure, Lines, say_json, say_large_json},
+};
 
 /// What is planned from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
-    /// The catalogue: JSON in the format that `lifeboat retention schema` prints (docs/catalogue.schema.json).
+    /// The catalogue: JSON in the format that `lifeboat retention schema` prints
+    /// (docs/catalogue.schema.json). `-` is the standard input.
     #[arg(long)]
     catalog: PathBuf,
     /// The policy: a plan file, its section `[backup.retention]` alone, or what is in that section;
@@ -59,6 +62,9 @@ pub(crate) fn schema(of: &SchemaArgs) {
 
 /// `lifeboat retention plan`.
 pub(crate) fn explain(args: PlanArgs, as_json: bool) -> Result<(), Failure> {
+    if input::is_standard(&args.catalog) && input::is_standard(&args.policy) {
+        return Err(Failure::input("the catalogue and the policy cannot both be standard input"));
+    }
     let retention = read_policy(&args.policy)?;
     let catalogue = read_catalogue(&args.catalog)?;
     let circumstances = Circumstances {
@@ -82,7 +88,7 @@ pub(crate) fn explain(args: PlanArgs, as_json: bool) -> Result<(), Failure> {
 }
 
 fn refused(name: &Path, mistakes: &[plan_file::Located]) -> Failure {
-    let name = name.display();
+    let name = input::name(name);
     let mut lines: Vec<String> =
         mistakes.iter().map(|mistake| format!("{name}:{mistake}")).collect();
     lines.push(match mistakes.len() {
@@ -107,8 +113,7 @@ fn located(error: &serde_path_to_error::Error<serde_json::Error>) -> plan_file::
 }
 
 fn read_policy(file: &Path) -> Result<Retention, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::input(format!("{}: {error}", file.display())))?;
+    let text = input::text(file)?;
     if file.extension().is_none_or(|extension| extension != "json") {
         return read_toml(file, &text);
     }
@@ -165,10 +170,16 @@ struct Policy {
 
 /// Reads as it goes: the text of a million points is a third of a gigabyte, and is not kept.
 fn read_catalogue(file: &Path) -> Result<Catalogue, Failure> {
+    // What comes by a pipe cannot be read once more.
+    let piped = input::is_standard(file).then(|| input::text(file)).transpose()?;
     let open = || {
-        File::open(file)
+        let opened: io::Result<Box<dyn Read>> = match &piped {
+            Some(text) => Ok(Box::new(text.as_bytes())),
+            None => input::open(file),
+        };
+        opened
             .map(|file| BufReader::with_capacity(1 << 18, file))
-            .map_err(|error| Failure::input(format!("{}: {error}", file.display())))
+            .map_err(|error| Failure::input(format!("{}: {error}", input::name(file))))
     };
     serde_json::from_reader(open()?).or_else(|_| {
         // Once more, to say where: keeping track of it costs time that a good file need not spend.

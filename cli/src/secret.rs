@@ -8,6 +8,7 @@ use lifeboat_runtime::aws;
 use serde_json::json;
 
 use crate::{
+    credentials, input,
     output::{Failure, say, say_json},
     plan::read_file,
     regions::Outcome,
@@ -26,6 +27,11 @@ pub(crate) fn named(plan: &AppPlan) -> impl Iterator<Item = &str> {
 
 /// Stores the value on standard input in every region of the plan.
 pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
+    if input::is_standard(file) {
+        return Err(Failure::input(
+            "standard input is the secret's value: give the plan as a file",
+        ));
+    }
     let plan = read_file(file)?;
     if !named(&plan).any(|known| known == name) {
         return Err(Failure::input(format!(
@@ -45,7 +51,7 @@ pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Fa
         )));
     }
     let value = Secret::new(value);
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let mut outcome = Outcome::default();
     for site in plan.sites.values() {
         let parameters = Parameters::new(&aws::in_region(&config, site.region.as_str()));

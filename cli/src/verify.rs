@@ -3,13 +3,17 @@
 mod bucket;
 mod record;
 
-use std::{num::NonZero, path::Path};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+};
 
 use lifeboat_archive::{FileSource, Finding, Format, Options, Report};
 use serde_json::{Value, json};
 
 use crate::{
     args::VerifyArgs,
+    input,
     output::{Failure, say, say_json},
 };
 
@@ -38,11 +42,11 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> Result<(), Failure> 
             args.artifact
         )));
     }
-    let name = args.artifact.clone();
-    let path = name.clone();
+    let path = PathBuf::from(&args.artifact);
+    let name = input::name(&path);
     let known = is_known(&options);
     // Reading and inflating block; the runtime's thread is for waiting.
-    let report = tokio::task::spawn_blocking(move || on_disk(Path::new(&path), &options))
+    let report = tokio::task::spawn_blocking(move || on_disk(&path, &options))
         .await
         .map_err(|error| unknown(&name, &error))??;
     let told = tell(&name, &report, known);
@@ -56,12 +60,23 @@ pub(crate) async fn run(args: VerifyArgs, as_json: bool) -> Result<(), Failure> 
 
 /// A file, or a folder that is one artifact: a plain base backup, or Redis's append-only files.
 fn on_disk(path: &Path, options: &Options) -> Result<Report, Failure> {
-    let name = path.display().to_string();
+    let name = input::name(path);
+    if input::is_standard(path) {
+        return piped(options).map_err(|error| unknown(&name, &*error));
+    }
     if path.is_dir() {
         return lifeboat_archive::read_directory(path).map_err(|error| unknown(&name, &error));
     }
     let source = FileSource::new(path).map_err(|error| unknown(&name, &error))?;
     lifeboat_archive::read(&source, options).map_err(|error| unknown(&name, &error))
+}
+
+/// The standard input, by way of a file that goes with this process: an artifact's directory may be at
+/// its end, and some formats are read in several places at once.
+fn piped(options: &Options) -> Result<Report, Box<dyn std::error::Error>> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    std::io::copy(&mut std::io::stdin().lock(), &mut file)?;
+    Ok(lifeboat_archive::read(&FileSource::new(file.path())?, options)?)
 }
 
 /// Nothing is known about the artifact, and why.

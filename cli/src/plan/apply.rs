@@ -10,7 +10,7 @@ use aws_config::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{ErrorName, Fault, Region, backup::Kind, plan_file::AppPlan};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::{aws, clock};
+use lifeboat_runtime::clock;
 use serde_json::json;
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     alarms::{Alarm, Watch, alarms},
-    cloud, doctor,
+    cloud, credentials, doctor,
     output::{self, Failure, say, say_json},
     quotas,
     regions::Outcome,
@@ -53,7 +53,7 @@ struct Work {
 pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
     let (plan, notes) = read_noting(file)?;
     note(file, &notes);
-    let config = aws::config().await;
+    let config = credentials::config().await?;
     let mut outcome = Outcome::default();
     let mut there = Vec::new();
     // Every region is asked before any is written. One that does not answer keeps nothing from the

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{COULD_NOT_TELL, DAMAGED, Verdict, is_known, record, tell};
 use crate::{
-    cloud,
+    cloud, credentials,
     output::{Failure, complain, say_json},
 };
 
@@ -33,7 +33,9 @@ pub(super) async fn run(
     as_json: bool,
 ) -> Result<(), Failure> {
     let (name, key) = read_url(url)?;
-    let config = aws::config().await;
+    let config = credentials::config()
+        .await
+        .map_err(|failure| Failure { code: COULD_NOT_TELL, ..failure })?;
     let region = cloud::region(&config, region.map(Region::as_str))?;
     let region = Region::new(region).map_err(|error| Failure::input(error.to_string()))?;
     let point = to_record.then(|| record::point(name, key, &region)).transpose()?;

@@ -143,7 +143,8 @@ impl Lab {
         override_votes: bool,
     ) -> Result<Option<String>, LabError> {
         let region = STANDBY.region;
-        let mut arguments = vec!["--json", "recover", "--app", APP, "--region", region];
+        let mut arguments =
+            vec!["--json", "recover", "--no-wait", "--app", APP, "--region", region];
         arguments.extend(["--who", who]);
         if override_votes {
             arguments.push("--override-votes");

@@ -1,0 +1,121 @@
+//! What is said of a recovery.
+
+use lifeboat_core::{AppName, Region, SiteName, ledger::Holder};
+
+use crate::credentials;
+
+/// What the log keeps of who asked: never empty.
+pub(super) fn who(name: Option<&str>, caller: &str) -> String {
+    match name {
+        Some(name) => format!("{name} ({caller})"),
+        None => caller.to_owned(),
+    }
+}
+
+/// The command that recovers, as it is typed.
+pub(super) fn command(app: &AppName, region: &Region) -> String {
+    format!("lifeboat recover --app {app} --region {region}{}", credentials::option())
+}
+
+/// The command that shows which site is active.
+pub(super) fn show(app: &AppName, region: &Region) -> String {
+    format!("lifeboat plan show --app {app} --region {region}{}", credentials::option())
+}
+
+/// The command that lets an execution go on that was stopped or took too long.
+pub(super) fn redrive(execution: &str) -> String {
+    let region = execution.split(':').nth(3).unwrap_or_default();
+    format!(
+        "aws stepfunctions redrive-execution --region {region} --execution-arn {execution}{}",
+        credentials::option()
+    )
+}
+
+/// The first line.
+pub(super) fn begun(incident: &str, app: &AppName, target: &SiteName, new: bool) -> String {
+    if new {
+        format!("started recovery {incident}: site {target} of {app} is being activated")
+    } else {
+        format!("recovery {incident} was started before: site {target} of {app} is its target")
+    }
+}
+
+/// A recovery that holds the ledger and does not run: its execution was stopped or took too long.
+pub(super) fn stuck(app: &AppName, holder: &Holder) -> Vec<String> {
+    let Holder { incident, execution, opened_at, .. } = holder;
+    vec![
+        format!(
+            "recovery {incident} of {app} holds the ledger since {opened_at}, and its execution does \
+             not run any more"
+        ),
+        format!("let it go on: {}", redrive(execution)),
+        "then give the same command again to follow it".to_owned(),
+    ]
+}
+
+/// What a state of the machine does; none of one that takes no time.
+pub(super) fn doing(state: &str) -> Option<&'static str> {
+    Some(match state {
+        "OpenAndAssess" => "takes the ledger, and looks at the sites",
+        "NotifyStarted" => "tells people that it began",
+        "PlanRecovery" => "decides what to do",
+        "WaitAndLookAgain" => "waits: the votes do not prove the site lost",
+        "LookAgain" => "looks at the sites again",
+        "ApproveRecovery" => "waits for a person's approval; the message has the commands",
+        "RecordApproval" => "was approved",
+        "ClaimEpoch" => "makes the site the active one; from here there is only forward",
+        "FencePrimary" => "stops the old site from writing",
+        "WaitForFence" => "waits for the old site's hosts",
+        "PromoteReplica" => "promotes the database",
+        "ActivateSite" => "starts the app on the site's hosts",
+        "WaitForHosts" => "waits for the hosts",
+        "VerifySite" => "looks whether the site serves",
+        "SwitchTraffic" => "moves the traffic",
+        "ConfirmTraffic" => "looks whether resolvers give the new answer",
+        "CloseRecovery" | "CloseStoodDown" | "CloseDeclined" | "CloseFailed" => {
+            "gives the ledger back, and closes the log"
+        }
+        "NotifyRecovered" | "NotifyStoodDown" | "NotifyDeclined" | "NotifyFailed"
+        | "NotifySuperseded" => "tells people how it ended",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn each_state(machine: &Value, check: &mut impl FnMut(&str, &str)) {
+        for (name, state) in machine["States"].as_object().unwrap() {
+            check(name, state["Type"].as_str().unwrap());
+            state["Branches"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                // In a branch, what is shown is the state that holds the branches.
+                .for_each(|branch| assert!(branch["States"].is_object()));
+        }
+    }
+
+    #[test]
+    fn every_state_that_takes_its_time_has_words() {
+        let machine = include_str!("../../../infra/statemachines/recover.asl.json");
+        let mut seen = 0;
+        each_state(&serde_json::from_str(machine).unwrap(), &mut |name, kind| {
+            if ["Task", "Wait", "Parallel"].contains(&kind) {
+                assert!(doing(name).is_some(), "{name}");
+                seen += 1;
+            }
+        });
+        assert!(seen > 15, "{seen}");
+    }
+
+    #[test]
+    fn who_asked_is_the_caller_and_never_empty() {
+        let arn = "arn:aws:sts::123456789012:assumed-role/Operator/ada";
+        assert_eq!(who(None, arn), arn);
+        assert_eq!(who(Some("ada"), arn), format!("ada ({arn})"));
+    }
+}

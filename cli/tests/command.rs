@@ -1,0 +1,171 @@
+//! The command in a shell: its output, its errors for machines, its standard input.
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+mod support;
+
+use std::{
+    fs::File,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use support::{Aws, Execution, HERE, THERE, plan_file, program, record, run, told};
+
+fn lifeboat(arguments: &[&str]) -> (i32, String, String) {
+    told(&run(Command::new(program()).args(arguments).env_clear()))
+}
+
+/// The same with this on its standard input.
+fn piped(arguments: &[&str], text: &[u8]) -> (i32, String, String) {
+    let mut command = Command::new(program());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may end without having read all of it.
+    drop(child.stdin.take().unwrap().write_all(text));
+    told(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn what_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
+    let plan = plan_file();
+    for arguments in [
+        &["plan", "check", &plan][..],
+        &["--json", "plan", "check", &plan],
+        &["retention", "schema"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(program());
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(full).output().unwrap();
+        let (code, _, err) = told(&output);
+        assert_eq!(code, 1, "{arguments:?}: {err}");
+        assert!(err.contains("the answer cannot be written: No space left"), "{err}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(program());
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        let (code, _, err) = told(&output);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn errors_are_json_for_who_asks_for_json() {
+    for (arguments, code) in [
+        (&["--json", "plan", "check", "/nowhere.toml"][..], 2),
+        (&["plan", "check", "--json"], 2),
+        (&["plan", "chekc", "x", "--json"], 2),
+    ] {
+        let (found, out, err) = lifeboat(arguments);
+        assert_eq!((found, out.as_str(), err.lines().count()), (code, "", 1), "{err}");
+        let error: Value = serde_json::from_str(&err).unwrap();
+        assert_eq!(error["error"]["exit_code"], code);
+        let messages = error["error"]["messages"].as_array().unwrap();
+        assert!(messages.iter().all(|message| !message.as_str().unwrap().is_empty()), "{err}");
+        assert!(!messages.is_empty() && !err.contains("\\u001b"), "{err}");
+    }
+}
+
+#[test]
+fn a_dash_is_the_standard_input() {
+    let plan = std::fs::read(plan_file()).unwrap();
+    let (code, out, err) = piped(&["plan", "check", "-"], &plan);
+    assert!(code == 0 && out.ends_with("no mistakes found\n"), "{err}");
+    let (code, _, err) = piped(&["plan", "check", "-"], b"app = 1");
+    assert!(code == 2 && err.contains("standard input:1:"), "{err}");
+    let (code, _, err) = piped(&["secret", "-", "database"], &plan);
+    assert!(code == 2 && err.contains("standard input is the secret's value"), "{err}");
+
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let of = |name: &str| root.join("events/retention").join(name).to_str().unwrap().to_owned();
+    let (catalogue, policy) = (of("newest-corrupt.json"), of("newest-corrupt.toml"));
+    let sweep = |catalogue: &str, policy: &str, text: &[u8]| {
+        let now = "2026-11-24T12:00:00Z";
+        let from = ["--catalog", catalogue, "--policy", policy, "--now", now];
+        piped(&[&["retention", "plan"][..], &from].concat(), text)
+    };
+    let files = sweep(&catalogue, &policy, b"");
+    assert_eq!(files.0, 0, "{}", files.2);
+    assert_eq!(sweep("-", &policy, &std::fs::read(&catalogue).unwrap()), files);
+    assert_eq!(sweep(&catalogue, "-", &std::fs::read(&policy).unwrap()), files);
+    let (code, _, err) = sweep("-", &policy, b"{\"points\":[{}]}");
+    assert!(code == 2 && err.contains("standard input:1:"), "{err}");
+    assert_eq!(sweep("-", "-", b"").0, 2);
+
+    // "a" in zstd, as a raw block (RFC 8878, section 3.1.1), then the same with its end cut off.
+    let wal = b"\x28\xb5\x2f\xfd\x20\x01\x09\x00\x00a";
+    let (code, out, _) = piped(&["--json", "verify", "-"], wal);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["artifact"].as_str()), (2, Some("standard input")), "{out}");
+    let (code, _, err) = piped(&["verify", "-"], &wal[..wal.len() - 1]);
+    assert_eq!(code, 1, "{err}");
+}
+
+#[test]
+fn a_shell_and_man_learn_every_part() {
+    let (code, out, _) = lifeboat(&["completions", "bash"]);
+    assert_eq!(code, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("lifeboat.bash");
+    std::fs::write(&script, &out).unwrap();
+    let complete = format!(
+        "source '{}'; COMP_WORDS=(lifeboat rec); COMP_CWORD=1; _lifeboat lifeboat rec lifeboat; \
+         echo \"${{COMPREPLY[*]}}\"",
+        script.display()
+    );
+    let (_, out, err) = told(&run(Command::new("bash").args(["--norc", "-c", &complete])));
+    assert_eq!(out.trim(), "recover", "{err}");
+
+    let pages = folder.path().join("man1");
+    let (code, _, err) = lifeboat(&["man", "--out", pages.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    for page in ["lifeboat.1", "lifeboat-plan-check.1", "lifeboat-host-wal-fetch.1"] {
+        let text = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(text.contains(".TH") && text.contains("SYNOPSIS"), "{page}");
+    }
+}
+
+#[test]
+fn the_version_names_the_commit() {
+    let (_, out, _) = lifeboat(&["--version"]);
+    let git = run(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));
+    let commit = match git.status.success() {
+        true => String::from_utf8(git.stdout).unwrap().trim().to_owned(),
+        false => "not from a checkout".to_owned(),
+    };
+    assert_eq!(out, format!("lifeboat {} ({commit})\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_dark_region_keeps_nobody_from_the_backups_of_the_other() {
+    let aws = Aws::start();
+    aws.world().record = Some(record("a", 1, &Value::Null));
+    aws.world().next = Execution::default();
+    let backups = |arguments: &[&str]| {
+        let all = [&["backups", "--app", "queue"], arguments].concat();
+        let mut command = aws.command(&all);
+        let command = command.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "s");
+        told(&run(command.env("AWS_REGION", HERE)))
+    };
+    assert_eq!(backups(&[]).0, 0);
+    aws.world().dark = vec![THERE];
+    let (code, out, err) = backups(&[]);
+    assert_eq!(code, 4, "{err}");
+    assert!(out.contains(HERE) && out.contains("no backups"), "{out}");
+    assert!(
+        err.contains("us-east-1 does not answer; owed there: the list of its backups"),
+        "{err}"
+    );
+    let (code, out, _) = backups(&["--json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, answer["owed"][0]["region"].as_str()), (4, Some(THERE)));
+    // The one that would tell of the others is dark: who asks has to know the other one.
+    aws.world().dark = vec![HERE];
+    let (code, _, err) = backups(&[]);
+    assert!(code == 1 && err.contains("give --region"), "{err}");
+    assert_eq!(backups(&["--region", THERE]).0, 0);
+}
