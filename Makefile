@@ -84,6 +84,10 @@ lint: ## Formatting, clippy, documentation, licences and bans of dependencies, t
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
 	target/tools/cargo-deny/bin/cargo-deny check --hide-inclusion-graph bans licenses sources
+	# The command's ways to credentials must not make the functions larger.
+	if cargo tree $(addprefix -p ,$(FUNCTIONS)) -e normal --prefix none | grep -E '^aws-sdk-sso'; then
+	  echo "a function links SSO: take the feature sso off what it depends on" >&2; exit 1
+	fi
 	$(MAKE) templates
 
 .PHONY: advisories
@@ -109,6 +113,11 @@ machines: setup ## The state machines against Step Functions' rules, and two rea
 .PHONY: lambda
 lambda: setup ## Build the functions for AWS Lambda into target/lambda: ARCH=x86_64|arm64
 	@cargo lambda build --release $(if $(filter arm64,$(ARCH)),--arm64) $(addprefix -p ,$(FUNCTIONS))
+
+.PHONY: dist
+dist: ## Make a release in target/dist: static programs, archives, Debian packages, SBOM, checksums: ARCH=x86_64|arm64 (both)
+	@bash lab/setup.sh dist
+	bash packaging/dist.sh $(ARCH)
 
 .PHONY: deploy
 deploy: lambda ## Deploy the stacks into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64 APPS=queue HEALTH_CHECK_SWITCH=ENABLED HOSTED_ZONES=Z1

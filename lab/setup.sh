@@ -3,6 +3,7 @@
 #
 #   bash lab/setup.sh          what `make drill`, `lab`, `test` need
 #   bash lab/setup.sh deny     cargo-deny too, which `make lint` needs
+#   bash lab/setup.sh dist     cargo-zigbuild too, which `make dist` needs
 #   bash lab/setup.sh bench    pgBackRest and zstd too, which `make bench-backups` measures against
 #
 # System packages are installed on Debian 12 and Ubuntu 24.04 or newer, and only those of missing
@@ -20,6 +21,8 @@ readonly MIN_RUST=1.94
 # A debug build of the workspace with its tests.
 readonly BUILD_GIB=12
 readonly DENY_VERSION=0.20.2
+# It brings the zig that links for every target, as cargo-lambda does.
+readonly ZIGBUILD_VERSION=0.24.1
 
 if [ -t 1 ]; then bold=$'\e[1m' red=$'\e[31m' plain=$'\e[0m'; else bold='' red='' plain=''; fi
 say() { printf '%s\n' "setup: ${bold}$*${plain}"; }
@@ -193,6 +196,15 @@ install_deny() {
         die "cargo install failed: $(grep -m1 '^error' "$log" || tail -n1 "$log") (all of it: $log)"
 }
 
+install_zigbuild() {
+    [ "$("$VENV/bin/cargo-zigbuild" --version 2>/dev/null)" = "cargo-zigbuild $ZIGBUILD_VERSION" ] && return
+    say "installing cargo-zigbuild $ZIGBUILD_VERSION into $VENV"
+    local log=target/tools/pip.log
+    "$VENV/bin/python" -m pip install --disable-pip-version-check --no-input -q \
+        "cargo-zigbuild==$ZIGBUILD_VERSION" >"$log" 2>&1 ||
+        die "pip failed: $(grep -m1 '^ERROR' "$log" || tail -n1 "$log") (all of it: $log)"
+}
+
 readonly wanted=${1:-}
 check_system
 find_missing
@@ -211,3 +223,4 @@ install_venv
 link_postgres
 install_readers
 if [ "$wanted" = deny ]; then install_deny; fi
+if [ "$wanted" = dist ]; then install_zigbuild; fi
