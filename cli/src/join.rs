@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::{
     args::JoinArgs,
-    exit,
+    credentials, exit,
     output::{Failure, say},
 };
 
@@ -33,7 +33,7 @@ const LOCK_TRY: SignedDuration = SignedDuration::from_millis(100);
 
 /// Joins once; whoever starts it starts it again while it cannot be told.
 pub(crate) async fn run(args: JoinArgs) -> Result<(), Failure> {
-    let config = aws::in_region(&aws::config().await, args.region.as_str());
+    let config = aws::in_region(&credentials::config().await?, args.region.as_str());
     let (prefix, region, peers) =
         (args.ledger_prefix.clone(), args.region.clone(), args.peers.clone());
     let ledger = Ledger::new(&config, prefix, region, peers);
