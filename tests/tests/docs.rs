@@ -179,15 +179,25 @@ fn what_needs_more_than_the_lab_is_at_least_understood() {
     let stands = tempfile::tempdir().unwrap();
     let lifeboat = programs().join("lifeboat");
     // With --help everything is parsed but what is missing, and nothing is done.
-    stand_in(stands.path(), "lifeboat", &format!("{} \"$@\" --help >/dev/null", lifeboat.display()));
-    stand_in(stands.path(), "make", "/usr/bin/make --dry-run --no-print-directory \"$@\" >/dev/null");
+    stand_in(
+        stands.path(),
+        "lifeboat",
+        &format!("{} \"$@\" --help >/dev/null", lifeboat.display()),
+    );
+    stand_in(
+        stands.path(),
+        "make",
+        "/usr/bin/make --dry-run --no-print-directory \"$@\" >/dev/null",
+    );
     let aws = format!(
         "case \"$1 ${{2:-}}\" in 's3 '*|'cloudformation deploy'|'sso '*|'configure '*|*' wait') ;; \
          *) AWS_DEFAULT_REGION=us-east-1 {}/aws \"$@\" --generate-cli-skeleton input >/dev/null ;; esac",
         venv.display()
     );
     stand_in(stands.path(), "aws", &aws);
-    for other in ["sudo", "systemctl", "dpkg", "apt-get", "psql", "cargo", "dig", "curl", "git", "gh"] {
+    for other in
+        ["sudo", "systemctl", "dpkg", "apt-get", "psql", "cargo", "dig", "curl", "git", "gh"]
+    {
         stand_in(stands.path(), other, "cat >/dev/null </dev/null");
     }
     let path = format!("{}:/usr/bin:/bin", stands.path().display());
