@@ -99,6 +99,7 @@ fn filled(words: &[String]) -> Vec<String> {
             "--app" => "queue",
             "--to" | "--now" => "2026-11-24T12:00:00Z",
             "--incident" => "i-1",
+            "--point" => "20261124T120000Z-full",
             _ => word,
         };
         filled.push(if option.is_empty() { word.clone() } else { value.to_owned() });
@@ -121,7 +122,8 @@ fn what_is_shown_to_be_typed_is_understood() {
             if !words.first().is_some_and(|part| parts.contains(part)) {
                 continue;
             }
-            let has_options = words.iter().any(|word| word.starts_with("--"));
+            // `lifeboat verify --record`: the name of a part and of what it does.
+            let has_options = words.iter().any(|word| word.starts_with("--")) && words.len() > 2;
             let line = filled(&words);
             match Args::try_parse_from(&line) {
                 Ok(_) => whole += 1,

@@ -77,7 +77,8 @@ impl Aws {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let plan = run(Command::new(program()).args(["--json", "plan", "check", &plan_file()]));
-        let plan = String::from_utf8(plan.stdout).unwrap();
+        let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+        let plan = plan["plan"].to_string();
         let world = Arc::new(Mutex::new(World { plan, ..World::default() }));
         let aws = Self { endpoint, world };
         let server = aws.clone();
