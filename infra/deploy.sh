@@ -14,6 +14,8 @@
 #   RECOVERY_CONCURRENCY  invocations kept free for each of the six functions of a recovery (10)
 #   OBSERVE_CONCURRENCY   the same for health-probe (100)
 #   ENVIRONMENT           shown in notifications and tags (production)
+#   PARAMETERS            others of the regional stack, NAME=VALUE with spaces between
+#   TAGS                  of the stack and all in it, NAME=VALUE with spaces between
 set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly ARCHITECTURE=${1:?x86_64 or arm64}
@@ -94,10 +96,11 @@ deploy_stack() {
         --s3-bucket "lifeboat-artifacts-$account-$region" \
         --stack-name "$STACK" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
         --parameter-overrides "Environment=$ENVIRONMENT" "Architecture=$ARCHITECTURE" "$@" \
-        --no-fail-on-empty-changeset
+        ${tags[@]+--tags "${tags[@]}"} --no-fail-on-empty-changeset
 }
 
-given=()
+read -r -a given <<<"${PARAMETERS:-}"
+read -r -a tags <<<"${TAGS:-}"
 if [ -n "${HEALTH_CHECK_SWITCH:-}" ]; then given+=("HealthCheckSwitch=$HEALTH_CHECK_SWITCH"); fi
 if [ -n "${HOSTED_ZONES:-}" ]; then
     zones=

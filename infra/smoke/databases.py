@@ -106,6 +106,8 @@ def make(world: World) -> str:
         world.will_undo(f"what `plan apply` made in {region}", lambda region=region: forget(world, region))
     lifeboat(world, "secret", str(plan), "database", text=password)
     lifeboat(world, "plan", "apply", str(plan), "--yes")
+    # Only a site that serves is watched.
+    lifeboat(world, "init", str(plan))
     return f"{primary} with a standby, {replica}, and the plan of app smoke"
 
 

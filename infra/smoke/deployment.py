@@ -48,7 +48,8 @@ def deploy_all(world: World, regions: list[str], check: bool = True) -> subproce
     environment = {
         **os.environ,
         "ENVIRONMENT": "smoke",
-        "PARAMETERS": "BackupLockMode=GOVERNANCE BackupLockDays=1 SwitchBucket=enabled",
+        "HEALTH_CHECK_SWITCH": "ENABLED",
+        "PARAMETERS": "BackupLockMode=GOVERNANCE BackupLockDays=1",
         "TAGS": f"{TAG}={world.run}",
     }
     command = ["bash", "infra/deploy.sh", world.options.arch, *regions]
@@ -163,7 +164,37 @@ def redeploy(world: World) -> str:
         for kind in ("ledger", "backups"):
             if f"lifeboat-{kind}-{world.account}-{region}" not in names:
                 raise Failed(f"deleting the stack took lifeboat-{kind}-{world.account}-{region} with it")
+    for region in world.regions:
+        import_kept(world, region)
     deploy_all(world, world.regions)
     return "the buckets outlived the stacks, and were taken over by new ones"
+
+
+def import_kept(world: World, region: str) -> None:
+    """A new stack over the buckets that are there, as docs/deploying.md has it."""
+    cloud, s3 = world.client("cloudformation", region), world.client("s3", region)
+    bucket = f"lifeboat-artifacts-{world.account}-{region}"
+    owner = {"ExpectedBucketOwner": world.account}
+    s3.upload_file(f"target/lambda/packaged-{region}.yaml", bucket, "packaged.yaml", ExtraArgs=owner)
+    values = {
+        "Environment": "smoke",
+        "Architecture": world.options.arch,
+        "BackupLockMode": "GOVERNANCE",
+        "BackupLockDays": "1",
+        "HealthCheckSwitch": "ENABLED",
+    }
+    which = {"StackName": "lifeboat", "ChangeSetName": "again"}
+    cloud.create_change_set(
+        **which,
+        ChangeSetType="CREATE",
+        ImportExistingResources=True,
+        TemplateURL=f"https://s3.{region}.amazonaws.com/{bucket}/packaged.yaml",
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Tags=[{"Key": TAG, "Value": world.run}],
+    )
+    cloud.get_waiter("change_set_create_complete").wait(**which)
+    cloud.execute_change_set(**which)
+    cloud.get_waiter("stack_create_complete").wait(StackName="lifeboat")
 
 

@@ -21,7 +21,7 @@ def switch(world: World) -> str:
     bucket = f"lifeboat-switch-{world.account}-{second}"
     s3, cloud, route53 = world.client("s3", second), world.client("cloudformation", second), world.client("route53")
     if bucket not in [one["Name"] for one in s3.list_buckets()["Buckets"]]:
-        raise NotRun(f"the stack in {second} has no switch bucket: deploy it with SwitchBucket=enabled")
+        raise NotRun(f"the stack in {second} has no switch bucket: deploy it with HealthCheckSwitch=ENABLED")
     zone = route53.get_hosted_zone(Id=world.options.zone)["HostedZone"]["Name"].rstrip(".")
     name, stack = f"smoke-{world.run}.{zone}", f"lifeboat-dns-{APP}"
     with open("infra/dns.yaml") as file:

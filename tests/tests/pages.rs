@@ -17,9 +17,9 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The section of docs/backups.md for whoever is paged.
+/// The section of docs/operating.md for whoever is paged.
 fn runbook() -> String {
-    let text = read("docs/backups.md");
+    let text = read("docs/operating.md");
     let (_, section) = text.split_once("\n## When you are paged\n").unwrap();
     section.split("\n## ").next().unwrap().to_owned()
 }
@@ -184,7 +184,7 @@ fn every_page_is_in_the_runbook() {
     let runbook = runbook();
     for (file, subject, _) in pages() {
         let entry = format!("| `{}` |", in_the_runbook(&subject));
-        assert!(runbook.contains(&entry), "{file}: docs/backups.md has no {entry}");
+        assert!(runbook.contains(&entry), "{file}: docs/operating.md has no {entry}");
     }
     // Those of the rules begin with these words.
     let template = read("infra/template.yaml");
@@ -237,6 +237,6 @@ fn every_alarm_is_in_the_runbook() {
     }));
     assert!(names.len() >= 6, "{names:?}");
     for name in names {
-        assert!(runbook.contains(&name), "docs/backups.md has no {name}");
+        assert!(runbook.contains(&name), "docs/operating.md has no {name}");
     }
 }

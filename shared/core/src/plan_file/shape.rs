@@ -272,7 +272,7 @@ mod tests {
             ("engine = \"rds\"", "engine = \"rsd\""),
             ("logs = { every = \"4h\" }", "logs = \"4h\""),
             ("cache = { every = \"4h\" }", "cache = { every = \"4 hours\" }"),
-            ("region = \"us-west-2\"\naddress = \"127.0.2.10\"", "address = \"127.0.2.10\""),
+            ("[sites.b]\nregion = \"us-west-2\"\n", "[sites.b]\n"),
             ("[sites.b.database]\nidentifier = \"queue-b\"\n", "[sites.b.database]\n"),
             ("paths = [\"/opt/queue/logs\"]", "paths = \"/opt/queue/logs\""),
             ("[[backup.checks]]\nname = ", "[[backup.checks]]\nnam = "),
