@@ -47,7 +47,7 @@ fn joined(text: &str) -> String {
             _ if joined.ends_with('\\') => drop(joined.pop()),
             _ => joined.push('\n'),
         }
-        joined.push_str(comment.unwrap_or(line));
+        joined.push_str(comment.unwrap_or(line).trim_start());
     }
     // JSONata's concatenation: 'lifeboat backups --app ' & $app & ' --region ...'.
     let parts: Vec<&str> = joined.split("' & ").collect();
