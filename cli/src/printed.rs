@@ -37,11 +37,17 @@ fn joined(text: &str) -> String {
         let comment = line.strip_prefix("/// ").or_else(|| line.strip_prefix("//! "));
         match comment {
             // An example that goes on in the next line.
-            Some(more) if more.starts_with("--") || ends_in_option(&joined) => joined.push(' '),
+            Some(more)
+                if more.starts_with("--")
+                    || more.trim().starts_with("s3://")
+                    || ends_in_option(&joined) =>
+            {
+                joined.push(' ')
+            }
             _ if joined.ends_with('\\') => drop(joined.pop()),
             _ => joined.push('\n'),
         }
-        joined.push_str(comment.unwrap_or(line));
+        joined.push_str(comment.unwrap_or(line).trim_start());
     }
     // JSONata's concatenation: 'lifeboat backups --app ' & $app & ' --region ...'.
     let parts: Vec<&str> = joined.split("' & ").collect();
@@ -76,7 +82,9 @@ fn words(text: &str) -> Vec<String> {
         let names = word.starts_with(|c: char| c.is_ascii_lowercase())
             && words.iter().all(|w| !w.starts_with('-'));
         let stands_for = word.len() > 1
-            && (word.starts_with('%') || word.chars().all(|c| c.is_ascii_uppercase()));
+            && (word.starts_with('%')
+                || word.starts_with("s3://")
+                || word.chars().all(|c| c.is_ascii_uppercase()));
         if !(after_option || names || stands_for || word.starts_with("--")) || word.is_empty() {
             break;
         }
