@@ -60,8 +60,10 @@ pub(crate) enum Command {
         /// The plan file, as it was applied.
         file: PathBuf,
     },
-    /// Store a secret that the plan names, in every region of the plan. The value is read from
-    /// standard input, so that it appears in no history and no process list.
+    /// Store a secret that the plan names, in every region of the plan.
+    ///
+    /// At a terminal the value is asked for and not shown; otherwise it is what standard input has. So
+    /// it appears in no history and no process list.
     ///
     /// Example: printf %s "$WEBHOOK" | lifeboat secret queue.toml slack-webhook
     Secret {

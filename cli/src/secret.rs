@@ -1,6 +1,9 @@
 //! `lifeboat secret`: store a secret that the plan names.
 
-use std::{io::Read, path::Path};
+use std::{
+    io::{self, IsTerminal, Read},
+    path::Path,
+};
 
 use lifeboat_core::plan_file::AppPlan;
 use lifeboat_parameters::{Parameters, Secret};
@@ -25,7 +28,19 @@ pub(crate) fn named(plan: &AppPlan) -> impl Iterator<Item = &str> {
         .map(String::as_str)
 }
 
-/// Stores the value on standard input in every region of the plan.
+/// What is typed at the terminal, without being shown.
+fn typed(name: &str) -> io::Result<String> {
+    rpassword::prompt_password(format!("Value of {name} (it is not shown): "))
+}
+
+/// What a program writes to the standard input, and a byte more than is taken when it is too long.
+fn piped() -> io::Result<String> {
+    let mut value = String::new();
+    io::stdin().take(LONGEST + 1).read_to_string(&mut value)?;
+    Ok(value)
+}
+
+/// Stores the value that is typed or piped in every region of the plan.
 pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Failure> {
     if input::is_standard(file) {
         return Err(Failure::input(
@@ -39,15 +54,15 @@ pub(crate) async fn put(file: &Path, name: &str, as_json: bool) -> Result<(), Fa
             named(&plan).collect::<Vec<_>>().join(", ")
         )));
     }
-    let mut value = String::new();
-    std::io::stdin()
-        .take(LONGEST + 1)
-        .read_to_string(&mut value)
-        .map_err(|error| Failure::input(format!("standard input: {error}")))?;
+    let value = if io::stdin().is_terminal() {
+        typed(name).map_err(|error| Failure::input(format!("the terminal: {error}")))?
+    } else {
+        piped().map_err(|error| Failure::input(format!("standard input: {error}")))?
+    };
     let value = value.trim_end_matches(['\n', '\r']);
     if value.is_empty() || value.len() as u64 > LONGEST {
         return Err(Failure::input(format!(
-            "give the secret's value on standard input, 1 to {LONGEST} bytes"
+            "type the secret's value, or give it on standard input: 1 to {LONGEST} bytes"
         )));
     }
     let value = Secret::new(value);

@@ -469,3 +469,46 @@ fn the_units_start_the_command_with_arguments_that_it_knows() {
         assert!(options.clone().all(|option| out.contains(option)), "{unit}: {out}");
     }
 }
+
+/// Runs what follows it at a terminal of its own, answers the first question, and prints all that the
+/// terminal showed.
+const AT_A_TERMINAL: &str = r#"
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+shown, answered = b"", False
+while True:
+    try:
+        got = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not got:
+        break
+    shown += got
+    if b": " in shown and not answered:
+        os.write(terminal, sys.argv[1].encode() + b"\n")
+        answered = True
+os.waitpid(child, 0)
+sys.stdout.buffer.write(shown)
+"#;
+
+#[test]
+fn a_secret_that_is_typed_is_asked_for_and_not_shown() {
+    let here = std::env::current_exe().unwrap();
+    let program = here.parent().and_then(Path::parent).unwrap().join("lifeboat");
+    let output = Command::new("python3")
+        .args(["-c", AT_A_TERMINAL, "hunter2"])
+        .arg(program)
+        .args(["secret", "events/plan/queue.toml", "database"])
+        .current_dir(root())
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("Value of database"), "{shown}");
+    assert!(shown.contains("the secret database"), "it went on to AWS: {shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
