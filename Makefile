@@ -130,7 +130,7 @@ aws-smoke: setup $(if $(findstring --existing,$(SMOKE)),,build lambda) ## What o
 	@$(VENV)/python infra/smoke --regions $(or $(REGIONS),us-east-1 us-west-2) $(SMOKE)
 
 .PHONY: watch
-watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke`, as region us-west-2 of the lab (see README)
+watch: setup ## Serve the functions on 127.0.0.1:9001 for `cargo lambda invoke`, as region us-west-2 of the lab (see docs/drills.md)
 	@exec cargo lambda watch --invoke-address 127.0.0.1 --invoke-port 9001 --ignore-changes --env-file lab/functions.env
 
 .PHONY: clean-lab

@@ -17,7 +17,7 @@ use crate::{
     cloud::{self, recover_machine},
     credentials,
     output::{Failure, say, say_json},
-    regions::Outcome,
+    regions::{Outcome, elsewhere},
 };
 
 /// Points of a kind that are shown when nobody asks for more.
@@ -62,18 +62,6 @@ pub(crate) async fn list(request: BackupsArgs, as_json: bool) -> Result<(), Fail
         say_json(&json!({ "app": app, "at": now, "regions": answers, "owed": outcome.owed }));
     }
     outcome.settled()
-}
-
-/// A region that does not answer does not know the others, which hold copies: the caller does.
-fn elsewhere(fault: Fault, region: &str) -> Failure {
-    let is_dark = fault.name == ErrorName::Transient;
-    let mut failure = Failure::from(fault);
-    if is_dark {
-        failure.lines.push(format!(
-            "{region} does not answer: give --region with that of the other site, which has copies"
-        ));
-    }
-    failure
 }
 
 async fn rows(

@@ -25,6 +25,7 @@ use crate::{
     cloud::{self, ledger, recover_machine},
     credentials, input,
     output::{Failure, complain, say, say_json},
+    regions::elsewhere,
 };
 
 /// Whether a region holds another plan than this one, or none.
@@ -90,8 +91,9 @@ pub(crate) async fn show(
     let here: Region =
         region.parse().map_err(|error| Failure::input(format!("--region: {error}")))?;
     let config = aws::in_region(&config, &region);
-    let plan = Parameters::new(&config).plan(app).await?;
-    let machine = recover_machine(&config, &region).await?;
+    let plan = Parameters::new(&config).plan(app).await.map_err(|fault| elsewhere(fault, &region))?;
+    let machine =
+        recover_machine(&config, &region).await.map_err(|fault| elsewhere(fault, &region))?;
     let seen = ledger(&config, &machine, &plan, &here).newest(app).await?;
     if as_json {
         let unreachable: Vec<_> = seen.unreachable.iter().map(|(region, _)| region).collect();

@@ -8,6 +8,19 @@ use serde::Serialize;
 
 use crate::output::Failure;
 
+/// What failed in the region that was asked first. One that does not answer cannot name the others: the
+/// caller does.
+pub(crate) fn elsewhere(fault: Fault, region: &str) -> Failure {
+    let is_dark = fault.name == ErrorName::Transient;
+    let mut failure = Failure::from(fault);
+    if is_dark {
+        failure.lines.push(format!(
+            "{region} does not answer: give --region with that of the other site, which knows the same"
+        ));
+    }
+    failure
+}
+
 /// What became of the work in the regions.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {

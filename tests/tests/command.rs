@@ -451,6 +451,7 @@ fn the_units_start_the_command_with_arguments_that_it_knows() {
         .filter_map(|line| line.split_once('='))
         .collect();
     settings.extend([("LIFEBOAT_HOME", "/opt/lifeboat"), ("STATE_DIRECTORY", "/var/lib/x")]);
+    settings.push(("LIFEBOAT_ROUND_TRIP_MS", "250"));
     for unit in ["guard", "join", "wal"] {
         let text =
             std::fs::read_to_string(folder.join(format!("lifeboat-{unit}@.service"))).unwrap();

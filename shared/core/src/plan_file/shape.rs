@@ -209,6 +209,14 @@ pub(super) fn alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Opt
 /// secret in the wrong place.
 fn words(message: &str) -> String {
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    if message == "invalid IPv4 address syntax" {
+        return "no IPv4 address, such as 192.0.2.1, stands here; of a load balancer, write target = \
+                { alias = { dns_name = \"...\", zone_id = \"...\" } }"
+            .to_owned();
+    }
+    if message == "invalid IPv6 address syntax" {
+        return "no IPv6 address, such as 2001:db8::1, stands here".to_owned();
+    }
     let told = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))
@@ -300,6 +308,12 @@ mod tests {
             assert!(line.starts_with(|c: char| c.is_ascii_digit()), "{line} has no place");
             assert!(!line.contains("struct") && !line.contains("u32"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_name_where_an_address_belongs_is_told_of_alias_records() {
+        let found = found(&[("address = \"127.0.2.10\"", "address = \"b.elb.amazonaws.com\"")]);
+        assert!(found.len() == 1 && found[0].contains("target = { alias = {"), "{found:?}");
     }
 
     #[test]
