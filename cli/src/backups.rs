@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_catalogue::Backups;
 use lifeboat_core::{
-    ErrorName, Fault, Region,
+    Fault, Region,
     backup::{Depth, Kind, RecoveryPoint, Standing, Unproven},
 };
 use lifeboat_parameters::Parameters;
@@ -68,7 +68,7 @@ async fn rows(
     backups: &Backups,
     app: &lifeboat_core::AppName,
     all: bool,
-) -> Result<(Vec<Row>, bool), lifeboat_core::Fault> {
+) -> Result<(Vec<Row>, bool), Fault> {
     let catalogue = backups.catalogue(app, None).await?;
     let mut rows = Vec::new();
     for kind in Kind::ALL {
