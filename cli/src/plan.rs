@@ -91,7 +91,8 @@ pub(crate) async fn show(
     let here: Region =
         region.parse().map_err(|error| Failure::input(format!("--region: {error}")))?;
     let config = aws::in_region(&config, &region);
-    let plan = Parameters::new(&config).plan(app).await.map_err(|fault| elsewhere(fault, &region))?;
+    let plan =
+        Parameters::new(&config).plan(app).await.map_err(|fault| elsewhere(fault, &region))?;
     let machine =
         recover_machine(&config, &region).await.map_err(|fault| elsewhere(fault, &region))?;
     let seen = ledger(&config, &machine, &plan, &here).newest(app).await?;

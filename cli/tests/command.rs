@@ -1,5 +1,5 @@
 //! The command in a shell: its output, its errors for machines, its standard input.
-#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Credentials as people have them, and what is said when there are none.
-#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The Debian package and the bill of materials, made of the program that was just built.
-#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 mod support;
 

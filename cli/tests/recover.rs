@@ -1,5 +1,5 @@
 //! `lifeboat recover` against an AWS that answers what each test says.
-#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 mod support;
 
