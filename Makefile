@@ -120,6 +120,10 @@ dist: ## Make a release in target/dist: static programs, archives, Debian packag
 	@bash lab/setup.sh dist
 	bash packaging/dist.sh $(ARCH)
 
+.PHONY: import
+import: setup ## Take over what a deleted stack has kept, before deploying again: REGIONS="us-east-1 us-west-2"
+	@$(VENV)/python infra/import_kept.py $(REGIONS)
+
 .PHONY: deploy
 deploy: lambda ## Deploy the stacks into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64 APPS=queue HEALTH_CHECK_SWITCH=ENABLED HOSTED_ZONES=Z1
 	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)

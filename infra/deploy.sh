@@ -7,13 +7,13 @@
 # With two regions, a second pass turns on the copying of backups from each into the other: the other
 # region's bucket and key have to be there first.
 #
-# From the environment; what is not given stays as it was deployed before:
+# From the environment; what is not given stays as it was deployed before, the two concurrencies excepted:
 #   APPS                  names of apps, each of which gets its stack with the policy of its hosts
 #   HEALTH_CHECK_SWITCH   ENABLED makes the public bucket that dns.switch = "health-check" needs
 #   HOSTED_ZONES          ids of the hosted zones whose records a recovery may change
 #   RECOVERY_CONCURRENCY  invocations kept free for each of the six functions of a recovery (10)
 #   OBSERVE_CONCURRENCY   the same for health-probe (100)
-#   ENVIRONMENT           shown in notifications and tags (production)
+#   ENVIRONMENT           shown in notifications and tags (production, in a new stack)
 #   PARAMETERS            others of the regional stack, NAME=VALUE with spaces between
 #   TAGS                  of the stack and all in it, NAME=VALUE with spaces between
 set -euo pipefail
@@ -24,7 +24,7 @@ if [ "$#" -eq 0 ]; then
     echo 'deploy: name the regions: make deploy REGIONS="us-east-1 us-west-2"' >&2
     exit 2
 fi
-readonly ENVIRONMENT=${ENVIRONMENT:-production} STACK=lifeboat
+readonly STACK=lifeboat
 readonly RECOVERY_CONCURRENCY=${RECOVERY_CONCURRENCY:-10} OBSERVE_CONCURRENCY=${OBSERVE_CONCURRENCY:-100}
 # Functions of a recovery in the template, health-probe apart.
 readonly RECOVERY_FUNCTIONS=6
@@ -88,19 +88,45 @@ reserved() { # region
     fi
 }
 
+# What a stack is in: nothing where there is none.
+status() { # region, stack
+    aws cloudformation describe-stacks --region "$1" --stack-name "$2" --output text \
+        --query 'Stacks[0].StackStatus' 2>/dev/null || true
+}
+
+# A first creation that failed leaves an empty stack, which takes no update (CloudFormation's guide, "Stack
+# status codes": ROLLBACK_COMPLETE can only be deleted). Nothing is kept in it.
+clear_failed() { # region, stack
+    if [ "$(status "$1" "$2")" = ROLLBACK_COMPLETE ]; then
+        say "$1: the first creation of $2 had failed; its empty stack goes first"
+        aws cloudformation delete-stack --region "$1" --stack-name "$2"
+        aws cloudformation wait stack-delete-complete --region "$1" --stack-name "$2"
+    fi
+}
+
+# The tags of a stack as the command takes them. Without any, `deploy` would send none, which takes all away.
+tags_of() { # region, stack
+    if [ -n "${TAGS:-}" ]; then
+        tr -s ' ' '\n' <<<"$TAGS"
+        return
+    fi
+    aws cloudformation describe-stacks --region "$1" --stack-name "$2" --output text \
+        --query 'Stacks[0].Tags[].[join(`=`, [Key, Value])]' 2>/dev/null | grep = || true
+}
+
 # deploy_stack REGION [PARAMETER=VALUE...]: from the template that was packaged for the region.
 deploy_stack() {
-    local region=$1
+    local region=$1 tags
     shift
+    mapfile -t tags < <(tags_of "$region" "$STACK")
     aws cloudformation deploy --region "$region" --template-file "target/lambda/packaged-$region.yaml" \
         --s3-bucket "lifeboat-artifacts-$account-$region" \
         --stack-name "$STACK" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND \
-        --parameter-overrides "Environment=$ENVIRONMENT" "Architecture=$ARCHITECTURE" "$@" \
+        --parameter-overrides "Architecture=$ARCHITECTURE" ${ENVIRONMENT:+"Environment=$ENVIRONMENT"} "$@" \
         ${tags[@]+--tags "${tags[@]}"} --no-fail-on-empty-changeset
 }
 
 read -r -a given <<<"${PARAMETERS:-}"
-read -r -a tags <<<"${TAGS:-}"
 if [ -n "${HEALTH_CHECK_SWITCH:-}" ]; then given+=("HealthCheckSwitch=$HEALTH_CHECK_SWITCH"); fi
 if [ -n "${HOSTED_ZONES:-}" ]; then
     zones=
@@ -118,15 +144,18 @@ for region in "$@"; do
     aws cloudformation package --region "$region" --template-file infra/template.yaml \
         --s3-bucket "$bucket" --output-template-file "$packaged" \
         2> >(tr '\r' '\n' | grep -v '^Uploading to\|^$' >&2) >/dev/null
+    clear_failed "$region" "$STACK"
     kept=$(reserved "$region")
     # Without a peer in the parameters, one that was given before stays.
     # shellcheck disable=SC2086 # two parameters
-    deploy_stack "$region" $kept "${given[@]}"
+    deploy_stack "$region" $kept ${given[@]+"${given[@]}"}
     for app in ${APPS:-}; do
         say "the policy of $app's hosts into $region"
+        clear_failed "$region" "$STACK-app-$app"
+        mapfile -t tags < <(tags_of "$region" "$STACK-app-$app")
         aws cloudformation deploy --region "$region" --template-file infra/app.yaml \
             --stack-name "$STACK-app-$app" --capabilities CAPABILITY_IAM \
-            --parameter-overrides "App=$app" --no-fail-on-empty-changeset
+            --parameter-overrides "App=$app" ${tags[@]+--tags "${tags[@]}"} --no-fail-on-empty-changeset
     done
 done
 

@@ -148,7 +148,7 @@ impl Drop for Lab {
 #[test]
 fn what_the_documents_tell_to_type_works_against_the_lab() {
     let _lab = Lab::start();
-    let base = std::env::var("PATH").unwrap();
+    let base = std::env::var_os("PATH").unwrap().into_string().unwrap();
     let mut ran = 0;
     for document in documents() {
         let folder = scratch();

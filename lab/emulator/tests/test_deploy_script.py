@@ -12,14 +12,14 @@ from harness import client, port
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# Stands for the AWS CLI: notes its arguments and answers from a table of prefixes.
+# Stands for the AWS CLI: notes its arguments and answers from a table of what they contain.
 _AWS = """#!{python}
 import json, sys
 words = " ".join(sys.argv[1:])
 with open({log!r}, "a") as log:
     log.write(words + "\\n")
-for prefix, answer in json.loads({answers!r}).items():
-    if words.startswith(prefix):
+for parts, answer in json.loads({answers!r}).items():
+    if all(part in words for part in parts.split("|")):
         print(answer)
         break
 """
@@ -36,12 +36,14 @@ def deploy(path: str, *regions: str, **environment: str):
 
 
 class DeployScript(unittest.TestCase):
-    def run_with(self, unreserved: int, *regions: str, before: str = "", **environment: str):
+    def run_with(self, unreserved: int, *regions: str, before="", status="", tags="", **environment: str):
         """What it says, and the parameters of each deployment."""
         answers = {
             "sts get-caller-identity": "000000000000\tarn:aws-us-gov:iam::000000000000:user/a",
             "lambda get-account-settings": str(unreserved),
-            "cloudformation describe-stacks": before,
+            "cloudformation describe-stacks|Parameters": before,
+            "cloudformation describe-stacks|StackStatus": status,
+            "cloudformation describe-stacks|Tags": tags,
         }
         with tempfile.TemporaryDirectory() as folder:
             log, program = Path(folder, "log"), Path(folder, "aws")
@@ -105,6 +107,27 @@ class DeployScript(unittest.TestCase):
         _, deployments, _ = self.run_with(1000, "us-east-1")
         self.assertNotIn("HealthCheckSwitch", deployments[0])
         self.assertEqual(len(deployments), 1)
+
+    def test_what_a_failed_first_creation_left_goes_first(self):
+        said, _, calls = self.run_with(1000, "us-east-1", status="ROLLBACK_COMPLETE")
+        stack = "--stack-name lifeboat"
+        order = [call for call in calls if stack in call and "describe-stacks" not in call]
+        self.assertEqual([call.split()[1] for call in order], ["delete-stack", "wait", "deploy"])
+        for status in ("UPDATE_ROLLBACK_COMPLETE", "CREATE_COMPLETE", ""):
+            _, _, calls = self.run_with(1000, "us-east-1", status=status)
+            self.assertFalse([call for call in calls if "delete-stack" in call], status)
+
+    def test_tags_and_environment_stay_unless_they_are_given(self):
+        _, deployments, _ = self.run_with(1000, "us-east-1", tags="cost=dr\nteam=ops", APPS="queue")
+        for call in deployments:
+            self.assertIn("--tags cost=dr team=ops", call)
+            self.assertNotIn("Environment=", call)
+        _, deployments, _ = self.run_with(1000, "us-east-1", TAGS="a=b c=d", ENVIRONMENT="test", APPS="queue")
+        self.assertIn("Environment=test", deployments[0])
+        for call in deployments:
+            self.assertIn("--tags a=b c=d", call)
+        _, deployments, _ = self.run_with(1000, "us-east-1")
+        self.assertNotIn("--tags", deployments[0])
 
 
 if __name__ == "__main__":
