@@ -36,6 +36,8 @@ def filled(definition: str) -> str:
     """The definition with ARNs of the right form for the template's substitutions."""
 
     def arn(name: re.Match) -> str:
+        if name[1] == "Partition":
+            return "aws"
         if "Topic" in name[1]:
             return ARN.format(service="sns", kind="")
         kind = ("lambda", "function:") if "Function" in name[1] else ("states", "stateMachine:")

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import botocore.session
 
-_SDK = re.compile(r"arn:[\w-]+:states:::aws-sdk:(\w+):(\w+)(\.waitForTaskToken)?\Z")
+# A file of the template still has a placeholder where the partition goes.
+_SDK = re.compile(r"arn:(?:[\w-]+|\$\{Partition\}):states:::aws-sdk:(\w+):(\w+)(\.waitForTaskToken)?\Z")
 
 
 def fault(resource) -> str | None:
