@@ -189,8 +189,9 @@ fn what_needs_more_than_the_lab_is_at_least_understood() {
         "make",
         "/usr/bin/make --dry-run --no-print-directory \"$@\" >/dev/null",
     );
+    // Those of the first pattern have no skeleton to be asked for.
     let aws = format!(
-        "case \"$1 ${{2:-}}\" in 's3 '*|'cloudformation deploy'|'sso '*|'configure '*|*' wait') ;; \
+        "case \"$1 ${{2:-}}\" in 's3 '*|'cloudformation deploy'|'lambda invoke'|'sso '*|'configure '*|*' wait') ;; \
          *) AWS_DEFAULT_REGION=us-east-1 {}/aws \"$@\" --generate-cli-skeleton input >/dev/null ;; esac",
         venv.display()
     );
