@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from account import TAG
+from cleanup import remove_databases
 from world import Failed, NotRun, World, until
 
 CLASS = "db.t4g.micro"
@@ -124,8 +125,6 @@ def open_group(world: World, region: str) -> str:
 
 def drop_group(world: World, region: str, group: str) -> None:
     """What uses it goes first."""
-    from cleanup import remove_databases
-
     remove_databases(world, region)
     world.client("ec2", region).delete_security_group(GroupId=group)
 
