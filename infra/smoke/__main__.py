@@ -46,11 +46,11 @@ def arguments() -> argparse.Namespace:
 def agreed(world: World, options: argparse.Namespace) -> bool:
     chosen = [row for row in rows.ALL if not options.only or row.name in options.only]
     print(f"Account {world.account}, regions {' and '.join(world.regions)}. It will, in this order:")
-    for row in chosen:
-        if row.over_existing or not options.existing:
-            print(f"  {row.name:18} {row.does}")
-    minutes, dollars = rows.estimate(chosen, options.existing is not None)
-    print(f"About {minutes} minutes and ${dollars:.2f}. Everything is tagged {account.TAG} and removed at the end.")
+    tried = rows.tried(chosen, options.existing is not None, options.zone is not None)
+    for row in tried:
+        print(f"  {row.name:18} {row.does}")
+    minutes, dollars = rows.estimate(tried)
+    print(f"At most about {minutes} minutes and ${dollars:.2f}. Everything is tagged {account.TAG} and removed at the end.")
     if options.yes and options.account:
         return True
     if not sys.stdin.isatty():

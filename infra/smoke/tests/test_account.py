@@ -62,10 +62,14 @@ class Rows(unittest.TestCase):
             self.assertNotIn("arn:arn:", filled, path.name)
 
     def test_the_estimate_counts_only_what_is_tried(self):
-        all_minutes, all_dollars = rows.estimate(rows.ALL, False)
-        minutes, dollars = rows.estimate(rows.ALL, True)
+        all_minutes, all_dollars = rows.estimate(rows.tried(rows.ALL, False, True))
+        minutes, dollars = rows.estimate(rows.tried(rows.ALL, True, True))
         self.assertGreater(all_minutes, minutes)
         self.assertGreater(all_dollars, dollars)
+
+    def test_without_a_zone_no_switch_is_announced(self):
+        self.assertEqual(rows.tried(rows.ALL, False, True), rows.ALL)
+        self.assertNotIn("switch", [row.name for row in rows.tried(rows.ALL, False, False)])
 
 
 if __name__ == "__main__":
