@@ -10,10 +10,13 @@ use serde_json::json;
 
 use crate::{
     args::BackupArgs,
-    cloud::{control_record, machine},
+    cloud::{Machine, control_record, machine},
     credentials,
     output::{Failure, say, say_json},
 };
+
+/// Executions of one app and second whose names are tried.
+const MOST_ASKS: u32 = 100;
 
 /// Starts the machine that the schedule starts, with what to take.
 pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Failure> {
@@ -52,7 +55,7 @@ pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Fail
         .map(|kind| Due { app: app.clone(), kind: *kind, id: id.clone(), tell: true })
         .collect();
     let input = json!({ "app": app, "due": due });
-    let (execution, _) = machine.start(&format!("{app}-{id}"), &input.to_string()).await?;
+    let execution = begin(&machine, &format!("{app}-{id}"), &input.to_string()).await?;
     if as_json {
         say_json(&json!({ "point": id, "kinds": kinds, "execution": execution }));
         return Ok(());
@@ -63,7 +66,22 @@ pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Fail
         "  see them   lifeboat backups --app {app} --region {region}{}",
         credentials::option()
     ));
+    say("  they are listed when they are complete; one that fails is paged");
     Ok(())
+}
+
+/// Starts the machine under a name that is free: in one second more than one may ask, for other kinds.
+async fn begin(machine: &Machine, name: &str, input: &str) -> Result<String, Failure> {
+    for ask in 1..=MOST_ASKS {
+        let name = if ask == 1 { name.to_owned() } else { format!("{name}-{ask}") };
+        let (execution, new) = machine.start(&name, input).await?;
+        if new {
+            return Ok(execution);
+        }
+    }
+    Err(Failure::work(format!(
+        "backups were asked for {MOST_ASKS} times in this second; give the same command again"
+    )))
 }
 
 fn words(kinds: &[Kind]) -> String {

@@ -130,6 +130,30 @@ fn a_shell_and_man_learn_every_part() {
 }
 
 #[test]
+fn what_is_asked_for_in_one_second_is_all_taken() {
+    let aws = Aws::start();
+    aws.world().record = Some(record("a", 1, &Value::Null));
+    aws.world().next = Execution { status: "SUCCEEDED", ..Execution::default() };
+    // Others have asked in every second that this one can fall into.
+    let now = lifeboat_runtime::clock::now();
+    for second in 0..120 {
+        let at = now + jiff::SignedDuration::from_secs(second);
+        let name = at.strftime("queue-%Y%m%dT%H%M%SZ-full").to_string();
+        aws.world()
+            .executions
+            .insert(name, Execution { status: "SUCCEEDED", ..Execution::default() });
+    }
+    let (code, out, err) =
+        aws.lifeboat(&["backup", "--app", "queue", "--region", THERE, "--kind", "config"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let started: Vec<(String, Execution)> =
+        aws.world().executions.clone().into_iter().filter(|(_, it)| !it.input.is_empty()).collect();
+    let [(name, execution)] = started.as_slice() else { panic!("{started:?}") };
+    assert!(name.ends_with("-full-2") && out.contains(name.as_str()), "{name}: {out}");
+    assert!(execution.input.contains("\"kind\":\"config\""), "{}", execution.input);
+}
+
+#[test]
 fn the_version_names_the_commit() {
     let (_, out, _) = lifeboat(&["--version"]);
     let git = run(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));

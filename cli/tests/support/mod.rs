@@ -34,7 +34,7 @@ pub(crate) struct Execution {
 /// What the AWS of a test holds.
 #[derive(Debug, Default)]
 pub(crate) struct World {
-    /// The stored plan, as JSON.
+    /// The stored plan, as JSON; empty when there is none.
     pub(crate) plan: String,
     /// The control record in each region.
     pub(crate) record: Option<Value>,
@@ -139,13 +139,21 @@ impl Aws {
         let named = |arn: String| arn.rsplit(':').next().unwrap_or_default().to_owned();
         let missing = |what: &str| (400, json!({ "__type": what, "message": what }).to_string());
         let answer = match (request.service.as_str(), action) {
+            ("ssm", "GetParameter") if world.plan.is_empty() => {
+                return Some(missing("ParameterNotFound"));
+            }
             ("ssm", "GetParameter") => json!({ "Parameter": {
                 "Name": text("Name"), "Type": "String", "Value": world.plan, "Version": 1,
             } }),
-            ("states", "ListStateMachines") => json!({ "stateMachines": [{
-                "stateMachineArn": format!("{machine}lifeboat-recover"),
-                "name": "lifeboat-recover", "type": "STANDARD", "creationDate": 1.0,
-            }] }),
+            ("states", "ListStateMachines") => {
+                let one = |name: &str| {
+                    json!({
+                        "stateMachineArn": format!("{machine}{name}"), "name": name,
+                        "type": "STANDARD", "creationDate": 1.0,
+                    })
+                };
+                json!({ "stateMachines": [one("lifeboat-backup"), one("lifeboat-recover")] })
+            }
             ("states", "StartExecution") => {
                 let name = text("name");
                 let next = world.next.clone();
