@@ -13,6 +13,7 @@ use crate::{
     cloud::{Machine, control_record, machine},
     credentials,
     output::{Failure, say, say_json},
+    regions::dark,
 };
 
 /// Executions of one app and second whose names are tried.
@@ -22,7 +23,10 @@ const MOST_ASKS: u32 = 100;
 pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Failure> {
     let BackupArgs { app, region, kinds } = request;
     let config = aws::in_region(&credentials::config().await?, region.as_str());
-    let machine = machine(&config, region.as_str(), "lifeboat-backup").await?;
+    let machine = machine(&config, region.as_str(), "lifeboat-backup").await.map_err(|fault| {
+        let next = "nothing can be taken there; give the same command again when it does";
+        dark(fault, region.as_str(), next)
+    })?;
     let plan = Parameters::new(&config).plan(&app).await?;
     let scheduled: Vec<Kind> =
         plan.backup.iter().flat_map(|backup| backup.schedule.keys().copied()).collect();

@@ -18,6 +18,7 @@ use crate::{
     cloud::{Machine, Status, control_record, recover_machine},
     credentials,
     output::{Failure, complain, say, say_json, say_json_line},
+    regions::dark,
 };
 
 /// Attempts to leave one epoch of which the names are tried. An operator makes a handful.
@@ -35,7 +36,11 @@ struct Found {
 pub(crate) async fn run(request: RecoverArgs, as_json: bool) -> Result<(), Failure> {
     let RecoverArgs { app, region, who, incident, override_votes, no_wait } = request;
     let config = aws::in_region(&credentials::config().await?, region.as_str());
-    let machine = recover_machine(&config, region.as_str()).await?;
+    let machine = recover_machine(&config, region.as_str()).await.map_err(|fault| {
+        let next = "no site can be activated there; to recover from its loss, give --region with that \
+                    of the other site";
+        dark(fault, region.as_str(), next)
+    })?;
     let plan = Parameters::new(&config).plan(&app).await?;
     let Some((target, _)) = plan.site_in(region.as_str()) else {
         let regions: Vec<&str> = plan.sites.values().map(|site| site.region.as_str()).collect();

@@ -11,12 +11,15 @@ use crate::output::Failure;
 /// What failed in the region that was asked first. One that does not answer cannot name the others: the
 /// caller does.
 pub(crate) fn elsewhere(fault: Fault, region: &str) -> Failure {
+    dark(fault, region, "give --region with that of the other site, which knows the same")
+}
+
+/// What failed in the region that was asked for; `next` is what to do when it does not answer.
+pub(crate) fn dark(fault: Fault, region: &str, next: &str) -> Failure {
     let is_dark = fault.name == ErrorName::Transient;
     let mut failure = Failure::from(fault);
     if is_dark {
-        failure.lines.push(format!(
-            "{region} does not answer: give --region with that of the other site, which knows the same"
-        ));
+        failure.lines.push(format!("{region} does not answer: {next}"));
     }
     failure
 }

@@ -22,6 +22,7 @@ use crate::{
     cloud::{self, Machine, machine},
     credentials,
     output::{Failure, say, say_json},
+    regions::dark,
 };
 
 #[derive(Debug, clap::Args)]
@@ -73,7 +74,10 @@ pub(crate) async fn run(request: RestoreArgs, as_json: bool) -> Result<(), Failu
     let config = credentials::config().await?;
     let region = cloud::region(&config, region.as_ref().map(Region::as_str))?;
     let config = aws::in_region(&config, &region);
-    let machine = machine(&config, &region, "lifeboat-restore").await?;
+    let machine = machine(&config, &region, "lifeboat-restore").await.map_err(|fault| {
+        let next = "give --region with that of the other site, which has copies of its own";
+        dark(fault, &region, next)
+    })?;
     let plan = Parameters::new(&config).plan(&app).await?;
     let choice = choose(&config, &machine, &region, &plan, (kind, point, to)).await?;
     let (id, reason) = match choice {

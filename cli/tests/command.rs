@@ -154,6 +154,27 @@ fn what_is_asked_for_in_one_second_is_all_taken() {
 }
 
 #[test]
+fn of_a_dark_region_it_is_said_what_to_do() {
+    let aws = Aws::start();
+    aws.world().dark = vec![HERE];
+    for (command, says) in [
+        (
+            "recover",
+            "us-west-2 does not answer: no site can be activated there; to recover from its",
+        ),
+        ("backup", "us-west-2 does not answer: nothing can be taken there; give the same command"),
+        ("restore", "us-west-2 does not answer: give --region with that of the other site"),
+    ] {
+        let mut arguments = vec![command, "--app", "queue", "--region", HERE];
+        if command == "restore" {
+            arguments.extend(["--kind", "config"]);
+        }
+        let (code, _, err) = aws.lifeboat(&arguments);
+        assert!(code == 1 && err.contains(says), "{err}");
+    }
+}
+
+#[test]
 fn the_version_names_the_commit() {
     let (_, out, _) = lifeboat(&["--version"]);
     let git = run(Command::new("git").args(["rev-parse", "--short=12", "HEAD"]));
