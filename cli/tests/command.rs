@@ -154,6 +154,20 @@ fn what_is_asked_for_in_one_second_is_all_taken() {
 }
 
 #[test]
+fn a_plan_that_is_missing_is_missing_in_a_region_with_a_name() {
+    let aws = Aws::start();
+    aws.world().plan.clear();
+    for arguments in [
+        vec!["plan", "show", "--app", "queue", "--region", HERE],
+        vec!["recover", "--app", "queue", "--region", HERE],
+    ] {
+        let (code, _, err) = aws.lifeboat(&arguments);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains("no plan for app queue in us-west-2"), "{err}");
+    }
+}
+
+#[test]
 fn of_a_dark_region_it_is_said_what_to_do() {
     let aws = Aws::start();
     aws.world().dark = vec![HERE];

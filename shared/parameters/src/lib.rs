@@ -35,13 +35,16 @@ pub fn secret_path(app: &AppName, name: &str) -> String {
 #[derive(Debug, Clone)]
 pub struct Parameters {
     client: Client,
+    /// For what is said of what is missing: whoever reads it may not have named a region.
+    region: String,
 }
 
 impl Parameters {
     /// The parameters of the region that `config` is for.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
+        let region = config.region().map_or("this region", |region| region.as_ref()).to_owned();
+        Self { client: Client::new(config), region }
     }
 
     /// An app's plan.
@@ -52,7 +55,8 @@ impl Parameters {
     pub async fn plan(&self, app: &AppName) -> Result<AppPlan, Fault> {
         let stored = self.read(&plan_path(app), false).await?.ok_or_else(|| {
             Fault::invalid(format!(
-                "no plan for app {app} in this region; run `lifeboat plan apply` with its plan file"
+                "no plan for app {app} in {}; run `lifeboat plan apply` with its plan file",
+                self.region
             ))
         })?;
         parse_plan(app, &stored)
@@ -123,8 +127,8 @@ impl Parameters {
         let path = secret_path(app, name);
         self.read(&path, true).await?.map(Secret::new).ok_or_else(|| {
             Fault::needs_human(format!(
-                "no secret {name} for app {app} in this region; store it as the SecureString \
-                 parameter {path}"
+                "no secret {name} for app {app} in {}; store it as the SecureString parameter {path}",
+                self.region
             ))
         })
     }
