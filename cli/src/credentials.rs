@@ -134,7 +134,7 @@ fn advice(error: &CredentialsError, profile: Option<&str>) -> Failure {
     Failure::failed(match profile {
         Some(name) if none => vec![
             // What else was tried after the profile tells nothing of it.
-            match says("Attempted: ") {
+            match says("Attempted: ") || says("was not enabled") {
                 true => format!("no credentials found for profile {name}"),
                 false => format!("no credentials found for profile {name}: {why}"),
             },

@@ -165,6 +165,14 @@ fn without_any_it_is_said_what_to_do_and_nobody_is_asked() {
         let (code, _, err) = told(&run(home.command(&aws, &RECOVER).env("AWS_PROFILE", profile)));
         assert!(code == 1 && err.contains(profile) && err.lines().count() == 2, "{err}");
     }
+    // Without any file of profiles the SDK only says that it did not look.
+    let nothing = tempfile::tempdir().unwrap();
+    let mut command = home.command(&aws, &[&RECOVER[..], &["--profile", "unknown"]].concat());
+    let (code, _, err) = told(&run(command.env("HOME", nothing.path())));
+    assert!(
+        code == 1 && err.starts_with("lifeboat: no credentials found for profile unknown\n"),
+        "{err}"
+    );
     assert_eq!(aws.world().keys.len(), 0);
 }
 
