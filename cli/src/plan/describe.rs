@@ -86,10 +86,13 @@ fn backups(plan: &AppPlan, backup: &Backup, lines: &mut Vec<String>) {
         bytes.unwrap_or_default()
     ));
     lines.push(format!(
-        "verify     read every {} h, restored every {} h, {} SQL checks",
+        "verify     read every {} h, restored every {} h, {}",
         backup.verify.read_every_hours,
         backup.verify.restore_every_hours,
-        backup.checks.len()
+        match backup.checks.len() {
+            1 => "1 SQL check".to_owned(),
+            many => format!("{many} SQL checks"),
+        }
     ));
 }
 
@@ -139,7 +142,7 @@ mod tests {
             "backup     logs               every 4h from 00:00 UTC  kept 90 d  /var/log/shop",
             "retention  7 daily, 4 weekly, 12 monthly, 3 yearly, at least 3 verified, WAL 7 d; a \
              sweep deletes at most 1000 points or 2000000000000 bytes",
-            "verify     read every 24 h, restored every 168 h, 1 SQL checks",
+            "verify     read every 24 h, restored every 168 h, 1 SQL check",
         ] {
             assert!(all.iter().any(|known| known == line), "{line:?} is not in {all:#?}");
         }

@@ -34,7 +34,8 @@ pub(super) fn redrive(execution: &str) -> String {
 /// The first line.
 pub(super) fn begun(incident: &str, app: &AppName, target: &SiteName, new: bool) -> String {
     if new {
-        format!("started recovery {incident}: site {target} of {app} is being activated")
+        // What comes of it, the votes decide: it may stand down at once.
+        format!("started recovery {incident}, to activate site {target} of {app}")
     } else {
         format!("recovery {incident} was started before: site {target} of {app} is its target")
     }
