@@ -76,7 +76,12 @@ pub(crate) enum Command {
     ///
     /// It is the same machine that the alarm starts, with the same guards: a second recovery stands
     /// down while one is open, and a healthy active site is left alone unless `--override-votes`
-    /// asks a person to approve.
+    /// asks a person to approve. It is followed to its end; Ctrl-C stops following and nothing else.
+    ///
+    /// Exit codes: 0 recovered, or active already; 1 it failed; 2 what was given is wrong; 3 it stood
+    /// down, was declined, or another recovery is in the way; 130 Ctrl-C.
+    ///
+    /// Example: lifeboat recover --app queue --region us-west-2
     Recover(RecoverArgs),
     /// Take backups now, beside those of the schedule, in the region of the active site.
     ///
@@ -85,8 +90,7 @@ pub(crate) enum Command {
     ///
     /// Example: lifeboat backup --app queue --region us-east-1 --kind database-dump
     Backup(BackupArgs),
-    /// Restore a backup, or a database as it was at a moment: into scratch, to look at it, or into
-    /// place, to use it.
+    /// Restore a backup, or a database as of a moment: into scratch, to look at it, or into place, to use it
     ///
     /// It runs in the region whose copies it restores, and needs nothing from any other. Only what is
     /// verified is restored; what may not be relied on is answered with the reason and with the
@@ -104,7 +108,7 @@ pub(crate) enum Command {
     ///   lifeboat restore --app queue --kind database-snapshot --to 2026-11-24T12:00:00Z --into place
     #[command(verbatim_doc_comment)]
     Restore(crate::restore::RestoreArgs),
-    /// Read a backup artifact to its last byte and say what is damaged, and where.
+    /// Read a backup artifact to its last byte and say what is damaged, and where
     ///
     /// Needs neither PostgreSQL, tar nor Redis. Reads pg_dump archives (custom format), tar, container
     /// image archives, Redis snapshots and append-only files, base backups and WAL segments, plain or

@@ -127,6 +127,8 @@ fn a_shell_and_man_learn_every_part() {
         let text = std::fs::read_to_string(pages.join(page)).unwrap();
         assert!(text.contains(".TH") && text.contains("SYNOPSIS"), "{page}");
     }
+    let text = std::fs::read_to_string(pages.join("lifeboat-recover.1")).unwrap();
+    assert!(text.contains("\n.nf\nExample: lifeboat recover "), "{text}");
 }
 
 #[test]

@@ -11,8 +11,10 @@ use lifeboat_core::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
-    /// Take a backup and stream it to the bucket. Its manifest is written last; without it there is
-    /// no backup. Taking one that is there already changes nothing.
+    /// Take a backup and stream it to the bucket
+    ///
+    /// Its manifest is written last; without it there is no backup. Taking one that is there already
+    /// changes nothing.
     ///
     /// The last line printed is {"outcome":"complete","manifest":{...}}; its list of tables ends
     /// with the 200 largest, the one in the bucket has all. Exit codes: 0 it is there, 1 it could
@@ -29,7 +31,7 @@ pub(crate) enum HostCommand {
         #[arg(long)]
         exports: Option<String>,
     },
-    /// Restore a backup: into scratch, to prove it, or into place, to use it.
+    /// Restore a backup: into scratch, to prove it, or into place, to use it
     ///
     /// Scratch is a server or folder of its own that is removed whatever happens; what is in it is
     /// held against the manifest. The last line printed is the result as JSON; that the backup is
@@ -59,9 +61,10 @@ pub(crate) enum HostCommand {
     /// Archive WAL, or fetch it back.
     #[command(subcommand)]
     Wal(WalCommand),
-    /// Bring this host into its site: write site.json from the control records of every region, and
-    /// run the start hook where the site is active. Run it at boot (the unit `lifeboat-join@`): a host
-    /// that is launched after an activation gets no command of it.
+    /// Bring this host into its site: write site.json, and run the start hook where the site is active
+    ///
+    /// It goes by the control records of every region. Run it at boot (the unit `lifeboat-join@`): a
+    /// host that is launched after an activation gets no command of it.
     ///
     /// Safe to repeat, and never older than what the host knows. While it cannot be told who is
     /// active, site.json says standby and the exit code is 1: run it again. Exit codes: 0 joined, as
@@ -112,7 +115,7 @@ pub(crate) enum WalCommand {
         #[arg(long)]
         directory: PathBuf,
     },
-    /// Fetch an archived file of WAL, as a recovering server's restore_command.
+    /// Fetch an archived file of WAL, as a recovering server's restore_command
     ///
     /// Exit codes: 0 fetched, 1 there is no such file, 200 it could not be told (PostgreSQL then stops
     /// rather than end the recovery early).
