@@ -3,7 +3,8 @@
 //! Every block of `sh` in README.md and docs/ is run, each document from its beginning to its end in one
 //! scratch folder that looks like the checkout, against one lab. A block that says `no-lab` needs a real
 //! account, root, or an hour: its `lifeboat`, `make` and `aws` commands are looked at without being run.
-//! `exits-N` is a block that ends with that code.
+//! `exits-N` is a block that ends with that code. `struck` is one for after the disaster of the lab, and
+//! `returned` one for after the region's return.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,13 +15,19 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write as _},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
 };
 
 use lifeboat_tests::{files, root};
+
+/// What the lab goes through, each by one more Enter.
+const MOMENTS: [&str; 3] = ["well", "struck", "returned"];
+/// What the lab says when a moment has come.
+const SAYS: [&str; 3] = ["The lab is up", "region us-east-1 is dark", "region us-east-1 is back"];
 
 /// One fenced block.
 struct Block {
@@ -38,6 +45,13 @@ impl Block {
 
     fn needs_lab(&self) -> bool {
         !self.marks.iter().any(|mark| mark == "no-lab")
+    }
+
+    /// Of the lab's moments the one that it is for: its place in [`MOMENTS`].
+    fn moment(&self) -> usize {
+        let is_for = |moment: &&&str| self.marks.iter().any(|mark| mark == **moment);
+        let marked = MOMENTS.iter().find(is_for);
+        marked.map_or(0, |marked| MOMENTS.iter().position(|moment| moment == marked).unwrap())
     }
 
     fn code(&self) -> i32 {
@@ -72,7 +86,8 @@ fn blocks(document: &Path) -> Vec<Block> {
     found.retain(|block| block.marks.first().is_some_and(|language| language == "sh"));
     for block in &found {
         for mark in block.marks.iter().skip(1) {
-            let known = mark == "no-lab" || mark.starts_with("exits-");
+            let moment = MOMENTS.contains(&mark.as_str());
+            let known = moment || mark == "no-lab" || mark.starts_with("exits-");
             assert!(known, "{}: what does {mark} mean?", block.place());
         }
     }
@@ -110,35 +125,51 @@ fn programs() -> PathBuf {
 }
 
 /// The lab, as `make lab` starts it, and until the test ends.
-struct Lab(Child);
+struct Lab {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
 
 impl Lab {
     fn start() -> Self {
         let mut child = Command::new(programs().join("lifeboat-lab"))
             .arg("up")
             .current_dir(root())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut said = String::new();
-        let up = lines.by_ref().map_while(Result::ok).any(|line| {
-            writeln!(said, "{line}").unwrap();
-            line.starts_with("The lab is up")
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (send, receive) = mpsc::channel();
+        // Whatever it says must not fill the pipe.
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| drop(send.send(line)));
         });
-        assert!(up, "the lab did not start: {said}");
-        // Whatever else it says must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self(child)
+        let lab = Self { child, lines: receive };
+        lab.has_said(SAYS[0]);
+        lab
+    }
+
+    fn has_said(&self, what: &str) {
+        let mut said = String::new();
+        let has = self.lines.iter().any(|line| {
+            writeln!(said, "{line}").unwrap();
+            line.contains(what)
+        });
+        assert!(has, "the lab ended before it said {what:?}: {said}");
+    }
+
+    fn enter(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let id = self.0.id().to_string();
+        let id = self.child.id().to_string();
         let interrupted = Command::new("kill").args(["-INT", &id]).status();
         assert!(interrupted.is_ok_and(|status| status.success()));
-        let ended = self.0.wait().unwrap();
+        let ended = self.child.wait().unwrap();
         if !std::thread::panicking() {
             assert!(ended.success(), "the lab ended with {ended}");
         }
@@ -147,7 +178,21 @@ impl Drop for Lab {
 
 #[test]
 fn what_the_documents_tell_to_type_works_against_the_lab() {
-    let _lab = Lab::start();
+    let mut lab = Lab::start();
+    let ran: usize = (0..MOMENTS.len())
+        .map(|moment| {
+            if moment > 0 {
+                lab.enter();
+                lab.has_said(SAYS[moment]);
+            }
+            run_all(moment)
+        })
+        .sum();
+    assert!(ran >= 3, "only {ran} blocks were run");
+}
+
+/// Runs the blocks of every document that are for this moment of the lab.
+fn run_all(moment: usize) -> usize {
     let base = std::env::var_os("PATH").unwrap().into_string().unwrap();
     let mut ran = 0;
     for document in documents() {
@@ -155,15 +200,17 @@ fn what_the_documents_tell_to_type_works_against_the_lab() {
         // What an earlier block of a document exports holds in the later ones: it is one terminal.
         let mut before = String::from("set -euo pipefail\n");
         for block in blocks(&document).iter().filter(|block| block.needs_lab()) {
-            let (code, said) = bash(&format!("{before}{}", block.text), folder.path(), &base);
-            assert_eq!(code, block.code(), "{}\n{}\n{said}", block.place(), block.text);
-            ran += 1;
+            if block.moment() == moment {
+                let (code, said) = bash(&format!("{before}{}", block.text), folder.path(), &base);
+                assert_eq!(code, block.code(), "{}\n{}\n{said}", block.place(), block.text);
+                ran += 1;
+            }
             for line in block.text.lines().filter(|line| line.starts_with("export ")) {
                 writeln!(before, "{line}").unwrap();
             }
         }
     }
-    assert!(ran >= 3, "only {ran} blocks were run");
+    ran
 }
 
 /// A program that stands in for another, first on the PATH.

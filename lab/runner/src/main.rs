@@ -5,10 +5,13 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Parser, Subcommand};
 use lifeboat_lab::{
     drill::{self, Scenario},
-    lab::{ACTIVE, DNS, Lab, LabError, Mode, Options, SITES},
+    lab::{ACTIVE, Captured, DNS, Lab, LabError, Mode, Options, SITES, STANDBY},
     say,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 /// One machine as two AWS regions: a local cloud with real PostgreSQL, real Redis and real DNS
 /// answers, in which the functions that deploy to AWS recover a dying region.
@@ -119,6 +122,10 @@ async fn up(
     let site = ACTIVE.app();
     say::line("");
     say::line("The lab is up. Ctrl-C stops all of it.");
+    say::line(&format!(
+        "Enter, here, kills region {}; Enter again brings it back. Pages appear here.",
+        ACTIVE.region
+    ));
     say::line("");
     for site in SITES {
         say::line(&format!(
@@ -148,10 +155,64 @@ async fn up(
     say::line(
         "    curl -X POST http://127.0.0.1:4609/faults -H 'content-type: application/json' -d '{\"match\":{\"service\":\"s3\"},\"action\":{\"kind\":\"delay\",\"ms\":500}}'",
     );
-    interrupted.await;
+    say::line("    curl -X DELETE http://127.0.0.1:4609/faults");
+    let outcome = tokio::select! {
+        outcome = disasters(&lab) => outcome,
+        () = pages(&lab) => Ok(()),
+        () = &mut interrupted => Ok(()),
+    };
     say::line("stopping");
     drill::models::tell(lab.gateway.violations());
     lab.stop().await;
     say::line("stopped; nothing is left");
-    Ok(ExitCode::SUCCESS)
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// A disaster with each Enter, and the region's return with the next one.
+///
+/// # Errors
+/// A part of the region survived, or did not come back.
+async fn disasters(lab: &Lab) -> Result<(), LabError> {
+    let mut entered = entered();
+    loop {
+        next(&mut entered).await;
+        lab.strike(&ACTIVE, Mode::Kill).await?;
+        say::line(&format!("region {} is dark, and nobody helps the recovery", ACTIVE.region));
+        say::line(&format!("  see it    lifeboat recover --app queue --region {}", STANDBY.region));
+        next(&mut entered).await;
+        lab.bring_back(&ACTIVE, Mode::Kill).await?;
+        lab.lighten_route53();
+        say::line(&format!("region {} is back", ACTIVE.region));
+        say::line("  tell it   lifeboat plan apply target/lab/queue.toml");
+    }
+}
+
+/// Shows what people are told, for as long as the lab is up.
+async fn pages(lab: &Lab) {
+    let mut seen = 0;
+    loop {
+        let new = lab.capture.after(seen).await;
+        seen += new.len();
+        new.iter().filter_map(Captured::page).for_each(|page| say::line(&page));
+    }
+}
+
+/// The lines of standard input. A thread of its own reads them: the runtime would wait for its end.
+fn entered() -> mpsc::UnboundedReceiver<()> {
+    let (send, receive) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            if line.is_err() || send.send(()).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+/// Waits for the next line; without end where nobody types.
+async fn next(entered: &mut mpsc::UnboundedReceiver<()>) {
+    if entered.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
 }

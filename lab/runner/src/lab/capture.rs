@@ -9,7 +9,7 @@ use axum::{Router, extract::State, http::StatusCode, routing::post};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 use super::{Aws, LabError};
 use crate::clock;
@@ -31,6 +31,15 @@ impl Captured {
     pub fn mentions(&self, word: &str) -> bool {
         self.body.to_string().contains(word)
     }
+
+    /// The page as whoever subscribed by mail reads it; none of a webhook, which says the same.
+    #[must_use]
+    pub fn page(&self) -> Option<String> {
+        let subject = text_of(&self.body, "Subject").filter(|_| self.channel == "sns")?;
+        let message = text_of(&self.body, "Message").unwrap_or_default();
+        let lines: Vec<String> = message.lines().map(|line| format!("        {line}")).collect();
+        Some(format!("  page  {subject}\n{}", lines.join("\n")))
+    }
 }
 
 type Deliveries = Arc<Mutex<Vec<Captured>>>;
@@ -39,6 +48,7 @@ type Deliveries = Arc<Mutex<Vec<Captured>>>;
 #[derive(Debug, Clone)]
 struct Shared {
     deliveries: Deliveries,
+    arrived: Arc<Notify>,
     aws: Aws,
 }
 
@@ -46,6 +56,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Capture {
     deliveries: Deliveries,
+    arrived: Arc<Notify>,
     server: JoinHandle<()>,
 }
 
@@ -54,23 +65,34 @@ impl Capture {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| LabError::from_error(&format!("listen on {listen}"), &error))?;
-        let deliveries = Deliveries::default();
-        let router = Router::new()
-            .route("/slack/{token}", post(slack))
-            .route("/sns", post(sns))
-            .with_state(Shared { deliveries: Arc::clone(&deliveries), aws });
+        let (deliveries, arrived) = (Deliveries::default(), Arc::<Notify>::default());
+        let router =
+            Router::new().route("/slack/{token}", post(slack)).route("/sns", post(sns)).with_state(
+                Shared { deliveries: Arc::clone(&deliveries), arrived: Arc::clone(&arrived), aws },
+            );
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the capture server ended");
             }
         });
-        Ok(Self { deliveries, server })
+        Ok(Self { deliveries, arrived, server })
     }
 
     /// Everything that has arrived, oldest first.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Captured> {
         self.deliveries.lock().map(|list| list.clone()).unwrap_or_default()
+    }
+
+    /// What arrives after the first `seen`, as soon as there is any. One may wait at a time.
+    pub async fn after(&self, seen: usize) -> Vec<Captured> {
+        loop {
+            let new: Vec<Captured> = self.deliveries().into_iter().skip(seen).collect();
+            if !new.is_empty() {
+                return new;
+            }
+            self.arrived.notified().await;
+        }
     }
 
     pub(crate) async fn stop(self) {
@@ -80,11 +102,12 @@ impl Capture {
     }
 }
 
-fn keep(deliveries: &Deliveries, channel: &'static str, text: &str) {
+fn keep(shared: &Shared, channel: &'static str, text: &str) {
     let body = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-    if let Ok(mut list) = deliveries.lock() {
+    if let Ok(mut list) = shared.deliveries.lock() {
         list.push(Captured { channel, at: clock::now(), body });
     }
+    shared.arrived.notify_one();
 }
 
 fn text_of<'a>(body: &'a Value, key: &str) -> Option<&'a str> {
@@ -97,7 +120,7 @@ async fn slack(State(shared): State<Shared>, text: String) -> (StatusCode, &'sta
     if text_of(&body, "text").is_none_or(str::is_empty) && body.get("attachments").is_none() {
         return (StatusCode::BAD_REQUEST, "no_text");
     }
-    keep(&shared.deliveries, "slack", &text);
+    keep(&shared, "slack", &text);
     (StatusCode::OK, "ok")
 }
 
@@ -117,7 +140,24 @@ async fn sns(State(shared): State<Shared>, text: String) -> StatusCode {
             }
         });
     } else {
-        keep(&shared.deliveries, "sns", &text);
+        keep(&shared, "sns", &text);
     }
     StatusCode::OK
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Captured;
+    use crate::clock;
+
+    #[test]
+    fn a_page_is_shown_once_with_its_message_below_its_subject() {
+        let body = json!({ "Subject": "recovery started", "Message": "site a\nis down" });
+        let sns = Captured { channel: "sns", at: clock::now(), body };
+        let shown = "  page  recovery started\n        site a\n        is down";
+        assert_eq!(sns.page().as_deref(), Some(shown));
+        assert_eq!(Captured { channel: "slack", ..sns }.page(), None);
+    }
 }
