@@ -19,16 +19,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{HostArgs, HostCommand, HostPlace, WalCommand},
-    credentials, join,
+    credentials, fetch, join,
     output::{Failure, complain, say},
 };
 
 /// Bytes of the last line: Run Command keeps 24,000 characters of the output (Systems Manager
 /// quotas).
 const LONGEST_LINE: usize = 20_000;
-/// The exit code of a fetch that could not be told: above 125 it ends a recovery instead of telling
-/// the server that the WAL ends here (manual, `restore_command`).
-const UNKNOWN: u8 = 200;
 /// The environment variable that names a folder of PostgreSQL's programs, for a host whose own are
 /// neither on the PATH of its agent nor where packages put them.
 const PROGRAMS: &str = "LIFEBOAT_POSTGRESQL";
@@ -37,6 +34,46 @@ const TABLES: usize = 200;
 
 /// Does one of the host's works, until it is done or SIGTERM or Ctrl-C ends it.
 pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
+    let line = match command {
+        HostCommand::Join(args) => {
+            // It ends when its hook has: half a start is nothing to leave behind.
+            let _asked = signals()?;
+            return join::run(args).await;
+        }
+        // Any signal ends it at once, and tells its server which one.
+        HostCommand::Wal(WalCommand::Fetch(args)) => return fetch::run(args).await,
+        HostCommand::Backup { host: args, exports } => {
+            let host = host(&args.place, args.kind, scratch(&args), signals()?).await?;
+            let exports = match exports {
+                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await?)),
+                None => None,
+            };
+            let host = Host { exports, ..host };
+            let manifest = lifeboat_hostwork::backup(&host, args.kind, &args.point).await;
+            last_line(manifest.map_err(failure)?)?
+        }
+        HostCommand::Restore { host: args, target, to } => {
+            let target = Target::from(target);
+            let host = host(&args.place, args.kind, scratch(&args), signals()?).await?;
+            let (kind, point) = (args.kind, &args.point);
+            let result = lifeboat_hostwork::restore(&host, kind, point, target, to).await;
+            compact(&result.map_err(failure)?)?
+        }
+        HostCommand::Wal(WalCommand::Receive { place, directory }) => {
+            let host = host(&place, Kind::DatabaseWal, std::env::temp_dir(), signals()?).await?;
+            let tell = |event: &WalEvent| match serde_json::to_string(event) {
+                Ok(line) => say(&line),
+                Err(error) => complain(&error.to_string()),
+            };
+            return wal::receive(&host, &directory, tell).await.map_err(failure);
+        }
+    };
+    say(&line);
+    Ok(())
+}
+
+/// SIGTERM and Ctrl-C ask the work to stop, and end nothing by themselves from now on.
+fn signals() -> Result<Stop, Failure> {
     let (stopper, stop) = lifeboat_hostwork::stop();
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| Failure::work(format!("listen for SIGTERM: {error}")))?;
@@ -49,48 +86,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
         // Kept: a dropped stopper would never stop.
         std::future::pending::<()>().await;
     });
-    let line = match command {
-        // SIGTERM ends it when its hook has: half a start is nothing to leave behind.
-        HostCommand::Join(args) => return join::run(args).await,
-        HostCommand::Backup { host: args, exports } => {
-            let host = host(&args.place, args.kind, scratch(&args), stop).await?;
-            let exports = match exports {
-                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await?)),
-                None => None,
-            };
-            let host = Host { exports, ..host };
-            let manifest = lifeboat_hostwork::backup(&host, args.kind, &args.point).await;
-            last_line(manifest.map_err(failure)?)?
-        }
-        HostCommand::Restore { host: args, target, to } => {
-            let target = Target::from(target);
-            let host = host(&args.place, args.kind, scratch(&args), stop).await?;
-            let (kind, point) = (args.kind, &args.point);
-            let result = lifeboat_hostwork::restore(&host, kind, point, target, to).await;
-            compact(&result.map_err(failure)?)?
-        }
-        HostCommand::Wal(WalCommand::Receive { place, directory }) => {
-            let host = host(&place, Kind::DatabaseWal, std::env::temp_dir(), stop).await?;
-            let tell = |event: &WalEvent| match serde_json::to_string(event) {
-                Ok(line) => say(&line),
-                Err(error) => complain(&error.to_string()),
-            };
-            return wal::receive(&host, &directory, tell).await.map_err(failure);
-        }
-        HostCommand::Wal(WalCommand::Fetch { app, region, bucket, system, name, destination }) => {
-            let store = bucket_in(&region, bucket)
-                .await
-                .map_err(|failure| Failure { code: UNKNOWN, ..failure })?;
-            let fetched = wal::fetch(&store, &app, &system, &name, &destination).await;
-            return match fetched {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Failure::work(format!("{name} is not archived"))),
-                Err(fault) => Err(Failure { lines: vec![fault.message], code: UNKNOWN }),
-            };
-        }
-    };
-    say(&line);
-    Ok(())
+    Ok(stop)
 }
 
 /// This very program as a recovering server's restore_command, for this region's bucket.

@@ -8,6 +8,7 @@ mod cloud;
 mod credentials;
 mod doctor;
 mod exit;
+mod fetch;
 mod follow;
 mod guard;
 mod host;
@@ -39,9 +40,11 @@ async fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     // Also of words that cannot be understood as a whole.
     let as_json = words.iter().any(|word| word == "--json");
+    let fetches = fetch::is_asked(&words);
     let done = match Args::try_parse_from(words) {
         Ok(args) => run(args).await,
-        Err(error) => explain(&error, as_json),
+        Err(error) => explain(&error, as_json)
+            .map_err(|failure| if fetches { fetch::untold(failure) } else { failure }),
     };
     // What failed says more than that it could not be told.
     let code = match done.and(output::all_written()) {

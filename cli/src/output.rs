@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, BufWriter, StdoutLock, Write, stdout},
+    io::{self, BufWriter, StdoutLock, Write, stderr, stdout},
     sync::OnceLock,
 };
 
@@ -89,10 +89,9 @@ pub(crate) fn complain(line: &str) {
     complain_plainly(&format!("lifeboat: {line}"));
 }
 
-/// A line of the errors as it stands.
-#[expect(clippy::print_stderr, reason = "the errors of a command")]
+/// A line of the errors as it stands. The exit code tells the rest when it cannot be written.
 fn complain_plainly(line: &str) {
-    eprintln!("{line}");
+    let _unsaid = writeln!(stderr().lock(), "{line}");
 }
 
 /// Why the command ends, on the standard error: for people a line each, for machines one line of JSON,

@@ -6,6 +6,7 @@ mod support;
 use std::{
     fs::File,
     io::Write,
+    os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
 };
 
@@ -103,6 +104,79 @@ fn a_dash_is_the_standard_input() {
     assert_eq!((code, report["artifact"].as_str()), (2, Some("standard input")), "{out}");
     let (code, _, err) = piped(&["verify", "-"], &wal[..wal.len() - 1]);
     assert_eq!(code, 1, "{err}");
+}
+
+const BUCKET: &str = "lifeboat-backups-123456789012-us-west-2";
+
+/// The words of a restore_command that is right.
+const FETCH: [&str; 10] =
+    ["host", "wal", "fetch", "--app", "queue", "--region", HERE, "--bucket", BUCKET, "--system=73"];
+
+#[test]
+fn postgresql_takes_nothing_but_an_absent_file_for_the_end_of_the_archive() {
+    let aws = Aws::start();
+    let segment = "000000010000000000000005";
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("RECOVERYXLOG");
+    let into = into.to_str().unwrap();
+    let right = [&FETCH[..], &[segment, into]].concat();
+    let (code, _, err) = aws.lifeboat(&right);
+    assert_eq!(
+        (code, err.as_str()),
+        (1, format!("lifeboat: {segment} is not archived\n").as_str())
+    );
+
+    // Words that make no command, in each of their places.
+    for wrong in [
+        FETCH.to_vec(),
+        [&FETCH[..], &[segment]].concat(),
+        [&FETCH[..9], &[segment, into]].concat(),
+        [&FETCH[..], &[segment, into, "more"]].concat(),
+        [&["--wrong"], &right[..]].concat(),
+        [&right[..], &["--wrong"]].concat(),
+        [&right[..], &["--json", "--wrong"]].concat(),
+        right.iter().map(|word| if *word == "queue" { "Queue" } else { word }).collect(),
+        right.iter().map(|word| if *word == HERE { "west" } else { word }).collect(),
+        right.iter().map(|word| if *word == "--system=73" { "--system=x" } else { word }).collect(),
+        right.iter().map(|word| if *word == segment { "../secret" } else { word }).collect(),
+    ] {
+        let (code, _, err) = aws.lifeboat(&wrong);
+        assert!(code > 125 && !err.is_empty(), "{wrong:?}: {code} {err}");
+    }
+
+    // A bucket that is none, or that this host may not read.
+    for refusal in ["NoSuchBucket", "AccessDenied"] {
+        aws.world().refusal = Some(refusal);
+        let (code, _, err) = aws.lifeboat(&right);
+        assert!(code > 125 && err.contains(refusal), "{code} {err}");
+    }
+    aws.world().refusal = None;
+    aws.world().dark = vec![HERE];
+    let (code, _, err) = aws.lifeboat(&right);
+    assert!(code > 125 && err.contains("read s3://"), "{code} {err}");
+
+    // The code is all that is left when nothing can be said.
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = aws.command(&FETCH).stdin(Stdio::null()).stderr(full).output().unwrap();
+    assert!(output.status.code().is_some_and(|code| code > 125), "{:?}", output.status);
+}
+
+#[test]
+fn a_server_that_shuts_down_ends_its_fetch_by_sigterm() {
+    let aws = Aws::start();
+    aws.world().hangs = true;
+    let mut command = aws.command(&[&FETCH[..], &["000000010000000000000005", "nowhere"]].concat());
+    command.env("AWS_ACCESS_KEY_ID", "A").env("AWS_SECRET_ACCESS_KEY", "s");
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while aws.world().asked == 0 {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        std::thread::yield_now();
+    }
+    let term = run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    assert!(term.status.success());
+    let status = child.wait().unwrap();
+    // SIGTERM is signal 15; a code would be an answer about the archive.
+    assert_eq!((status.signal(), status.code()), (Some(15), None), "{status}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use lifeboat_core::{
     backup::{Kind, PointId},
 };
 
+use crate::fetch::FetchArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostCommand {
     /// Take a backup and stream it to the bucket
@@ -117,30 +119,13 @@ pub(crate) enum WalCommand {
     },
     /// Fetch an archived file of WAL, as a recovering server's restore_command
     ///
-    /// Exit codes: 0 fetched, 1 there is no such file, 200 it could not be told (PostgreSQL then stops
-    /// rather than end the recovery early).
+    /// Exit codes: 0 fetched, 1 there is no such file, 200 everything else, wrong words included: it could
+    /// not be told, and PostgreSQL then stops rather than end the recovery early.
     ///
     /// Example: restore_command = 'lifeboat host wal fetch --app queue --region us-west-2 --bucket
     /// lifeboat-backups-123456789012-us-west-2 --system 7300000000000000000 %f %p'
     #[command(verbatim_doc_comment)]
-    Fetch {
-        /// The app.
-        #[arg(long)]
-        app: AppName,
-        /// The region of the bucket.
-        #[arg(long)]
-        region: Region,
-        /// The backup bucket of this region.
-        #[arg(long)]
-        bucket: String,
-        /// The cluster's system identifier, as in the base backup's manifest.
-        #[arg(long)]
-        system: String,
-        /// The file's name (%f).
-        name: String,
-        /// Where to write it (%p).
-        destination: PathBuf,
-    },
+    Fetch(FetchArgs),
 }
 
 /// A host, and the bucket of its region.

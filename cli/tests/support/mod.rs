@@ -51,6 +51,12 @@ pub(crate) struct World {
     pub(crate) portal: Option<(u16, Value)>,
     /// The tokens with which a container's role was asked for.
     pub(crate) tokens: Vec<String>,
+    /// The code with which S3 refuses each object, instead of its being absent.
+    pub(crate) refusal: Option<&'static str>,
+    /// The requests that were taken.
+    pub(crate) asked: u32,
+    /// Whether they are never answered.
+    pub(crate) hangs: bool,
 }
 
 /// An AWS on loopback. It ends with the test.
@@ -114,6 +120,12 @@ impl Aws {
 
     fn serve(&self, stream: &TcpStream) {
         let Some(request) = read(stream) else { return };
+        self.world().asked += 1;
+        if self.world().hangs {
+            // Until whoever asks has gone.
+            drop((&*stream).read(&mut [0]));
+            return;
+        }
         if let Some((status, body)) = self.answer(&request) {
             let head = format!(
                 "HTTP/1.1 {status} _\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
@@ -211,7 +223,10 @@ impl Aws {
             }
             ("s3", _) => match &world.record {
                 Some(record) => record.clone(),
-                None => return Some((404, "<Error><Code>NoSuchKey</Code></Error>".to_owned())),
+                None => {
+                    let code = world.refusal.unwrap_or("NoSuchKey");
+                    return Some((404, format!("<Error><Code>{code}</Code></Error>")));
+                }
             },
             _ if request.path.starts_with("/federation/credentials") => {
                 let (status, answer) = world.portal.clone()?;
