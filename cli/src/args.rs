@@ -189,7 +189,10 @@ pub(crate) enum PlanCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Show the stored plan, and the epoch and active site that the ledger holds.
+    /// Show the stored plan, and the newest epoch and active site that the registers hold.
+    ///
+    /// A region whose register cannot be read is said, and ends with exit code 4: it may hold a newer
+    /// epoch.
     Show {
         /// The app.
         #[arg(long)]

@@ -25,7 +25,7 @@ use crate::{
     cloud::{self, ledger, recover_machine},
     credentials, input,
     output::{Failure, complain, say, say_json},
-    regions::elsewhere,
+    regions::{Outcome, elsewhere},
 };
 
 /// Whether a region holds another plan than this one, or none.
@@ -96,10 +96,17 @@ pub(crate) async fn show(
     let machine =
         recover_machine(&config, &region).await.map_err(|fault| elsewhere(fault, &region))?;
     let seen = ledger(&config, &machine, &plan, &here).newest(app).await?;
+    let mut outcome = Outcome::default();
+    outcome.done.push(here);
+    for (region, why) in seen.unreachable {
+        outcome.owe(&region, "its register, which may hold a newer epoch", why);
+    }
     if as_json {
-        let unreachable: Vec<_> = seen.unreachable.iter().map(|(region, _)| region).collect();
-        say_json(&json!({ "plan": plan, "control": seen.newest, "unreachable": unreachable }));
-        return Ok(());
+        let unreachable: Vec<_> = outcome.owed.iter().map(|owed| &owed.region).collect();
+        say_json(&json!({
+            "plan": plan, "control": seen.newest, "unreachable": unreachable, "owed": outcome.owed,
+        }));
+        return outcome.settled();
     }
     describe(&plan);
     match &seen.newest {
@@ -116,8 +123,5 @@ pub(crate) async fn show(
             say("ledger     no control record: run `lifeboat plan apply`, then `lifeboat init`")
         }
     }
-    for (region, why) in &seen.unreachable {
-        say(&format!("warning    the ledger in {region} cannot be read: {why}"));
-    }
-    Ok(())
+    outcome.settled()
 }

@@ -304,3 +304,26 @@ fn a_dark_region_keeps_nobody_from_the_backups_of_the_other() {
     assert!(code == 1 && err.contains("give --region"), "{err}");
     assert_eq!(backups(&["--region", THERE]).0, 0);
 }
+
+#[test]
+fn a_plan_is_shown_from_one_region_and_what_the_dark_one_may_hold_is_said() {
+    let aws = Aws::start();
+    aws.world().record = Some(record("a", 1, &Value::Null));
+    let show = |arguments: &[&str]| {
+        aws.lifeboat(&[&["plan", "show", "--app", "queue", "--region", HERE], arguments].concat())
+    };
+    assert_eq!(show(&[]).0, 0);
+    aws.world().dark = vec![THERE];
+    let (code, out, err) = show(&[]);
+    assert_eq!(code, 4, "{err}");
+    assert!(out.contains("epoch 1, site a active") && !out.contains("warning"), "{out}");
+    assert!(err.contains("us-east-1 does not answer; owed there: its register"), "{err}");
+    let (code, out, _) = show(&["--json"]);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, answer["control"]["epoch"].as_u64()), (4, Some(1)));
+    assert_eq!(answer["owed"][0]["region"], THERE);
+    // What was asked does not answer: nothing is known, and the other one is named.
+    aws.world().dark = vec![HERE];
+    let (code, out, err) = show(&[]);
+    assert!(code == 1 && out.is_empty() && err.contains("give --region"), "{err}");
+}
