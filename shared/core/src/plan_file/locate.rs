@@ -8,7 +8,7 @@ use toml_edit::{Document, Item};
 use super::{
     check::{Problem, check},
     model::AppPlan,
-    shape,
+    shape, syntax,
 };
 
 /// A mistake with its place in the text.
@@ -57,9 +57,10 @@ pub fn read_with<T: DeserializeOwned>(
             Some(span) => position(text, span.start),
             None => (None, None),
         };
-        vec![Located { line, column, path: String::new(), message: one_line(error.message()) }]
+        let message = syntax::words(error.message(), text, error.span());
+        vec![Located { line, column, path: String::new(), message }]
     })?;
-    let value: T = shape::read(table).map_err(|problems| locate(text, problems))?;
+    let value: T = shape::read(table, &check).map_err(|problems| locate(text, problems))?;
     let problems = check(&value);
     if problems.is_empty() {
         return Ok(value);
@@ -120,10 +121,6 @@ fn position(text: &str, offset: usize) -> (Option<usize>, Option<usize>) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
     (Some(line), Some(column))
-}
-
-fn one_line(message: &str) -> String {
-    message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -244,7 +241,7 @@ mod tests {
             let found = read(&with(seconds)).unwrap_err();
             assert_eq!(found.len(), 1, "{found:?}");
             assert_eq!(found[0].path, "sites.a.hosts.hook_seconds");
-            assert!(found[0].line.is_some() && found[0].message.contains("from 10 to 180 s"));
+            assert!(found[0].line.is_some() && found[0].message.contains("use 10 to 180 s"));
         }
     }
 

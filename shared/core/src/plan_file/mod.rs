@@ -9,6 +9,7 @@ mod check;
 mod locate;
 mod model;
 mod shape;
+mod syntax;
 mod target;
 
 pub use backup::{Backup, Base, Files, Images, SqlCheck};

@@ -13,13 +13,20 @@ use super::check::Problem;
 /// The most that is noted; a document with more has another problem.
 const MOST: usize = 100;
 
-/// Reads a value.
+/// Reads a value. `check` knows what numbers may stand where.
 ///
 /// # Errors
 /// Everything that does not fit, with the keys that lead to it.
-pub(super) fn read<T: DeserializeOwned>(table: Table) -> Result<T, Vec<Problem>> {
-    let mut reading =
-        Reading { value: Value::Table(table), mended: Vec::new(), problems: Vec::new() };
+pub(super) fn read<T: DeserializeOwned>(
+    table: Table,
+    check: impl Fn(&T) -> Vec<Problem>,
+) -> Result<T, Vec<Problem>> {
+    let mut reading = Reading {
+        value: Value::Table(table),
+        mended: Vec::new(),
+        problems: Vec::new(),
+        numbers: Vec::new(),
+    };
     // Each round mends one thing, and what was put in may need a few more.
     for _ in 0..MOST * 4 {
         match serde_path_to_error::deserialize::<_, T>(reading.value.clone()) {
@@ -34,7 +41,16 @@ pub(super) fn read<T: DeserializeOwned>(table: Table) -> Result<T, Vec<Problem>>
             }
         }
     }
+    reading.bound(check);
     Err(reading.problems)
+}
+
+/// A number that its type cannot hold.
+struct Number {
+    /// Its problem's place among the problems.
+    problem: usize,
+    /// The largest one of its type; the smallest is 0.
+    largest: u64,
 }
 
 struct Reading {
@@ -42,6 +58,7 @@ struct Reading {
     /// The places that hold something else by now than the document has.
     mended: Vec<Vec<String>>,
     problems: Vec<Problem>,
+    numbers: Vec<Number>,
 }
 
 impl Reading {
@@ -73,9 +90,40 @@ impl Reading {
                 }
                 _ => self.remove(&path),
             }
+        } else if let Some((wrong, largest)) = number(message) {
+            let problem = self.problems.len();
+            self.add(&path, wrong.to_owned());
+            if self.problems.len() > problem {
+                self.numbers.push(Number { problem, largest });
+            }
+            self.insert(&path, Value::Integer(0)) || self.remove(&path)
         } else {
             self.add(&path, words(message));
             self.remove(&path)
+        }
+    }
+
+    /// Says of each number that does not fit what would: what the checks say of the least and of the most
+    /// that can stand in its place.
+    fn bound<T: DeserializeOwned>(&mut self, check: impl Fn(&T) -> Vec<Problem>) {
+        for Number { problem, largest } in std::mem::take(&mut self.numbers) {
+            let Some(Problem { path, .. }) = self.problems.get(problem).cloned() else { continue };
+            let largest = i64::try_from(largest).unwrap_or(i64::MAX);
+            let found = [0, largest].into_iter().find_map(|edge| {
+                let mut value = self.value.clone();
+                *at(&mut value, &path)? = Value::Integer(edge);
+                let problems = check(&T::deserialize(value).ok()?);
+                problems
+                    .into_iter()
+                    .find(|found| found.path == path && found.message.starts_with("use "))
+            });
+            let wanted = found.map_or_else(
+                || format!("use a whole number from 0 to {largest}"),
+                |found| found.message,
+            );
+            if let Some(problem) = self.problems.get_mut(problem) {
+                problem.message = format!("{}; {wanted}", problem.message);
+            }
         }
     }
 
@@ -225,6 +273,23 @@ fn words(message: &str) -> String {
     format!("{} stands here; use {}", thing(found), wanted(expected))
 }
 
+/// What is wrong with a whole number that its type cannot hold, and the largest one that it can; none of
+/// anything else. Those of the largest type are as large as TOML has them.
+fn number(message: &str) -> Option<(&'static str, u64)> {
+    let (found, expected) =
+        message.strip_prefix("invalid value: integer `")?.rsplit_once(", expected ")?;
+    let largest = match expected.trim() {
+        "u8" => u8::MAX.into(),
+        "u16" => u16::MAX.into(),
+        "u32" => u32::MAX.into(),
+        "u64" | "usize" => i64::MAX.unsigned_abs(),
+        _ => return None,
+    };
+    let wrong =
+        if found.starts_with('-') { "the number is negative" } else { "the number is too large" };
+    Some((wrong, largest))
+}
+
 fn thing(found: &str) -> &'static str {
     let kinds = [
         ("string", "a text"),
@@ -240,9 +305,7 @@ fn thing(found: &str) -> &'static str {
 
 fn wanted(expected: &str) -> String {
     let known = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => {
-            "a whole number, 0 or more, that is not too large"
-        }
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         "f32" | "f64" => "a number",
         "a string" | "string" => "a text in quotes",
@@ -291,7 +354,7 @@ mod tests {
             "database.engine: unknown value `rsd`; did you mean `rds`?",
             "dns.ttl_second: unknown key `ttl_second`; did you mean `ttl_seconds`?",
             "dns.ttl_seconds: `ttl_seconds` is missing; add it",
-            "detection.quorum: a whole number stands here; use a whole number, 0 or more",
+            "detection.quorum: the number is negative; use at least 1 vote",
             "rto_seconds: a text stands here; use a whole number",
             "logs: a text stands here; use a table such as { every = \"24h\", at = \"02:00\" }",
             "cache.every: `4 hours` is not a length of time",
@@ -307,6 +370,47 @@ mod tests {
         for line in &found {
             assert!(line.starts_with(|c: char| c.is_ascii_digit()), "{line} has no place");
             assert!(!line.contains("struct") && !line.contains("u32"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_told_with_the_range_that_does() {
+        for (from, to, says) in [
+            (
+                "ttl_seconds = 5",
+                "ttl_seconds = -5",
+                "negative; use a whole number from 0 to 4294967295",
+            ),
+            (
+                "ttl_seconds = 5",
+                "ttl_seconds = 5000000000",
+                "too large; use a whole number from 0 to",
+            ),
+            ("quorum = 2", "quorum = -2", "negative; use at least 1 vote"),
+            ("interval_seconds = 2", "interval_seconds = -2", "negative; use 1 to 10 seconds"),
+            ("hold_seconds = 4", "hold_seconds = -1", "negative; use 0 to "),
+            ("deadline_ms = 1800", "deadline_ms = 99999999999", "too large; use 1 to 1999 ms"),
+            (
+                "identifier = \"queue-a\"",
+                "identifier = \"queue-a\"\nport = 70000",
+                "too large; use 1 to 65535",
+            ),
+            (
+                "identifier = \"queue-a\"",
+                "identifier = \"queue-a\"\nport = -1",
+                "negative; use 1 to 65535",
+            ),
+            (
+                "value = \"queue-a\"",
+                "value = \"queue-a\"\nhook_seconds = -1",
+                "negative; use 10 to 180 s",
+            ),
+        ] {
+            let found = found(&[(from, to)]);
+            assert!(
+                !found.is_empty() && found.iter().all(|line| line.contains(says)),
+                "{to}: {found:?}"
+            );
         }
     }
 

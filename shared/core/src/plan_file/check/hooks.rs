@@ -17,8 +17,8 @@ pub(super) fn check(name: &str, site: &Site, report: &mut Report) {
         report.add(
             &["sites", name, "hosts", "hook_seconds"],
             format!(
-                "hooks get from {least} to {most} s, found {seconds}; let a hook that needs longer \
-                 start the work and end, as `systemctl start --no-block` does: the recovery waits \
+                "use {least} to {most} s, which a hook gets; let one that needs longer start the work \
+                 and end, as `systemctl start --no-block` does: the recovery waits \
                  for the site's health checks afterwards"
             ),
         );
