@@ -4,8 +4,12 @@ mod host;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
-use lifeboat_core::{AppName, IncidentId, Region, SiteName, backup::Kind, round_trip::RoundTrip};
+use clap::{ArgMatches, Parser, Subcommand};
+use lifeboat_archive::Format;
+use lifeboat_core::{
+    AppName, IncidentId, Region, SiteName, alike::instead, backup::Kind, regions,
+    round_trip::RoundTrip,
+};
 
 pub(crate) use self::host::{
     HostArgs, HostCommand, HostPlace, JoinArgs, RestoreTarget, WalCommand,
@@ -198,8 +202,8 @@ pub(crate) enum PlanCommand {
         #[arg(long)]
         app: AppName,
         /// The region to ask; without it, the region of the environment.
-        #[arg(long)]
-        region: Option<String>,
+        #[arg(long, value_parser = region)]
+        region: Option<Region>,
     },
 }
 
@@ -209,7 +213,7 @@ pub(crate) struct BackupsArgs {
     #[arg(long)]
     pub(crate) app: AppName,
     /// The region to list; without it, every region of the plan.
-    #[arg(long)]
+    #[arg(long, value_parser = region)]
     pub(crate) region: Option<Region>,
     /// Every point, not only the newest five of each kind.
     #[arg(long)]
@@ -222,7 +226,7 @@ pub(crate) struct RecoverArgs {
     #[arg(long)]
     pub(crate) app: AppName,
     /// The region of the site to activate.
-    #[arg(long)]
+    #[arg(long, value_parser = region)]
     pub(crate) region: Region,
     /// A name to keep in the log beside the caller's identity, which AWS says.
     #[arg(long, value_parser = name)]
@@ -255,10 +259,10 @@ pub(crate) struct GuardArgs {
     #[arg(long)]
     pub(crate) site: SiteName,
     /// The region of this host.
-    #[arg(long)]
+    #[arg(long, value_parser = region)]
     pub(crate) region: Region,
     /// Another region that keeps a ledger; repeat for each, or put commas between.
-    #[arg(long = "peer", required = true, value_delimiter = ',')]
+    #[arg(long = "peer", required = true, value_delimiter = ',', value_parser = region)]
     pub(crate) peers: Vec<Region>,
     /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
     #[arg(long)]
@@ -282,12 +286,12 @@ pub(crate) struct VerifyArgs {
     /// artifact, size and checksum are held against its manifest; of a manifest, every artifact is.
     pub(crate) artifact: String,
     /// The region of the bucket; without it, the region of the environment.
-    #[arg(long)]
+    #[arg(long, value_parser = region)]
     pub(crate) region: Option<Region>,
     /// The format that it must have: pg-dump, tar, image, rdb, aof, base-backup or wal. A file of
     /// another format is then damaged, and no longer something that cannot be told.
-    #[arg(long)]
-    pub(crate) format: Option<lifeboat_archive::Format>,
+    #[arg(long, value_parser = format)]
+    pub(crate) format: Option<Format>,
     /// The SHA-256 that its stored bytes must have, as in the manifest of a backup.
     #[arg(long, value_parser = sha256)]
     pub(crate) sha256: Option<String>,
@@ -307,11 +311,36 @@ pub(crate) struct BackupArgs {
     #[arg(long)]
     pub(crate) app: AppName,
     /// The region of the active site.
-    #[arg(long)]
+    #[arg(long, value_parser = region)]
     pub(crate) region: Region,
     /// A kind that the plan schedules; repeat for each. Without it, all of them.
     #[arg(long = "kind")]
     pub(crate) kinds: Vec<Kind>,
+}
+
+/// A region; of what is none, the one that may be meant.
+pub(crate) fn region(text: &str) -> Result<Region, String> {
+    Region::new(text).map_err(|error| {
+        let meant = regions::meant(text).map(|meant| format!("; {meant}")).unwrap_or_default();
+        format!("{error}{meant}")
+    })
+}
+
+/// What there is to say about the regions in the words of a command, which may be new ones.
+pub(crate) fn doubts(mut matches: &ArgMatches) -> Vec<String> {
+    while let Some((_, part)) = matches.subcommand() {
+        matches = part;
+    }
+    let named = ["region", "peers"].into_iter().flat_map(|id| {
+        // A part without such an option has none of it.
+        matches.try_get_many::<Region>(id).ok().flatten().into_iter().flatten()
+    });
+    named.filter_map(regions::doubt).collect()
+}
+
+/// A format; of what is none, the one that may be meant.
+fn format(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|error| format!("{error}; {}", instead(text, Format::names().into_iter())))
 }
 
 /// 64 hexadecimal digits: anything else would be held against the artifact, and call it damaged.

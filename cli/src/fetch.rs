@@ -26,7 +26,7 @@ pub(crate) struct FetchArgs {
     #[arg(long)]
     app: AppName,
     /// The region of the bucket.
-    #[arg(long)]
+    #[arg(long, value_parser = crate::args::region)]
     region: Region,
     /// The backup bucket of this region.
     #[arg(long)]

@@ -30,7 +30,7 @@ mod verify;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Args, Command, PlanCommand, RetentionCommand};
 use output::Failure;
@@ -41,7 +41,13 @@ async fn main() -> ExitCode {
     // Also of words that cannot be understood as a whole.
     let as_json = words.iter().any(|word| word == "--json");
     let fetches = fetch::is_asked(&words);
-    let done = match Args::try_parse_from(words) {
+    let parsed = Args::command().try_get_matches_from(words).and_then(|matches| {
+        args::doubts(&matches)
+            .iter()
+            .for_each(|doubt| output::complain(&format!("warning: {doubt}")));
+        Args::from_arg_matches(&matches)
+    });
+    let done = match parsed {
         Ok(args) => run(args).await,
         Err(error) => explain(&error, as_json)
             .map_err(|failure| if fetches { fetch::untold(failure) } else { failure }),
@@ -67,7 +73,7 @@ async fn run(args: Args) -> Result<(), Failure> {
             plan::apply(&file, plan::How { dry_run, yes, as_json: args.json }).await
         }
         Command::Plan(PlanCommand::Show { app, region }) => {
-            plan::show(&app, region.as_deref(), args.json).await
+            plan::show(&app, region.as_ref(), args.json).await
         }
         Command::Doctor { file } => doctor::run(&file, args.json).await,
         Command::Init { file } => init::run(&file, args.json).await,

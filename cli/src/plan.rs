@@ -83,13 +83,13 @@ pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
 /// `lifeboat plan show`.
 pub(crate) async fn show(
     app: &AppName,
-    region: Option<&str>,
+    region: Option<&Region>,
     as_json: bool,
 ) -> Result<(), Failure> {
     let config = credentials::config().await?;
-    let region = cloud::region(&config, region)?;
-    let here: Region =
-        region.parse().map_err(|error| Failure::input(format!("--region: {error}")))?;
+    let region = cloud::region(&config, region.map(Region::as_str))?;
+    let here: Region = crate::args::region(&region)
+        .map_err(|error| Failure::input(format!("AWS_REGION: {error}")))?;
     let config = aws::in_region(&config, &region);
     let plan =
         Parameters::new(&config).plan(app).await.map_err(|fault| elsewhere(fault, &region))?;

@@ -45,7 +45,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_enum, default_value_t = RestoreTarget::Scratch)]
     into: RestoreTarget,
     /// The region whose copies are restored, in that region; without it, the one of the environment.
-    #[arg(long)]
+    #[arg(long, value_parser = crate::args::region)]
     region: Option<Region>,
     /// Restore into place without asking.
     #[arg(long)]

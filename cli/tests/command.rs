@@ -327,3 +327,31 @@ fn a_plan_is_shown_from_one_region_and_what_the_dark_one_may_hold_is_said() {
     let (code, out, err) = show(&[]);
     assert!(code == 1 && out.is_empty() && err.contains("give --region"), "{err}");
 }
+
+#[test]
+fn a_value_that_is_none_names_the_one_that_may_be_meant() {
+    for (arguments, says) in [
+        (
+            &["backup", "--app", "queue", "--region", HERE, "--kind", "databse-dump"][..],
+            "`database-dump`",
+        ),
+        (&["restore", "--app", "queue", "--kind", "confg"], "`config`"),
+        (&["verify", "x", "--format", "base-bakcup"], "`base-backup`"),
+        (&["recover", "--app", "queue", "--region", "uswest-2"], "`us-west-2`"),
+        (&["plan", "show", "--app", "queue", "--region", "us_west_2"], "`us-west-2`"),
+    ] {
+        let (code, _, err) = lifeboat(arguments);
+        assert!(
+            code == 2 && err.contains(&format!("did you mean {says}?")),
+            "{arguments:?}: {err}"
+        );
+    }
+    let (code, _, err) = lifeboat(&["verify", "x", "--format", "zip"]);
+    assert!(code == 2 && err.contains("use one of pg-dump, tar, image"), "{err}");
+    // A region may be newer than this version: it is tried, and doubted.
+    let aws = Aws::start();
+    aws.world().record = Some(record("a", 1, &Value::Null));
+    let (code, _, err) = aws.lifeboat(&["plan", "show", "--app", "queue", "--region", "us-wets-2"]);
+    assert!(code == 0 && err.contains("warning: `us-wets-2` is no region"), "{code} {err}");
+    assert!(err.contains("did you mean `us-west-2`?"), "{err}");
+}

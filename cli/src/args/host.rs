@@ -88,10 +88,10 @@ pub(crate) struct JoinArgs {
     #[arg(long)]
     pub(crate) site: SiteName,
     /// The region of this host.
-    #[arg(long)]
+    #[arg(long, value_parser = crate::args::region)]
     pub(crate) region: Region,
     /// Another region that keeps a control record; repeat for each, or put commas between.
-    #[arg(long = "peer", required = true, value_delimiter = ',')]
+    #[arg(long = "peer", required = true, value_delimiter = ',', value_parser = crate::args::region)]
     pub(crate) peers: Vec<Region>,
     /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
     #[arg(long)]
@@ -138,7 +138,7 @@ pub(crate) struct HostPlace {
     #[arg(long)]
     pub(crate) site: SiteName,
     /// The region of this host.
-    #[arg(long)]
+    #[arg(long, value_parser = crate::args::region)]
     pub(crate) region: Region,
     /// The backup bucket of this region.
     #[arg(long)]

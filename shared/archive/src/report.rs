@@ -47,7 +47,7 @@ impl fmt::Display for Format {
 
 /// A word that names no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is no format; use one of {}", Format::NAMED.map(|(name, _)| name).join(", "))]
+#[error("`{word}` is no format")]
 pub struct FormatError {
     word: String,
 }
@@ -63,6 +63,13 @@ impl Format {
         ("base-backup", Self::BaseBackup),
         ("wal", Self::Wal),
     ];
+
+    /// The names of the formats that can be asked for.
+    #[must_use]
+    pub const fn names() -> [&'static str; 7] {
+        let [a, b, c, d, e, f, g] = Self::NAMED;
+        [a.0, b.0, c.0, d.0, e.0, f.0, g.0]
+    }
 }
 
 impl std::str::FromStr for Format {

@@ -8,6 +8,7 @@
 //! turns into an explicit plan that the state machine carries out; [`ledger`] says who may act and
 //! [`guard`] says what may not be done even then.
 
+pub mod alike;
 pub mod backup;
 pub mod bucket;
 pub mod contract;
@@ -23,6 +24,7 @@ pub mod permit;
 pub mod plan_file;
 pub mod recovery_log;
 pub mod recovery_plan;
+pub mod regions;
 pub mod round_trip;
 pub mod situation;
 pub mod vote;

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::alike::instead;
+
 /// One kind of backup: one way of taking, checking and restoring it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -33,7 +35,7 @@ pub enum Kind {
 
 /// A word that is not a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{word}` is not a kind of backup; use one of {}", Kind::ALL.map(Kind::as_str).join(", "))]
+#[error("`{word}` is not a kind of backup; {}", instead(word, Kind::ALL.map(Kind::as_str).into_iter()))]
 pub struct KindError {
     word: String,
 }

@@ -9,6 +9,7 @@ use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 use super::check::Problem;
+use crate::alike::instead;
 
 /// The most that is noted; a document with more has another problem.
 const MOST: usize = 100;
@@ -236,21 +237,10 @@ fn resolve<T: DeserializeOwned>(
 
 /// That a name is none of these, and which one may be meant.
 fn unknown(what: &str, name: &str, known: &[String]) -> String {
-    match alike(name, known.iter().map(String::as_str)) {
-        Some(meant) => format!("unknown {what} `{name}`; did you mean `{meant}`?"),
-        None if known.is_empty() => format!("unknown {what} `{name}`; take it out"),
-        None => format!("unknown {what} `{name}`; use one of {}", known.join(", ")),
+    if known.is_empty() {
+        return format!("unknown {what} `{name}`; take it out");
     }
-}
-
-/// The one of these names that another one is a typing error of, if any is: a third of its letters may
-/// be wrong, and one of a short name.
-pub(super) fn alike<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|known| (strsim::osa_distance(name, known), known))
-        .filter(|(wrong, known)| *wrong <= (known.len() / 3).max(1))
-        .min_by_key(|(wrong, _)| *wrong)
-        .map(|(_, known)| known)
+    format!("unknown {what} `{name}`; {}", instead(name, known.iter().map(String::as_str)))
 }
 
 /// What the deserializer says of types, in the words of the file. A value is not repeated: it may be a
