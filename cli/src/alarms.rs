@@ -3,7 +3,7 @@
 mod standing;
 
 use lifeboat_core::{
-    Region, SiteName,
+    AppName, Region, SiteName,
     backup::{Kind, schedule::TICK_SECONDS},
     hold,
     plan_file::{AppPlan, Detection, Engine},
@@ -81,7 +81,7 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
     for (site, here) in &plan.sites {
         if let Some((_, observer)) = plan.other_than(site) {
             all.push(Alarm {
-                name: format!("lifeboat-site-down-{app}-{site}"),
+                name: name("lifeboat-site-down", app, site.as_str()),
                 region: observer.region.clone(),
                 site: site.clone(),
                 watch: Watch::SiteDown,
@@ -95,7 +95,7 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
             });
         }
         all.push(Alarm {
-            name: format!("lifeboat-observer-unwell-{app}-{site}"),
+            name: name("lifeboat-observer-unwell", app, site.as_str()),
             region: here.region.clone(),
             site: site.clone(),
             watch: Watch::ObserverUnwell,
@@ -124,6 +124,12 @@ pub(crate) fn alarms(plan: &AppPlan) -> Vec<Alarm> {
     all
 }
 
+/// The name of an alarm of an app, on a site or a kind of backups. Two hyphens in a row are in the name of
+/// neither, so that no other app or site has the same alarm.
+fn name(alarm: &str, app: &AppName, of: &str) -> String {
+    format!("{alarm}-{app}--{of}")
+}
+
 fn periods(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
@@ -142,7 +148,7 @@ fn backup_ages(plan: &AppPlan, site: &SiteName, region: &Region) -> impl Iterato
         wal.into_iter().chain([(*kind, every.saturating_mul(2))])
     });
     ages.map(|(kind, seconds)| Alarm {
-        name: format!("lifeboat-backup-age-{}-{kind}", plan.app),
+        name: name("lifeboat-backup-age", &plan.app, kind.as_str()),
         region: region.clone(),
         site: site.clone(),
         watch: Watch::BackupAge(kind),
@@ -171,13 +177,32 @@ mod tests {
         assert_eq!(
             down,
             [
-                ("lifeboat-site-down-queue-a", "us-west-2", 3),
-                ("lifeboat-site-down-queue-b", "us-east-1", 3)
+                ("lifeboat-site-down-queue--a", "us-west-2", 3),
+                ("lifeboat-site-down-queue--b", "us-east-1", 3)
             ]
         );
         let template = include_str!("../../infra/template.yaml");
         assert!(template.contains("ScheduleExpression: rate(1 hour)"), "the ages' period");
         assert!(template.contains("prefix: lifeboat-site-down-"), "the rule matches the name");
+    }
+
+    #[test]
+    fn no_two_apps_have_an_alarm_of_the_same_name() {
+        let text = include_str!("../../events/plan/queue.toml");
+        let mut plan = lifeboat_core::plan_file::read(text).unwrap();
+        let mut names = |app: &str, sites: [&str; 2]| {
+            plan.app = app.parse().unwrap();
+            let here = std::mem::take(&mut plan.sites).into_values();
+            plan.sites = sites.iter().map(|site| site.parse().unwrap()).zip(here).collect();
+            let mut names: Vec<String> =
+                alarms(&plan).into_iter().map(|alarm| alarm.name).collect();
+            names.sort();
+            names.dedup();
+            names
+        };
+        let (one, other) = (names("aa-b", ["c", "d"]), names("aa", ["b-c", "b-d"]));
+        assert!(one.iter().all(|name| !other.contains(name)), "{one:?} and {other:?}");
+        assert_eq!(one.len(), other.len());
     }
 
     #[test]
@@ -220,7 +245,7 @@ mod tests {
             .map(|alarm| (alarm.name, alarm.region.to_string(), alarm.threshold))
             .collect();
         let of = |kind: &str, region: &str, hours: u32| {
-            (format!("lifeboat-backup-age-queue-{kind}"), region.to_owned(), hours * 3_600)
+            (format!("lifeboat-backup-age-queue--{kind}"), region.to_owned(), hours * 3_600)
         };
         let expected = ["us-east-1", "us-west-2"].map(|region| {
             [

@@ -13,7 +13,7 @@ TOLD_SECONDS = 180
 def alarm_to_message(world: World) -> str:
     region = world.regions[1]
     watch, states, sns, sqs = (world.client(name, region) for name in ("cloudwatch", "stepfunctions", "sns", "sqs"))
-    alarm = f"lifeboat-site-down-{world.app}-a"
+    alarm = f"lifeboat-site-down-{world.app}--a"
     if not watch.describe_alarms(AlarmNames=[alarm])["MetricAlarms"]:
         raise Failed(f"the alarm {alarm} is not in {region}: was the plan applied?")
     machine = f"arn:aws:states:{region}:{world.account}:stateMachine:lifeboat-recover"

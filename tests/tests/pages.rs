@@ -226,13 +226,17 @@ fn every_alarm_is_in_the_runbook() {
         standing
             .split("\"lifeboat-")
             .skip(1)
-            .map(|rest| format!("| `lifeboat-{}-APP-SITE` |", rest.split('"').next().unwrap())),
+            .map(|rest| format!("| `lifeboat-{}-APP--SITE` |", rest.split('"').next().unwrap())),
     );
     names.extend(code.split("\"lifeboat-").skip(1).map(|rest| {
-        let name = rest.split('"').next().unwrap().replace("{}", "APP");
-        let upper =
-            |name: String, key: &str| name.replace(&format!("{{{key}}}"), &key.to_uppercase());
-        let name = ["app", "site", "kind"].into_iter().fold(name, upper);
+        let (name, rest) = rest.split_once('"').unwrap();
+        // `name("lifeboat-backup-age", &plan.app, kind.as_str())`, or a format of the app alone.
+        let call = rest.split(')').next().unwrap();
+        let of = ["site", "kind"].into_iter().find(|of| call.contains(&format!("{of}.as_str(")));
+        let name = match of {
+            Some(of) => format!("{name}-APP--{}", of.to_uppercase()),
+            None => name.replace("{app}", "APP"),
+        };
         format!("| `lifeboat-{name}` |")
     }));
     assert!(names.len() >= 6, "{names:?}");

@@ -21,7 +21,7 @@ pub(super) fn alarms(plan: &AppPlan, name: &SiteName, site: &Site) -> Vec<Alarm>
     let behind = rpo.clamp(1, BEHIND_AT_MOST);
     let app = &plan.app;
     let one = |alarm: &str, watch, threshold, page| Alarm {
-        name: format!("{alarm}-{app}-{name}"),
+        name: super::name(alarm, app, name.as_str()),
         region: site.region.clone(),
         site: name.clone(),
         watch,
@@ -120,12 +120,12 @@ mod tests {
         assert_eq!(
             names,
             [
-                ("lifeboat-site-degraded-queue-a", "us-east-1", 1),
-                ("lifeboat-replication-broken-queue-a", "us-east-1", 1),
-                ("lifeboat-replica-lag-queue-a", "us-east-1", 5),
-                ("lifeboat-site-degraded-queue-b", "us-west-2", 1),
-                ("lifeboat-replication-broken-queue-b", "us-west-2", 1),
-                ("lifeboat-replica-lag-queue-b", "us-west-2", 5),
+                ("lifeboat-site-degraded-queue--a", "us-east-1", 1),
+                ("lifeboat-replication-broken-queue--a", "us-east-1", 1),
+                ("lifeboat-replica-lag-queue--a", "us-east-1", 5),
+                ("lifeboat-site-degraded-queue--b", "us-west-2", 1),
+                ("lifeboat-replication-broken-queue--b", "us-west-2", 1),
+                ("lifeboat-replica-lag-queue--b", "us-west-2", 5),
             ]
         );
         for alarm in &found {

@@ -90,7 +90,7 @@ fn the_first_site_is_brought_up_once_its_plan_is_stored_and_alarms_follow() {
         let state = cloud.state.lock().unwrap();
         let order = ("us-east-1".to_owned(), r#"{"app":"queue","site":"a"}"#.to_owned());
         assert_eq!(state.started, [order.clone(), order]);
-        assert!(state.alarms.contains(&"us-west-2 lifeboat-site-down-queue-a".to_owned()));
+        assert!(state.alarms.contains(&"us-west-2 lifeboat-site-down-queue--a".to_owned()));
     }
     // A recovery has moved the app since.
     {

@@ -102,7 +102,7 @@ async fn roles_are_enforced(lab: &Lab) -> Result<(), LabError> {
 
 /// Votes against a site that does not exist must not raise the alarm on one that does.
 async fn alarms_by_dimension(lab: &Lab) -> Result<(), LabError> {
-    let alarm = format!("lifeboat-site-down-{APP}-{}", ACTIVE.name);
+    let alarm = format!("lifeboat-site-down-{APP}--{}", ACTIVE.name);
     let began = std::time::Instant::now();
     while began.elapsed() < ALARM_JUDGED {
         let datum = json!({

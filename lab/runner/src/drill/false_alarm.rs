@@ -62,7 +62,7 @@ pub(super) async fn run(
         }
     };
     tell(struck_at, "trouble", what);
-    let alarm = format!("lifeboat-site-down-{APP}-{}", ACTIVE.name);
+    let alarm = format!("lifeboat-site-down-{APP}--{}", ACTIVE.name);
     let mut alarmed = false;
     let began = std::time::Instant::now();
     let mut away = trouble == Trouble::DatabaseAway;

@@ -308,7 +308,7 @@ impl Lab {
 
     /// The alarm on site a has left INSUFFICIENT_DATA: votes arrive, and an outage would be seen.
     async fn wait_until_watched(&self) -> Result<(), LabError> {
-        let name = format!("lifeboat-site-down-{APP}-{}", ACTIVE.name);
+        let name = format!("lifeboat-site-down-{APP}--{}", ACTIVE.name);
         let state = clock::find(SERVES_WITHIN, || async {
             let state = self.alarm_state(STANDBY.region, &name).await.ok()?;
             (state == "OK").then_some(())

@@ -89,7 +89,7 @@ impl Lab {
     /// them takes silence for the worst: the same alarm over an app of which nobody ever reports
     /// anything goes off.
     pub(super) async fn absence_is_alarmed(&self) -> Result<InvariantResult, LabError> {
-        let name = |kind: Kind| format!("lifeboat-backup-age-{APP}-{kind}");
+        let name = |kind: Kind| format!("lifeboat-backup-age-{APP}--{kind}");
         let mut kinds: Vec<Kind> =
             KINDS.into_iter().filter(|(app, _)| *app == APP).map(|(_, kind)| kind).collect();
         kinds.push(Kind::DatabaseWal);
