@@ -88,7 +88,8 @@ def fits(resource: str, form: str) -> bool:
         return False
     if any(not _part(mine, theirs) for mine, theirs in zip(given[:5], wanted[:5])):
         return False
-    return _can_meet(given[5], _pieces(wanted[5]))
+    # The name of a log group is a path.
+    return _can_meet(given[5], _pieces(wanted[5]), wanted[2] == "logs")
 
 
 def _part(given: str, form: str) -> bool:
@@ -104,7 +105,7 @@ def _pieces(form: str) -> list[str | None]:
     return pieces
 
 
-def _can_meet(given: str, pieces: list[str | None]) -> bool:
+def _can_meet(given: str, pieces: list[str | None], of_paths: bool) -> bool:
     """Whether some text is both of the pattern (`*`, `?`) and of the form."""
 
     @cache
@@ -119,7 +120,7 @@ def _can_meet(given: str, pieces: list[str | None]) -> bool:
             # and behind one.
             if at == len(given):
                 return False
-            path = piece == len(pieces) - 1 and pieces[piece - 1] == "/"
+            path = piece == len(pieces) - 1 and (of_paths or pieces[piece - 1] == "/")
             inner = path or given[at] not in ":/"
             return (inner and (meet(at + 1, piece) or meet(at + 1, piece + 1))) or (star and meet(at, piece + 1))
         if piece == len(pieces) or at == len(given):

@@ -11,6 +11,8 @@ class Forms(unittest.TestCase):
     INSTANCE = "arn:${Partition}:rds:${Region}:${Account}:db:${DbInstanceName}"
     PARAMETER = "arn:${Partition}:ssm:${Region}:${Account}:parameter/${ParameterNameWithoutLeadingSlash}"
 
+    LOGS = "arn:${Partition}:logs:${Region}:${Account}:log-group:${LogGroupName}"
+
     def test_what_can_be_of_a_form(self):
         for arn, form in (
             ("*", self.OBJECT),
@@ -18,6 +20,7 @@ class Forms(unittest.TestCase):
             ("arn:aws:s3:::lifeboat-*", self.BUCKET),
             ("arn:aws:s3:::bucket/a/b/*", self.OBJECT),
             ("arn:aws:s3:::*/a", self.OBJECT),
+            ("arn:aws:logs:*:123456789012:log-group:/aws/lambda/lifeboat-*", self.LOGS),
             # A wildcard in a bucket's name reaches into its objects.
             ("arn:aws:s3:::lifeboat-*", self.OBJECT),
             ("arn:aws:rds:*:123456789012:db:*", self.INSTANCE),
