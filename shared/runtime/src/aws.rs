@@ -93,9 +93,12 @@ where
     let (name, detail) = match &error {
         SdkError::TimeoutError(_) => (ErrorName::Transient, "no answer in time".to_owned()),
         SdkError::DispatchFailure(failure) => {
-            let chain = failure.as_connector_error().map_or_else(String::new, chain);
             let name = if failure.is_user() { ErrorName::NeedsHuman } else { ErrorName::Transient };
-            (name, format!("no answer: {chain}"))
+            let detail = match failure.as_connector_error() {
+                Some(error) if !error.is_timeout() => format!("no answer: {}", cause(error)),
+                Some(_) | None => "no answer in time".to_owned(),
+            };
+            (name, detail)
         }
         SdkError::ResponseError(_) => {
             (ErrorName::Transient, "the answer cannot be read".to_owned())
@@ -106,7 +109,7 @@ where
         }
         // Construction failures, and whatever the SDK adds: the request was never sent.
         SdkError::ConstructionFailure(_) | _ => {
-            (ErrorName::NeedsHuman, format!("the request could not be made: {}", chain(&error)))
+            (ErrorName::NeedsHuman, format!("the request could not be made: {}", cause(&error)))
         }
     };
     Fault::new(name, one_line(&format!("{doing} failed: {detail}")))
@@ -165,19 +168,15 @@ fn describe(code: Option<&str>, message: Option<&str>, status: Option<u16>) -> S
     }
 }
 
-/// The error and its causes, outermost first.
-fn chain(error: &(impl Error + ?Sized)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
+/// The innermost cause of an error, which is what happened; those around it name layers of the SDK. It is
+/// without the system's number, which its words say.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |error| (*error).source())
+        // One without words is a wrapper that was left empty.
+        .filter(|error| !error.to_string().is_empty())
+        .last();
+    let text = innermost.unwrap_or(error).to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
 }
 
 fn one_line(text: &str) -> String {

@@ -78,11 +78,30 @@ fn a_message_is_one_line_and_never_the_signed_request() {
     assert!(fault.message.chars().count() <= 400);
 }
 
+/// An error of a layer around another one.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Layer(&'static str, #[source] Box<dyn Error + Send + Sync>);
+
 #[test]
-fn a_refused_connection_says_so() {
-    let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "connection refused");
-    let fault = unanswered(SdkError::dispatch_failure(ConnectorError::io(refused.into())));
-    assert!(fault.message.contains("connection refused"), "{fault}");
+fn a_call_that_nobody_answers_says_what_happened_and_not_the_layers_around_it() {
+    let refused = std::io::Error::from_raw_os_error(111);
+    let layers = Layer("client error (Connect)", Layer("tcp connect error", refused.into()).into());
+    let fault = unanswered(SdkError::dispatch_failure(ConnectorError::io(layers.into())));
+    assert_eq!(fault.message, "read the plan failed: no answer: Connection refused");
+    let lookup = "failed to lookup address information: Name or service not known";
+    let layers = Layer("client error (Connect)", Layer("dns error", lookup.into()).into());
+    let fault = unanswered(SdkError::dispatch_failure(ConnectorError::io(layers.into())));
+    assert_eq!(fault.message, format!("read the plan failed: no answer: {lookup}"));
+    let late = ConnectorError::timeout(Layer("HTTP connect timeout", "1s".into()).into());
+    let fault = unanswered(SdkError::dispatch_failure(late));
+    assert_eq!(fault.message, "read the plan failed: no answer in time");
+    let ours = Layer("an interceptor encountered an error", "bucket b has no account".into());
+    let fault = unanswered(SdkError::construction_failure(ours));
+    assert_eq!(
+        fault.message,
+        "read the plan failed: the request could not be made: bucket b has no account"
+    );
 }
 
 #[test]
