@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Parser, Subcommand};
 use lifeboat_archive::Format;
 use lifeboat_core::{
-    AppName, IncidentId, Region, SiteName, alike::instead, backup::Kind, regions,
+    AppName, IncidentId, Region, alike::instead, backup::Kind, regions,
     round_trip::RoundTrip,
 };
 
 pub(crate) use self::host::{
-    HostArgs, HostCommand, HostPlace, JoinArgs, RestoreTarget, WalCommand,
+    HostArgs, HostBucket, HostCommand, HostPlace, JoinArgs, RegisterArgs, RestoreTarget, WalCommand,
 };
 
 /// The version, and the commit that it was built from.
@@ -252,21 +252,8 @@ fn name(text: &str) -> Result<String, String> {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct GuardArgs {
-    /// The app.
-    #[arg(long)]
-    pub(crate) app: AppName,
-    /// The site of this host.
-    #[arg(long)]
-    pub(crate) site: SiteName,
-    /// The region of this host.
-    #[arg(long, value_parser = region)]
-    pub(crate) region: Region,
-    /// Another region that keeps a ledger; repeat for each, or put commas between.
-    #[arg(long = "peer", required = true, value_delimiter = ',', value_parser = region)]
-    pub(crate) peers: Vec<Region>,
-    /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
-    #[arg(long)]
-    pub(crate) ledger_prefix: String,
+    #[command(flatten)]
+    pub(crate) registers: RegisterArgs,
     /// The site's configuration, whose `epoch` is held against the ledger's.
     #[arg(long)]
     pub(crate) site_file: PathBuf,

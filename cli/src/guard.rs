@@ -15,7 +15,7 @@ use lifeboat_runtime::{aws, clock};
 use serde::Deserialize;
 
 use crate::{
-    args::GuardArgs,
+    args::{GuardArgs, HostPlace},
     credentials,
     output::{Failure, complain, say},
 };
@@ -31,18 +31,15 @@ struct SiteFile {
 
 /// Runs until SIGTERM or Ctrl-C.
 pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
-    let config = aws::in_region(&credentials::patient_config().await, options.region.as_str());
+    let config = aws::in_region(
+        &credentials::patient_config().await,
+        options.registers.host.region.as_str(),
+    );
     let round_trip = RoundTrip::from_ms(options.round_trip_ms);
     // For all reads of a tick: short enough for two ticks within a permit, see `RoundTrip::LONGEST_MS`.
     let limit = round_trip.cold_call();
     let config = aws::with_limits(&config, limit, limit, 1);
-    let ledger = Ledger::new(
-        &config,
-        options.ledger_prefix.clone(),
-        options.region.clone(),
-        options.peers.clone(),
-    )
-    .over_a_round_trip(round_trip);
+    let ledger = options.registers.ledger(&config).over_a_round_trip(round_trip);
     let mut stop = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|error| Failure::work(format!("listen for SIGTERM: {error}")))?;
     let mut memory = Memory::default();
@@ -84,15 +81,16 @@ async fn tick(
         *complained = reason;
     }
     let began_at = clock::now();
-    let seen = ledger.reachable(&options.app).await;
+    let HostPlace { app, site, region } = &options.registers.host;
+    let seen = ledger.reachable(app).await;
     let reading = Reading {
         began_at,
         own: seen.own.as_ref(),
         others: seen.others.iter().collect(),
         // The own region is no witness: it may have been cut off together with this host.
-        unreachable: seen.unreachable.into_iter().filter(|r| *r != options.region).collect(),
+        unreachable: seen.unreachable.into_iter().filter(|r| r != region).collect(),
     };
-    decide(memory, &options.app, &options.site, epoch, &reading)
+    decide(memory, app, site, epoch, &reading)
 }
 
 /// The epoch that the site is configured with.

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    args::{HostArgs, HostCommand, HostPlace, WalCommand},
+    args::{HostArgs, HostBucket, HostCommand, HostPlace, WalCommand},
     credentials, fetch, join,
     output::{Failure, complain, say},
 };
@@ -45,7 +45,7 @@ pub(crate) async fn run(command: HostCommand) -> Result<(), Failure> {
         HostCommand::Backup { host: args, exports } => {
             let host = host(&args.place, args.kind, scratch(&args), signals()?).await?;
             let exports = match exports {
-                Some(bucket) => Some(Arc::new(bucket_in(&args.place.region, bucket).await?)),
+                Some(bucket) => Some(Arc::new(bucket_in(&args.place.host.region, bucket).await?)),
                 None => None,
             };
             let host = Host { exports, ..host };
@@ -90,13 +90,13 @@ fn signals() -> Result<Stop, Failure> {
 }
 
 /// This very program as a recovering server's restore_command, for this region's bucket.
-fn fetch_wal(place: &HostPlace) -> Result<Vec<String>, Failure> {
+fn fetch_wal(place: &HostBucket) -> Result<Vec<String>, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::work(format!("find this program's own path: {error}")))?;
     let program = program.into_os_string().into_string().map_err(|path| {
         Failure::work(format!("{} is not UTF-8, and PostgreSQL has to start it", path.display()))
     })?;
-    let HostPlace { app, region, bucket, .. } = place;
+    let HostBucket { host: HostPlace { app, region, .. }, bucket } = place;
     let words = [&program, "host", "wal", "fetch", "--app", app.as_str(), "--region"];
     let words = words.into_iter().chain([region.as_str(), "--bucket", bucket]);
     Ok(words.map(str::to_owned).collect())
@@ -114,21 +114,21 @@ async fn bucket_in(region: &Region, bucket: String) -> Result<S3, Failure> {
 
 /// What the work needs, from this region alone.
 async fn host(
-    args: &HostPlace,
+    place: &HostBucket,
     kind: Kind,
     scratch: PathBuf,
     stop: Stop,
 ) -> Result<Host<S3>, Failure> {
-    let config = aws::in_region(&credentials::config().await?, args.region.as_str());
+    let HostBucket { host: HostPlace { app, site, region }, bucket } = place;
+    let config = aws::in_region(&credentials::config().await?, region.as_str());
     let parameters = Parameters::new(&config);
-    let plan = parameters.plan(&args.app).await.map_err(failure)?;
-    if plan.sites.get(&args.site).is_none_or(|site| site.region != args.region) {
-        let (app, site, region) = (&args.app, &args.site, &args.region);
+    let plan = parameters.plan(app).await.map_err(failure)?;
+    if plan.sites.get(site).is_none_or(|here| here.region != *region) {
         return Err(Failure::input(format!("the plan of {app} has no site {site} in {region}")));
     }
     let password = match kind {
         Kind::DatabaseDump | Kind::DatabaseBase | Kind::DatabaseWal => {
-            let secret = parameters.secret(&args.app, &plan.database.password_secret).await;
+            let secret = parameters.secret(app, &plan.database.password_secret).await;
             Some(secret.map_err(failure)?)
         }
         Kind::DatabaseSnapshot
@@ -139,15 +139,15 @@ async fn host(
         | Kind::Cache => None,
     };
     Ok(Host {
-        store: Arc::new(S3::new(&config, &args.bucket)),
+        store: Arc::new(S3::new(&config, bucket)),
         exports: None,
         plan,
-        site: args.site.clone(),
-        region: args.region.clone(),
+        site: site.clone(),
+        region: region.clone(),
         password,
         scratch,
         programs: std::env::var_os(PROGRAMS).map(PathBuf::from),
-        fetch_wal: fetch_wal(args)?,
+        fetch_wal: fetch_wal(place)?,
         clock: clock::now,
         stop,
     })

@@ -15,13 +15,13 @@ use lifeboat_core::{
     contract::DatabaseAddress,
     join::{Hook, Joiner, Joining, Registers, Role, SiteFile, join},
 };
-use lifeboat_ledger::{Ledger, Reachable};
+use lifeboat_ledger::Reachable;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
 use serde_json::json;
 
 use crate::{
-    args::JoinArgs,
+    args::{HostPlace, JoinArgs},
     credentials, exit,
     output::{Failure, say},
 };
@@ -33,24 +33,22 @@ const LOCK_TRY: SignedDuration = SignedDuration::from_millis(100);
 
 /// Joins once; whoever starts it starts it again while it cannot be told.
 pub(crate) async fn run(args: JoinArgs) -> Result<(), Failure> {
-    let config = aws::in_region(&credentials::config().await?, args.region.as_str());
-    let (prefix, region, peers) =
-        (args.ledger_prefix.clone(), args.region.clone(), args.peers.clone());
-    let ledger = Ledger::new(&config, prefix, region, peers);
+    let host = &args.registers.host;
+    let config = aws::in_region(&credentials::config().await?, host.region.as_str());
+    let ledger = args.registers.ledger(&config);
     let parameters = Parameters::new(&config);
-    let (seen, database) = tokio::join!(ledger.reachable(&args.app), planned(&parameters, &args));
+    let (seen, database) = tokio::join!(ledger.reachable(&host.app), planned(&parameters, host));
     let home = Home::new(&args);
     let _lock = home.lock().await?;
     take(&args, &home, &seen, database.as_ref().map_err(String::as_str))
 }
 
 /// The site's database in the plan; or why the plan could not be read.
-async fn planned(parameters: &Parameters, args: &JoinArgs) -> Result<DatabaseAddress, String> {
-    let plan = parameters.plan(&args.app).await.map_err(|fault| fault.message)?;
-    let site = plan.sites.get(&args.site).filter(|site| site.region == args.region);
-    let site = site.ok_or_else(|| {
-        format!("the plan of {} has no site {} in {}", args.app, args.site, args.region)
-    })?;
+async fn planned(parameters: &Parameters, host: &HostPlace) -> Result<DatabaseAddress, String> {
+    let HostPlace { app, site, region } = host;
+    let plan = parameters.plan(app).await.map_err(|fault| fault.message)?;
+    let here = plan.sites.get(site).filter(|here| here.region == *region);
+    let site = here.ok_or_else(|| format!("the plan of {app} has no site {site} in {region}"))?;
     Ok(DatabaseAddress {
         host: site.database.host.clone(),
         port: site.database.port,
@@ -66,11 +64,12 @@ fn take(
     seen: &Reachable,
     database: Result<&DatabaseAddress, &str>,
 ) -> Result<(), Failure> {
+    let host = &args.registers.host;
     let current = home.read()?;
     let joiner = Joiner {
-        app: &args.app,
-        site: &args.site,
-        region: &args.region,
+        app: &host.app,
+        site: &host.site,
+        region: &host.region,
         current: current.as_ref(),
         database,
     };
@@ -86,7 +85,7 @@ fn take(
                 home.write(file)?;
             }
             let now = file.or(current);
-            let (site, is) = (&args.site, now.map_or(Role::Standby, |file| file.role));
+            let (site, is) = (&host.site, now.map_or(Role::Standby, |file| file.role));
             Err(Failure::work(format!(
                 "{why}; this host of site {site} stays {} until it can be told: run it again",
                 word(is)
@@ -129,7 +128,7 @@ struct Home(PathBuf);
 
 impl Home {
     fn new(args: &JoinArgs) -> Self {
-        Self(args.home.join(args.app.as_str()))
+        Self(args.home.join(args.registers.host.app.as_str()))
     }
 
     fn file(&self) -> PathBuf {

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use aws_config::SdkConfig;
 use clap::Subcommand;
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Region, SiteName,
     backup::{Kind, PointId},
 };
+use lifeboat_ledger::Ledger;
 
 use crate::fetch::FetchArgs;
 
@@ -81,21 +83,8 @@ pub(crate) enum HostCommand {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct JoinArgs {
-    /// The app.
-    #[arg(long)]
-    pub(crate) app: AppName,
-    /// The site of this host.
-    #[arg(long)]
-    pub(crate) site: SiteName,
-    /// The region of this host.
-    #[arg(long, value_parser = crate::args::region)]
-    pub(crate) region: Region,
-    /// Another region that keeps a control record; repeat for each, or put commas between.
-    #[arg(long = "peer", required = true, value_delimiter = ',', value_parser = crate::args::region)]
-    pub(crate) peers: Vec<Region>,
-    /// The ledger buckets' common name: `lifeboat-ledger-ACCOUNT`.
-    #[arg(long)]
-    pub(crate) ledger_prefix: String,
+    #[command(flatten)]
+    pub(crate) registers: RegisterArgs,
     /// The folder with the app's own, which has site.json and hooks/start in it: LIFEBOAT_HOME of the
     /// Systems Manager agent.
     #[arg(long, default_value = "/opt/lifeboat")]
@@ -112,7 +101,7 @@ pub(crate) enum WalCommand {
     /// failed try.
     Receive {
         #[command(flatten)]
-        place: HostPlace,
+        place: HostBucket,
         /// The folder that WAL is received in: this app's alone, kept over restarts.
         #[arg(long)]
         directory: PathBuf,
@@ -128,7 +117,7 @@ pub(crate) enum WalCommand {
     Fetch(FetchArgs),
 }
 
-/// A host, and the bucket of its region.
+/// A host, by its app, its site and its region.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HostPlace {
     /// The app.
@@ -140,6 +129,34 @@ pub(crate) struct HostPlace {
     /// The region of this host.
     #[arg(long, value_parser = crate::args::region)]
     pub(crate) region: Region,
+}
+
+/// A host, and the registers that say who is active.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RegisterArgs {
+    #[command(flatten)]
+    pub(crate) host: HostPlace,
+    /// Another region that has a register of the app; repeat for each, or put commas between.
+    #[arg(long = "peer", required = true, value_delimiter = ',', value_parser = crate::args::region)]
+    pub(crate) peers: Vec<Region>,
+    /// The common name of the buckets of the registers: `lifeboat-ledger-ACCOUNT`.
+    #[arg(long)]
+    pub(crate) ledger_prefix: String,
+}
+
+impl RegisterArgs {
+    /// The registers, as this host's region sees them.
+    pub(crate) fn ledger(&self, config: &SdkConfig) -> Ledger {
+        let Self { host, peers, ledger_prefix } = self;
+        Ledger::new(config, ledger_prefix.clone(), host.region.clone(), peers.clone())
+    }
+}
+
+/// A host, and the bucket of its region.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HostBucket {
+    #[command(flatten)]
+    pub(crate) host: HostPlace,
     /// The backup bucket of this region.
     #[arg(long)]
     pub(crate) bucket: String,
@@ -166,7 +183,7 @@ impl From<RestoreTarget> for lifeboat_core::contract::restore_backup::Target {
 #[derive(Debug, clap::Args)]
 pub(crate) struct HostArgs {
     #[command(flatten)]
-    pub(crate) place: HostPlace,
+    pub(crate) place: HostBucket,
     /// What to back up or restore: database-dump, database-base, config, code, logs, images, cache.
     #[arg(long)]
     pub(crate) kind: Kind,

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use lifeboat_core::{Epoch, ledger::ControlRecord};
 
 use super::*;
+use crate::args::RegisterArgs;
 
 /// A host of site b, with hooks that write down what they were told.
 struct Host {
@@ -14,11 +15,15 @@ impl Host {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let args = JoinArgs {
-            app: "queue".parse().unwrap(),
-            site: "b".parse().unwrap(),
-            region: "us-west-2".parse().unwrap(),
-            peers: vec!["us-east-1".parse().unwrap()],
-            ledger_prefix: "ledger".into(),
+            registers: RegisterArgs {
+                host: HostPlace {
+                    app: "queue".parse().unwrap(),
+                    site: "b".parse().unwrap(),
+                    region: "us-west-2".parse().unwrap(),
+                },
+                peers: vec!["us-east-1".parse().unwrap()],
+                ledger_prefix: "ledger".into(),
+            },
             home: folder.path().to_owned(),
         };
         let hooks = folder.path().join("queue/hooks");
@@ -41,7 +46,8 @@ impl Host {
 
     /// Joins with these records; `None` is a region that does not answer.
     fn join(&self, own: Option<ControlRecord>, peer: Option<ControlRecord>) -> Result<(), Failure> {
-        let silent = [(&own, &self.args.region), (&peer, &self.args.peers[0])];
+        let registers = &self.args.registers;
+        let silent = [(&own, &registers.host.region), (&peer, &registers.peers[0])];
         let silent = silent.into_iter().filter(|(record, _)| record.is_none());
         let unreachable = silent.map(|(_, region)| region.clone()).collect();
         let seen = Reachable { own, others: peer.into_iter().collect(), unreachable };

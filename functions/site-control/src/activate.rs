@@ -7,7 +7,7 @@ use lifeboat_core::{
     plan_file::{AppPlan, HostTag},
 };
 
-use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, site, stale};
+use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, opened, site, stale};
 
 pub(crate) async fn activate<P, A, H>(
     authority: &Authority,
@@ -20,8 +20,7 @@ where
     A: Authorizer,
     H: Hosts,
 {
-    ports.authorizer.authorize(authority).await?;
-    let plan = ports.plans.plan(&authority.app).await?;
+    let plan = opened(ports.authorizer.authorize(authority), &authority.app, ports).await?;
     on_hosts(authority, database, commands, &plan, ports).await
 }
 

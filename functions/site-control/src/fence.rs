@@ -9,9 +9,9 @@ use lifeboat_core::{
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, stale};
+use crate::{Authorizer, Hosts, Order, Plans, Ports, answers_of, opened, stale};
 
-/// How long reading the ledger and the plan in the own region may take.
+/// How long reading the register and the plan in the own region may take.
 const OWN_LIMIT: Duration = Duration::from_millis(1500);
 
 pub(crate) async fn fence<P, A, H>(
@@ -63,8 +63,8 @@ where
     H: Hosts,
 {
     let until = Instant::now() + OWN_LIMIT;
-    within(until, "reading the ledger", ports.authorizer.authorize(authority)).await?;
-    let plan = within(until, "reading the plan", ports.plans.plan(&authority.app)).await?;
+    let opening = opened(ports.authorizer.authorize(authority), &authority.app, ports);
+    let plan = within(until, "reading the register and the plan", opening).await?;
     let old = crate::site(&plan, old_site)?;
     let region = &old.region;
     let Some(tag) = &old.hosts else {

@@ -6,7 +6,7 @@ use lifeboat_core::{
     ledger::FIRST_EPOCH,
 };
 
-use crate::{Authorizer, Hosts, Plans, Ports, activate::on_hosts, site};
+use crate::{Authorizer, Hosts, Plans, Ports, activate::on_hosts, opened, site};
 
 pub(crate) async fn activate<P, A, H>(
     app: AppName,
@@ -19,8 +19,7 @@ where
     A: Authorizer,
     H: Hosts,
 {
-    ports.authorizer.first(&app, &name).await?;
-    let plan = ports.plans.plan(&app).await?;
+    let plan = opened(ports.authorizer.first(&app, &name), &app, ports).await?;
     let first = site(&plan, &name)?;
     if plan.initially_active != name {
         return Err(Fault::new(

@@ -117,6 +117,16 @@ where
     }
 }
 
+/// The plan of an app, once it is known that the order may be given: `may` is asked first.
+async fn opened<P: Plans, A, H>(
+    may: impl Future<Output = Result<(), Fault>>,
+    app: &AppName,
+    ports: &Ports<P, A, H>,
+) -> Result<AppPlan, Fault> {
+    may.await?;
+    ports.plans.plan(app).await
+}
+
 /// A site of the plan.
 fn site<'a>(plan: &'a AppPlan, name: &SiteName) -> Result<&'a Site, Fault> {
     plan.sites.get(name).ok_or_else(|| {
