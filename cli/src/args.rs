@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Parser, Subcommand};
 use lifeboat_archive::Format;
 use lifeboat_core::{
-    AppName, IncidentId, Region, alike::instead, backup::Kind, regions,
-    round_trip::RoundTrip,
+    AppName, IncidentId, Region, alike::instead, backup::Kind, regions, round_trip::RoundTrip,
 };
 
 pub(crate) use self::host::{

@@ -9,7 +9,6 @@ use aws_sdk_cloudwatch::{
         AlarmType, ComparisonOperator, Dimension, MetricAlarm, MetricDatum, StandardUnit, Statistic,
     },
 };
-use aws_sdk_sfn::types::ExecutionStatus;
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, Fault, Region, SiteName, backup::Kind, ledger::ControlRecord, plan_file::AppPlan,
@@ -133,38 +132,6 @@ impl Machine {
             Err(error) => Err(aws::fault(&format!("start {name}"), error)),
         }
     }
-
-    /// How far an execution is.
-    pub(crate) async fn look(&self, execution: &str) -> Result<Execution, Fault> {
-        let described = self.client.describe_execution().execution_arn(execution).send().await;
-        let found =
-            described.map_err(|error| aws::fault(&format!("look at {execution}"), error))?;
-        let status = found.status().clone();
-        if status == ExecutionStatus::Succeeded {
-            return Ok(Execution::Ended(Ok(found.output.unwrap_or_default())));
-        }
-        if status != ExecutionStatus::Running {
-            let cause = found.cause.unwrap_or_default();
-            let why = if cause.is_empty() { format!("{execution} is {status}") } else { cause };
-            return Ok(Execution::Ended(Err(why)));
-        }
-        let history = self.client.get_execution_history().execution_arn(execution);
-        let events = history.reverse_order(true).max_results(20).send().await;
-        let events = events.map_err(|error| aws::fault(&format!("follow {execution}"), error))?;
-        let entered = events.events().iter().find_map(|event| event.state_entered_event_details());
-        Ok(Execution::Running { state: entered.map(|state| state.name.clone()) })
-    }
-}
-
-/// An execution as it is now.
-pub(crate) enum Execution {
-    /// It goes on.
-    Running {
-        /// The state that it entered last.
-        state: Option<String>,
-    },
-    /// It has ended: its output, or why it failed.
-    Ended(Result<String, String>),
 }
 
 /// The alarms of an app in the region of `config`.

@@ -17,7 +17,8 @@ use serde_json::json;
 
 use crate::{
     cloud::machine,
-    credentials, follow,
+    credentials,
+    follow::{self, Followed},
     output::{Failure, say, say_json},
     plan::{self, Register, There},
     regions::Outcome,
@@ -62,9 +63,10 @@ pub(crate) async fn run(file: &Path, as_json: bool) -> Result<(), Failure> {
         say(&format!("activating site {site} of {} in {home}, epoch {FIRST_EPOCH}", plan.app));
         say(&format!("it goes on when this command is stopped\n  execution  {execution}"));
     }
-    let words: fn(&str) -> &str = doing;
-    let ended = follow::until_ended(&machine, &execution, (!as_json).then_some(words)).await?;
-    if let Err(why) = ended {
+    let followed = Followed::once(&machine, &execution, "the activation");
+    let words: fn(&str) -> Option<&'static str> = if as_json { |_| None } else { doing };
+    let status = follow::until_ended(&followed, follow::in_words(words)).await?;
+    if let Err(why) = status.outcome(&execution) {
         if as_json {
             say_json(&json!({ "outcome": "failed", "reason": why, "execution": execution }));
         }
@@ -120,15 +122,15 @@ async fn settle(plan: &AppPlan, there: &[(Region, There)]) -> Result<ControlReco
 }
 
 /// What a state of the machine does, in words.
-fn doing(state: &str) -> &str {
-    match state {
+fn doing(state: &str) -> Option<&'static str> {
+    Some(match state {
         "ReadRequest" | "ActivateFirstSite" | "IsSiteActivated" => "orders the hosts to start",
         "WaitForHosts" => "waits for the hosts",
         "VerifySite" => {
             "waits until the site serves: checks up, database writable, app under epoch 1"
         }
-        _ => state,
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -141,7 +143,7 @@ mod tests {
         let machine: serde_json::Value = serde_json::from_str(machine).unwrap();
         for (name, state) in machine["States"].as_object().unwrap() {
             let takes_time = ["Task", "Wait"].contains(&state["Type"].as_str().unwrap());
-            assert!(!takes_time || doing(name) != name, "{name}");
+            assert!(!takes_time || doing(name).is_some(), "{name}");
         }
     }
 }

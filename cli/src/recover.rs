@@ -17,6 +17,7 @@ use crate::{
     args::RecoverArgs,
     cloud::{Machine, Status, control_record, recover_machine},
     credentials,
+    follow::Followed,
     output::{Failure, complain, say, say_json, say_json_line},
     regions::dark,
 };
@@ -89,8 +90,8 @@ pub(crate) async fn run(request: RecoverArgs, as_json: bool) -> Result<(), Failu
         say(&format!("  execution  {execution}"));
         say("  Ctrl-C only stops following it");
     }
-    let followed = follow::Followed { machine: &machine, execution, again, anew, as_json };
-    follow::until_ended(&followed).await
+    let followed = Followed { machine: &machine, execution, what: "the recovery", again };
+    follow::until_ended(&follow::Told { followed, anew, as_json }).await
 }
 
 /// Where to look for a recovery.

@@ -27,6 +27,18 @@ pub(crate) enum Status {
     Cut(String),
 }
 
+impl Status {
+    /// The output of an execution that has ended; or why it has none.
+    pub(crate) fn outcome(self, execution: &str) -> Result<String, String> {
+        match self {
+            Self::Succeeded(output) => Ok(output),
+            Self::Failed(cause) => Err(cause),
+            Self::Cut(how) => Err(format!("{execution} is {how}")),
+            Self::Running => Err(format!("{execution} has not ended")),
+        }
+    }
+}
+
 /// An execution as it is now.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {

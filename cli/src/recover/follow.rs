@@ -1,32 +1,17 @@
-//! Following a recovery to its end.
+//! A recovery to its end: what it does, and what came of it.
 
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
-use lifeboat_core::{ErrorName, Fault};
-use lifeboat_runtime::clock;
 use serde_json::{Value, json};
 
 use super::words;
 use crate::{
-    cloud::{Entered, Machine, Status},
-    exit,
-    output::{Failure, complain, say, say_json_line},
+    cloud::{Entered, Status},
+    follow::{self, Followed},
+    output::{Failure, say, say_json_line},
 };
 
-/// Between two looks: Step Functions has nothing that could be awaited.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long nobody may answer before that is said.
-const QUIET: SignedDuration = SignedDuration::from_secs(10);
-/// How long nobody may answer before following ends. The machine goes on for an hour at most.
-const SILENCE: SignedDuration = SignedDuration::from_mins(10);
-
-/// What is followed.
-pub(super) struct Followed<'a> {
-    pub(super) machine: &'a Machine,
-    pub(super) execution: String,
-    /// The command that follows it again.
-    pub(super) again: String,
+/// What is followed, and how it is told.
+pub(super) struct Told<'a> {
+    pub(super) followed: Followed<'a>,
     /// The command that makes the next attempt.
     pub(super) anew: String,
     pub(super) as_json: bool,
@@ -36,109 +21,29 @@ pub(super) struct Followed<'a> {
 ///
 /// # Errors
 /// It ended without a recovery, or it can be followed no longer, which does not end it.
-pub(super) async fn until_ended(followed: &Followed<'_>) -> Result<(), Failure> {
-    tokio::select! {
-        ended = look_until_ended(followed) => ended,
-        _ = tokio::signal::ctrl_c() => Err(Failure {
-            lines: vec![
-                "stopped following; the recovery goes on without this command".to_owned(),
-                format!("follow it again: {}", followed.again),
-            ],
-            code: exit::INTERRUPTED,
-        }),
-    }
-}
-
-/// How far it was told.
-struct Told {
-    /// The last event.
-    id: i64,
-    words: &'static str,
-    /// When somebody answered last.
-    answered: Timestamp,
-    /// Whether it was said that nobody answers.
-    quiet: bool,
-}
-
-async fn look_until_ended(followed: &Followed<'_>) -> Result<(), Failure> {
-    let mut told = Told { id: 0, words: "", answered: clock::now(), quiet: false };
-    let mut looks = tokio::time::interval(LOOK_EVERY);
-    loop {
-        looks.tick().await;
-        match look(followed, &mut told).await {
-            Ok(None) => heard(&mut told),
-            Ok(Some(ended)) => return end(followed, ended),
-            // The execution does not mind that an answer was lost.
-            Err(fault) if fault.name == ErrorName::Transient => silent(followed, &mut told, fault)?,
-            Err(fault) => return Err(lost(followed, fault)),
-        }
-    }
-}
-
-/// One look: what is new is told. The end, once all before it is told.
-async fn look(followed: &Followed<'_>, told: &mut Told) -> Result<Option<Status>, Fault> {
-    let Followed { machine, execution, .. } = followed;
-    // Before its states: those that it entered until its end are then among them.
-    let Some(seen) = machine.see(execution).await? else {
-        return Err(Fault::needs_human(format!("there is no execution {execution}")));
+pub(super) async fn until_ended(told: &Told<'_>) -> Result<(), Failure> {
+    let status = if told.as_json {
+        let tell = |entered: &Entered, _| {
+            let Some(doing) = words::doing(&entered.state) else { return };
+            let Entered { at, state, .. } = entered;
+            say_json_line(&json!({ "event": "state", "at": at, "state": state, "doing": doing }));
+        };
+        follow::until_ended(&told.followed, tell).await?
+    } else {
+        follow::until_ended(&told.followed, follow::in_words(words::doing)).await?
     };
-    for entered in machine.entered_since(execution, told.id).await? {
-        told.id = entered.id;
-        tell(followed, told, &entered, seen.began);
-    }
-    Ok((seen.status != Status::Running).then_some(seen.status))
-}
-
-fn tell(followed: &Followed<'_>, told: &mut Told, entered: &Entered, began: Timestamp) {
-    let Some(doing) = words::doing(&entered.state) else { return };
-    if followed.as_json {
-        let Entered { at, state, .. } = entered;
-        say_json_line(&json!({ "event": "state", "at": at, "state": state, "doing": doing }));
-    } else if doing != told.words {
-        let since = entered.at.duration_since(began).as_secs();
-        say(&format!("  {since:>5} s  {doing}"));
-    }
-    told.words = doing;
-}
-
-fn heard(told: &mut Told) {
-    if told.quiet {
-        complain("it answers again");
-    }
-    told.quiet = false;
-    told.answered = clock::now();
-}
-
-fn silent(followed: &Followed<'_>, told: &mut Told, fault: Fault) -> Result<(), Failure> {
-    let since = clock::now().duration_since(told.answered);
-    if since > SILENCE {
-        return Err(lost(followed, fault));
-    }
-    if since > QUIET && !told.quiet {
-        told.quiet = true;
-        complain(&format!("{}; the recovery goes on, and so does looking", fault.message));
-    }
-    Ok(())
-}
-
-/// It can be followed no longer.
-fn lost(followed: &Followed<'_>, fault: Fault) -> Failure {
-    Failure::failed(vec![
-        fault.message,
-        "the recovery goes on without this command".to_owned(),
-        format!("follow it again: {}", followed.again),
-    ])
+    end(told, status)
 }
 
 /// How it ended.
-fn end(followed: &Followed<'_>, status: Status) -> Result<(), Failure> {
-    let answer = ending(status, followed);
-    if followed.as_json {
+fn end(told: &Told<'_>, status: Status) -> Result<(), Failure> {
+    let answer = ending(status, told);
+    if told.as_json {
         say_json_line(&answer.json);
     }
     match answer.failure {
         None => {
-            if !followed.as_json {
+            if !told.as_json {
                 say(&answer.says);
             }
             Ok(())
@@ -154,8 +59,8 @@ struct Ending {
     failure: Option<Failure>,
 }
 
-fn ending(status: Status, followed: &Followed<'_>) -> Ending {
-    let again = &followed.again;
+fn ending(status: Status, told: &Told<'_>) -> Ending {
+    let again = &told.followed.again;
     let failed = |outcome: &str, reason: &str, next: String| Ending {
         says: String::new(),
         json: json!({ "event": "ended", "outcome": outcome, "reason": reason }),
@@ -164,11 +69,11 @@ fn ending(status: Status, followed: &Followed<'_>) -> Ending {
     let output = match status {
         Status::Running => return failed("runs", "it has not ended", again.clone()),
         Status::Failed(cause) => {
-            let next = format!("mend the cause, then go on where it ended: {}", followed.anew);
+            let next = format!("mend the cause, then go on where it ended: {}", told.anew);
             return failed("failed", &cause, next);
         }
         Status::Cut(how) => {
-            let next = format!("let it go on: {}", words::redrive(&followed.execution));
+            let next = format!("let it go on: {}", words::redrive(&told.followed.execution));
             return failed("was stopped", &how, next);
         }
         Status::Succeeded(output) => output,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::show::{self, Ended};
 use crate::{
     cloud::Machine,
-    follow,
+    follow::{self, Followed},
     output::{Failure, say, say_json},
 };
 
@@ -21,8 +21,10 @@ pub(super) async fn until_ended(
     if !as_json {
         say(&format!("started; it goes on when this command is stopped\n  execution  {execution}"));
     }
-    let words: fn(&str) -> &str = show::doing;
-    let ended = match follow::until_ended(machine, execution, (!as_json).then_some(words)).await? {
+    let followed = Followed::once(machine, execution, "the restore");
+    let doing: fn(&str) -> Option<&'static str> = if as_json { |_| None } else { show::doing };
+    let status = follow::until_ended(&followed, follow::in_words(doing)).await?;
+    let ended = match status.outcome(execution) {
         Ok(output) => output,
         Err(why) => {
             if as_json {

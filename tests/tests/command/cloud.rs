@@ -215,6 +215,7 @@ fn json_call(state: &mut State, region: &str, target: &str, body: &[u8]) -> Answ
             "executionArn": text("executionArn"), "stateMachineArn": arn("stateMachine", "x"),
             "status": "SUCCEEDED", "startDate": 0, "output": "{}",
         }),
+        "GetExecutionHistory" => json!({ "events": [] }),
         other => {
             let error = json!({ "__type": "AccessDeniedException", "message": other }).to_string();
             return ("400 Bad Request", "application/x-amz-json-1.1", error.into_bytes());
