@@ -45,7 +45,7 @@ pub(crate) enum Command {
     ///
     /// It orders the site's hosts to start the app, waits until the site serves, and then sets the
     /// alarms, so that from here on its loss is noticed. Safe to repeat. It refuses (exit code 3) when
-    /// the ledger says that another site or a later epoch is active.
+    /// the register says that another site or a later epoch is active.
     ///
     /// Example: lifeboat init queue.toml
     Init {
@@ -126,7 +126,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Keep a site's write permit up to date on a host; run it as a service beside the app.
     ///
-    /// Each second it reads the control records of this region and of the others, and writes the
+    /// Each second it reads the registers of this region and of the others, and writes the
     /// permit that the app checks before each write. A host that returns from an outage gets no
     /// permit before another region has confirmed that its epoch is still the newest.
     Guard(GuardArgs),
@@ -177,7 +177,7 @@ pub(crate) enum PlanCommand {
         /// The plan file (TOML); `-` is the standard input.
         file: PathBuf,
     },
-    /// Store the plan in each of its regions, set its alarms, and write the first control record.
+    /// Store the plan in each of its regions, set its alarms, and write the first register.
     ///
     /// Shows what changes and asks. Safe to repeat; a plan with a mistake is refused before anything is
     /// written. A region that does not answer is left out, said, and ends with exit code 4. The alarms
@@ -253,14 +253,14 @@ fn name(text: &str) -> Result<String, String> {
 pub(crate) struct GuardArgs {
     #[command(flatten)]
     pub(crate) registers: RegisterArgs,
-    /// The site's configuration, whose `epoch` is held against the ledger's.
+    /// The site's configuration, whose `epoch` is held against the register's.
     #[arg(long)]
     pub(crate) site_file: PathBuf,
     /// Where the permit is written.
     #[arg(long)]
     pub(crate) permit_file: PathBuf,
     /// The round trip to the other regions in milliseconds, as detection.round_trip_ms in the plan: a
-    /// ledger is read for as long as four of them take.
+    /// register is read for as long as four of them take.
     #[arg(long, default_value_t = RoundTrip::DEFAULT_MS, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=i64::from(RoundTrip::LONGEST_MS)))]
     pub(crate) round_trip_ms: u32,
 }

@@ -62,7 +62,7 @@ pub(crate) async fn machine(
     )))
 }
 
-/// The ledger, as a region sees it.
+/// The registers, as a region sees them.
 pub(crate) fn ledger(
     config: &SdkConfig,
     machine: &Machine,
@@ -75,10 +75,10 @@ pub(crate) fn ledger(
         .over_a_round_trip(plan.round_trip())
 }
 
-/// The newest control record of an app.
+/// The newest register of an app.
 ///
 /// # Errors
-/// There is none, or the ledger cannot be read.
+/// There is none, or the own region's cannot be read.
 pub(crate) async fn control_record(
     config: &SdkConfig,
     machine: &Machine,
@@ -88,7 +88,7 @@ pub(crate) async fn control_record(
     let seen = ledger(config, machine, plan, region).newest(&plan.app).await?;
     seen.newest.ok_or_else(|| {
         let app = &plan.app;
-        Failure::input(format!("{app} has no control record: run `lifeboat plan apply` first"))
+        Failure::input(format!("{app} has no register: run `lifeboat plan apply` first"))
     })
 }
 

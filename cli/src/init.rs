@@ -106,14 +106,14 @@ async fn settle(plan: &AppPlan, there: &[(Region, There)]) -> Result<ControlReco
             Register::Tell(record, _) => newest = Some(record),
             Register::Owed { unseen, why } => {
                 return Err(Failure::work(format!(
-                    "{region} cannot read the ledger in {unseen} ({why}), which may hold a newer \
+                    "{region} cannot read the register in {unseen} ({why}), which may hold a newer \
                      epoch; give the same command again when it answers"
                 )));
             }
         }
         if let Some((unseen, why)) = there.seen.unreachable.first() {
             return Err(Failure::work(format!(
-                "{region} cannot read the ledger in {unseen} ({why}), which may hold a newer epoch; \
+                "{region} cannot read the register in {unseen} ({why}), which may hold a newer epoch; \
                  give the same command again when it answers"
             )));
         }

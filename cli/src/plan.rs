@@ -33,7 +33,7 @@ pub(crate) fn is_changed(plan: &AppPlan, stored: Option<&str>, region: &Region) 
     change::of_plan(plan, stored, region).is_some()
 }
 
-/// What becomes of a region's control record.
+/// What becomes of a region's register.
 pub(crate) fn register(seen: &lifeboat_ledger::Seen, plan: &AppPlan) -> Register {
     change::of_register(seen, plan, lifeboat_runtime::clock::now())
 }
@@ -111,7 +111,7 @@ pub(crate) async fn show(
     describe(&plan);
     match &seen.newest {
         Some(record) => {
-            say(&format!("ledger     epoch {}, site {} active", record.epoch, record.active_site));
+            say(&format!("register   epoch {}, site {} active", record.epoch, record.active_site));
             if let Some(holder) = &record.recovery {
                 say(&format!(
                     "recovery   {} since {} ({:?}), activating site {}",
@@ -119,9 +119,7 @@ pub(crate) async fn show(
                 ));
             }
         }
-        None => {
-            say("ledger     no control record: run `lifeboat plan apply`, then `lifeboat init`")
-        }
+        None => say("register   none: run `lifeboat plan apply`, then `lifeboat init`"),
     }
     outcome.settled()
 }

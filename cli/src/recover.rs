@@ -147,7 +147,7 @@ impl Find<'_> {
         Ok(Some(Found { incident, execution, new }))
     }
 
-    /// The recovery that holds the ledger for the same site.
+    /// The recovery that holds the register for the same site.
     async fn same(&self, holder: &Holder) -> Result<Found, Failure> {
         let execution = holder.execution.clone();
         if self.is_running(&execution).await? {

@@ -66,7 +66,7 @@ fn it_is_followed_to_its_end_and_the_exit_code_says_which() {
         let aws = aws(next);
         let (found, out, err) = aws.lifeboat(&RECOVER);
         assert_eq!(found, code, "{out}{err}");
-        assert!(out.contains("      2 s  takes the ledger"), "{out}");
+        assert!(out.contains("      2 s  takes the register"), "{out}");
         assert!(
             out.contains("decides what to do") && format!("{out}{err}").contains(says),
             "{err}"
@@ -180,7 +180,7 @@ fn ctrl_c_stops_following_and_says_how_to_go_on() {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("takes the ledger")));
+    assert!(lines.any(|line| line.unwrap().contains("takes the register")));
     let id = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     let (code, _, err) = told(&child.wait_with_output().unwrap());

@@ -275,7 +275,7 @@ fn nothing_that_deploys_names_a_partition() {
 fn recover_is_bounded_by_the_ledgers_hold() {
     let all: BTreeMap<String, Value> = machines().into_iter().collect();
     let limit = all["recover.asl.json"]["TimeoutSeconds"].as_i64().unwrap();
-    assert!(limit < lifeboat_core::ledger::HOLD_SECONDS, "a live recovery could lose the ledger");
+    assert!(limit < lifeboat_core::ledger::HOLD_SECONDS, "a live recovery could lose the register");
 }
 
 /// The states that a state can come back to itself by.

@@ -49,7 +49,7 @@ fn degraded(plan: &AppPlan, name: &SiteName, site: &Site) -> String {
         Some(hosts) => format!(
             "aws ssm send-command --region {region} --document-name lifeboat-site-control --targets \
              Key=tag:{},Values={} --parameters Action=restart,App={app},Site={name},Epoch=$(lifeboat plan \
-             show --app {app} --region {region} | sed -n 's/^ledger *epoch \\([0-9]*\\),.*/\\1/p')",
+             show --app {app} --region {region} | sed -n 's/^register *epoch \\([0-9]*\\),.*/\\1/p')",
             hosts.tag, hosts.value
         ),
         None => format!("lifeboat plan show --app {app} --region {region}"),

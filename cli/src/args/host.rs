@@ -67,7 +67,7 @@ pub(crate) enum HostCommand {
     Wal(WalCommand),
     /// Bring this host into its site: write site.json, and run the start hook where the site is active
     ///
-    /// It goes by the control records of every region. Run it at boot (the unit `lifeboat-join@`): a
+    /// It goes by the registers of every region. Run it at boot (the unit `lifeboat-join@`): a
     /// host that is launched after an activation gets no command of it.
     ///
     /// Safe to repeat, and never older than what the host knows. While it cannot be told who is

@@ -61,7 +61,7 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
     for (region, found) in look(&config, &plan).await {
         match found {
             Err(Fault { name: ErrorName::Transient, message }) => {
-                outcome.owe(&region, "plan, control record and alarms", message);
+                outcome.owe(&region, "plan, register and alarms", message);
             }
             found => there.push((region, found?)),
         }
@@ -98,7 +98,7 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
     for work in work {
         if let Register::Owed { unseen, why } = &work.register {
             let why = format!("{why}: it may hold a newer epoch");
-            outcome.owe(unseen, &format!("the first control record of {}", work.region), why);
+            outcome.owe(unseen, &format!("the first register of {}", work.region), why);
         }
         if applies {
             let written = write(&plan, &work).await;
@@ -191,7 +191,7 @@ async fn write(plan: &AppPlan, work: &Work) -> Result<(), Fault> {
             there.ledger.write(record, Some(etag)).await?;
             for (region, told) in there.ledger.publish(record).await {
                 told.map_err(|why| {
-                    Fault::transient(format!("tell the ledger in {region}: {why}"))
+                    Fault::transient(format!("tell the register in {region}: {why}"))
                 })?;
             }
         }

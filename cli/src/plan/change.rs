@@ -76,7 +76,7 @@ fn compare(path: &mut String, before: &Value, after: &Value, lines: &mut Vec<Str
     }
 }
 
-/// What becomes of a region's control record.
+/// What becomes of a region's register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Register {
     /// It is there, and the others know of it as far as they can be read.
@@ -95,7 +95,7 @@ pub(crate) enum Register {
     },
 }
 
-/// That this region has a control record, and that the others know of its epoch.
+/// That this region has a register, and that the others know of its epoch.
 pub(super) fn of_register(seen: &Seen, plan: &AppPlan, now: Timestamp) -> Register {
     match (&seen.own, seen.unreachable.first()) {
         (Some(_), Some(_)) => Register::Kept,
@@ -119,7 +119,7 @@ impl Register {
         let what = match self {
             Self::Kept | Self::Owed { .. } => return None,
             Self::Write(record) => format!(
-                "writes the control record: epoch {}, site {} active",
+                "writes the register: epoch {}, site {} active",
                 record.epoch, record.active_site
             ),
             Self::Tell(record, _) => format!(

@@ -18,7 +18,7 @@ pub(crate) struct There {
     pub(crate) machine: Machine,
     /// The stored plan, as it is stored.
     pub(crate) stored: Option<String>,
-    /// The ledger, as this region sees it.
+    /// The registers, as this region sees them.
     pub(crate) ledger: Ledger,
     /// Its records.
     pub(crate) seen: Seen,

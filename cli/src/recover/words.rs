@@ -41,12 +41,12 @@ pub(super) fn begun(incident: &str, app: &AppName, target: &SiteName, new: bool)
     }
 }
 
-/// A recovery that holds the ledger and does not run: its execution was stopped or took too long.
+/// A recovery that holds the register and does not run: its execution was stopped or took too long.
 pub(super) fn stuck(app: &AppName, holder: &Holder) -> Vec<String> {
     let Holder { incident, execution, opened_at, .. } = holder;
     vec![
         format!(
-            "recovery {incident} of {app} holds the ledger since {opened_at}, and its execution does \
+            "recovery {incident} of {app} holds the register since {opened_at}, and its execution does \
              not run any more"
         ),
         format!("let it go on: {}", redrive(execution)),
@@ -57,7 +57,7 @@ pub(super) fn stuck(app: &AppName, holder: &Holder) -> Vec<String> {
 /// What a state of the machine does; none of one that takes no time.
 pub(super) fn doing(state: &str) -> Option<&'static str> {
     Some(match state {
-        "OpenAndAssess" => "takes the ledger, and looks at the sites",
+        "OpenAndAssess" => "takes the register, and looks at the sites",
         "NotifyStarted" => "tells people that it began",
         "PlanRecovery" => "decides what to do",
         "WaitAndLookAgain" => "waits: the votes do not prove the site lost",
@@ -74,7 +74,7 @@ pub(super) fn doing(state: &str) -> Option<&'static str> {
         "SwitchTraffic" => "moves the traffic",
         "ConfirmTraffic" => "looks whether resolvers give the new answer",
         "CloseRecovery" | "CloseStoodDown" | "CloseDeclined" | "CloseFailed" => {
-            "gives the ledger back, and closes the log"
+            "gives the register back, and closes the log"
         }
         "NotifyRecovered" | "NotifyStoodDown" | "NotifyDeclined" | "NotifyFailed"
         | "NotifySuperseded" => "tells people how it ended",

@@ -85,7 +85,7 @@ fn may_close(record: &ControlRecord, authority: &Authority, ending: Ending) -> R
     };
     if holder.incident != *incident || holder.epoch != *epoch {
         return Err(Fault::stale(format!(
-            "recovery {incident} cannot close epoch {epoch}: {} holds the ledger under epoch {}",
+            "recovery {incident} cannot close epoch {epoch}: {} holds the register under epoch {}",
             holder.incident, holder.epoch
         )));
     }

@@ -80,7 +80,7 @@ async fn take<S: Store>(
     now: Timestamp,
 ) -> Result<Response, Fault> {
     let Some(holder) = record.recovery.clone() else {
-        return Err(Fault::needs_human("the ledger was taken for nobody, which is a defect"));
+        return Err(Fault::needs_human("the register was taken for nobody, which is a defect"));
     };
     if holder.state == HolderState::Failed {
         return Ok(stand_down(format!(

@@ -67,7 +67,7 @@ fn read(
             Seen::Unknown(format!("whether a recovery is open is not known: {region} is silent"))
         }
         (None, None, None) => Seen::Unknown(
-            "whether a recovery is open is not known: this region has no control record; run \
+            "whether a recovery is open is not known: this region has no register; run \
              `lifeboat plan apply`"
                 .to_owned(),
         ),

@@ -111,7 +111,7 @@ pub fn join(joiner: &Joiner<'_>, registers: &Registers<'_>) -> Joining {
             joiner,
             Epoch(0),
             format!(
-                "no control record of {} could be read ({}); run `lifeboat plan apply`, or see that \
+                "no register of {} could be read ({}); run `lifeboat plan apply`, or see that \
                  this host's role has the stack's host policy",
                 joiner.app,
                 silent(registers)
@@ -126,7 +126,7 @@ pub fn join(joiner: &Joiner<'_>, registers: &Registers<'_>) -> Joining {
             joiner,
             epoch,
             format!(
-                "site.json has epoch {}, and the newest control record that could be read has {epoch} \
+                "site.json has epoch {}, and the newest register that could be read has {epoch} \
                  ({})",
                 current.epoch,
                 silent(registers)

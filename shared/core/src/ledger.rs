@@ -239,12 +239,12 @@ pub fn authorize<'a>(
             Ok(holder)
         }
         Some(holder) => Err(Fault::stale(format!(
-            "recovery {incident} acts under epoch {epoch}, but the ledger is held by {} under \
+            "recovery {incident} acts under epoch {epoch}, but the register is held by {} under \
              epoch {}",
             holder.incident, holder.epoch
         ))),
         None => Err(Fault::stale(format!(
-            "recovery {incident} is not open: the ledger is at epoch {} with site {} active",
+            "recovery {incident} is not open: the register is at epoch {} with site {} active",
             record.epoch, record.active_site
         ))),
     }
@@ -301,7 +301,7 @@ pub fn close(
     let Some(holder) = &record.recovery else { return Ok(record.clone()) };
     if holder.incident != *incident {
         return Err(Fault::stale(format!(
-            "recovery {incident} cannot be closed: {} holds the ledger",
+            "recovery {incident} cannot be closed: {} holds the register",
             holder.incident
         )));
     }
@@ -331,7 +331,7 @@ pub fn standing(newest: &ControlRecord, site: &SiteName, epoch: Epoch) -> Standi
         ))
     } else if newest.epoch != epoch {
         Standing::Fenced(format!(
-            "the ledger is at epoch {}; site {site} is configured with epoch {epoch}",
+            "the register is at epoch {}; site {site} is configured with epoch {epoch}",
             newest.epoch
         ))
     } else {

@@ -86,7 +86,7 @@ pub fn decide(
     let confirmed = reading.unreachable.is_empty() || (memory.confirmed && !paused) || last_word;
     let highest_seen = newest.map_or(memory.highest_seen, |n| n.epoch.max(memory.highest_seen));
     let verdict = match newest {
-        None => Err("no control record could be read: this site sees neither its own region's \
+        None => Err("no register could be read: this site sees neither its own region's \
                      ledger nor the other's"
             .to_owned()),
         Some(record) if record.epoch < highest_seen => Err(format!(

@@ -260,7 +260,7 @@ impl<S: Store> Ledger<S> {
 #[must_use]
 pub fn no_record(app: &AppName) -> Fault {
     Fault::invalid(format!(
-        "app {app} has no control record in this region; run `lifeboat plan apply`, which writes \
+        "app {app} has no register in this region; run `lifeboat plan apply`, which writes \
          the first one, and `lifeboat init`, which brings up the first site"
     ))
 }

@@ -22,7 +22,7 @@ pub(crate) async fn read_record<S: Store>(
     let Some(object) = store.get(bucket, key).await? else { return Ok(None) };
     let record = serde_json::from_slice(&object.body).map_err(|error| {
         Fault::needs_human(format!(
-            "the control record s3://{}/{key} cannot be read ({error}); restore an earlier version \
+            "the register s3://{}/{key} cannot be read ({error}); restore an earlier version \
              of the object",
             bucket.name
         ))
@@ -43,7 +43,7 @@ pub(crate) async fn write_record<S: Store>(
     let failure = match store.put(bucket, &key, body, &condition).await {
         Ok(Put::Written(etag)) => return Ok(etag),
         Ok(Put::Refused) => Fault::transient(format!(
-            "the ledger of app {} changed meanwhile; read it again",
+            "the register of app {} changed meanwhile; read it again",
             record.app
         )),
         Err(fault) => fault,

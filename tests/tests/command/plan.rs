@@ -13,9 +13,9 @@ fn a_dark_region_does_not_block_the_operator_and_is_owed() {
     assert_eq!(code, 4, "{out}{err}");
     assert!(out.contains("us-west-2: stores plan /lifeboat/plans/queue\n"), "{out}");
     assert!(out.contains("applied in us-west-2\n"), "{out}");
-    assert!(err.contains("us-east-1 does not answer; owed there: plan, control record"), "{err}");
+    assert!(err.contains("us-east-1 does not answer; owed there: plan, register"), "{err}");
     // It may hold a newer epoch: no record is begun beside it.
-    assert!(err.contains("owed there: the first control record of us-west-2"), "{err}");
+    assert!(err.contains("owed there: the first register of us-west-2"), "{err}");
     assert!(err.ends_with("give the same command again when the region answers\n"), "{err}");
     {
         let state = cloud.state.lock().unwrap();
@@ -50,7 +50,7 @@ fn applying_shows_what_changes_asks_and_says_nothing_where_nothing_does() {
     assert!(cloud.state.lock().unwrap().parameters.is_empty());
     let (code, out, _) = cloud.lifeboat(&["plan", "apply", PLAN, "--dry-run"]);
     assert_eq!(code, 0);
-    assert!(out.contains("us-west-2: writes the control record: epoch 1, site a active"), "{out}");
+    assert!(out.contains("us-west-2: writes the register: epoch 1, site a active"), "{out}");
     assert!(!out.contains("would"), "{out}");
     assert!(cloud.state.lock().unwrap().parameters.is_empty());
 

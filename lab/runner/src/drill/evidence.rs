@@ -114,8 +114,7 @@ impl Lab {
         let path = format!("/lifeboat-ledger-000000000000-{}/control/{APP}.json", site.region);
         let text =
             self.aws.rest(reqwest::Method::GET, site.region, "s3", &path, String::new()).await?;
-        serde_json::from_str(&text)
-            .map_err(|error| LabError::from_error("the control record", &error))
+        serde_json::from_str(&text).map_err(|error| LabError::from_error("the register", &error))
     }
 
     /// The epoch that a region's ledger holds.

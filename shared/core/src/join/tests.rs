@@ -113,7 +113,7 @@ fn a_record_that_nobody_confirms_makes_no_host_active() {
     assert_eq!(ask(None, Some(&alone), None), active(2, "planned"));
     let (written, why) = untold(ask(None, None, None));
     assert_eq!(written, Some(file(0, Role::Standby, "planned")));
-    assert!(why.contains("no control record"), "{why}");
+    assert!(why.contains("no register"), "{why}");
 }
 
 #[test]

@@ -380,7 +380,7 @@ proptest! {
         let mut catalogue = catalogue;
         match which {
             0 => circumstances.recovery = Seen::Present(incident),
-            1 => circumstances.recovery = Seen::Unknown("the ledger does not answer".into()),
+            1 => circumstances.recovery = Seen::Unknown("the register does not answer".into()),
             2 => circumstances.hold = Seen::Present("audit".into()),
             3 => circumstances.hold = Seen::Unknown("the bucket does not answer".into()),
             _ => catalogue.complete = false,

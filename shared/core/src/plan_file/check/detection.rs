@@ -70,7 +70,7 @@ fn reaches(plan: &AppPlan, report: &mut Report) {
         report.add(
             &["detection", "round_trip_ms"],
             format!(
-                "use 1 to {} ms: a guard has to read the other region's ledger twice while a permit \
+                "use 1 to {} ms: a guard has to read the other region's register twice while a permit \
                  lasts",
                 RoundTrip::LONGEST_MS
             ),
