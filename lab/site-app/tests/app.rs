@@ -43,6 +43,26 @@ impl Running {
         let sent =
             Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status();
         assert!(sent.expect("kill runs").success());
+        if name == "STOP" {
+            until_stopped(self.0.id());
+        }
+    }
+}
+
+/// The signal is sent before each thread has stood still: proc(5), `/proc/pid/task/tid/stat`, the state
+/// after the name, which ends with the last bracket.
+fn until_stopped(pid: u32) {
+    let is_stopped =
+        |stat: &str| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't']));
+    loop {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+        let all = tasks.flatten().all(|task| {
+            std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| is_stopped(&stat))
+        });
+        if all {
+            return;
+        }
+        std::thread::yield_now();
     }
 }
 
@@ -435,6 +455,7 @@ fn freeze(primary: &Running) -> Vec<u32> {
             .filter_map(|line| line.parse::<u32>().ok()),
     );
     signal_all("STOP", &pids);
+    pids.iter().copied().for_each(until_stopped);
     pids
 }
 
