@@ -22,6 +22,7 @@ SYNC ?=
 RECORD ?=
 ALIAS ?=
 STALL ?= 0
+WITNESS ?= both
 RUNS ?= 5
 SMOKE ?=
 PARTS ?=
@@ -30,7 +31,7 @@ BENCHED := lifeboat retention-sweep verify-backup lifeboat-core lifeboat-archive
 FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := $(wildcard infra/*.yaml)
 
-DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) $(if $(filter-out 0 no,$(ALIAS)),--alias) --stall $(STALL)
+DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) $(if $(filter-out 0 no,$(ALIAS)),--alias) --stall $(STALL) --witness $(WITNESS)
 
 .PHONY: help
 help: ## Explain the targets (this)
@@ -50,7 +51,7 @@ build: setup ## Build the programs that drills run
 	@cargo build --workspace --bins
 
 .PHONY: drill
-drill: build ## Rehearse a disaster: SCENARIO=region-outage|standby-blind|slow-primary|multi-az-failover|double-start|approval|backup-cycle|corrupt-backup MODE=kill|hang SYNC=1 RECORD=1 ALIAS=1 STALL=ms
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|partition|standby-blind|slow-primary|multi-az-failover|double-start|approval|backup-cycle|corrupt-backup MODE=kill|hang WITNESS=both|active|standby|neither SYNC=1 RECORD=1 ALIAS=1 STALL=ms
 	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
 
 .PHONY: lab
@@ -125,7 +126,7 @@ import: setup ## Take over what a deleted stack has kept, before deploying again
 	@$(VENV)/python infra/import_kept.py $(REGIONS)
 
 .PHONY: deploy
-deploy: lambda ## Deploy the stacks into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64 APPS=queue HEALTH_CHECK_SWITCH=ENABLED HOSTED_ZONES=Z1
+deploy: lambda ## Deploy the stacks into each region of AWS: REGIONS="us-east-1 us-west-2" ARCH=x86_64|arm64 WITNESS=us-east-2 APPS=queue HEALTH_CHECK_SWITCH=ENABLED HOSTED_ZONES=Z1
 	@bash infra/deploy.sh $(or $(ARCH),x86_64) $(REGIONS)
 
 # Over stacks that are there nothing is built or deployed.

@@ -15,6 +15,7 @@
 #   OBSERVE_CONCURRENCY   the same for health-probe (100)
 #   ENVIRONMENT           shown in notifications and tags (production, in a new stack)
 #   PARAMETERS            others of the regional stack, NAME=VALUE with spaces between
+#   WITNESS               the region of the third register, which holds no site (infra/witness.yaml)
 #   TAGS                  of the stack and all in it, NAME=VALUE with spaces between
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -158,6 +159,18 @@ for region in "$@"; do
             --parameter-overrides "App=$app" ${tags[@]+--tags "${tags[@]}"} --no-fail-on-empty-changeset
     done
 done
+
+if [ -n "${WITNESS:-}" ]; then
+    for region in "$@"; do
+        [ "$region" != "$WITNESS" ] || die "the witness's region holds no site: name another one than $WITNESS"
+    done
+    say "the third register into $WITNESS"
+    clear_failed "$WITNESS" "$STACK-witness"
+    mapfile -t tags < <(tags_of "$WITNESS" "$STACK-witness")
+    aws cloudformation deploy --region "$WITNESS" --template-file infra/witness.yaml \
+        --stack-name "$STACK-witness" ${ENVIRONMENT:+--parameter-overrides "Environment=$ENVIRONMENT"} \
+        ${tags[@]+--tags "${tags[@]}"} --no-fail-on-empty-changeset
+fi
 
 if [ "$#" -eq 2 ]; then
     say "copy backups between $1 and $2"

@@ -70,12 +70,11 @@ pub(crate) fn ledger(
     region: &Region,
 ) -> Ledger {
     let prefix = format!("lifeboat-ledger-{}", machine.account);
-    let peers = plan.sites.values().map(|site| site.region.clone());
-    Ledger::new(config, prefix, region.clone(), peers.filter(|peer| peer != region).collect())
+    Ledger::new(config, prefix, region.clone(), plan.registers().cloned().collect())
         .over_a_round_trip(plan.round_trip())
 }
 
-/// The newest register of an app.
+/// What the registers of an app say together.
 ///
 /// # Errors
 /// There is none, or the own region's cannot be read.
@@ -85,8 +84,8 @@ pub(crate) async fn control_record(
     plan: &AppPlan,
     region: &Region,
 ) -> Result<ControlRecord, Failure> {
-    let seen = ledger(config, machine, plan, region).newest(&plan.app).await?;
-    seen.newest.ok_or_else(|| {
+    let seen = ledger(config, machine, plan, region).look(&plan.app).await?;
+    seen.registers.overview(lifeboat_runtime::clock::now()).ok_or_else(|| {
         let app = &plan.app;
         Failure::input(format!("{app} has no register: run `lifeboat plan apply` first"))
     })

@@ -7,7 +7,8 @@ use std::path::Path;
 use jiff::SignedDuration;
 use lifeboat_core::{
     Epoch,
-    permit::{Memory, Permit, Reading, decide},
+    permit::{Memory, Permit, decide},
+    registers::Claim,
     round_trip::RoundTrip,
 };
 use lifeboat_ledger::Ledger;
@@ -81,16 +82,10 @@ async fn tick(
         *complained = reason;
     }
     let began_at = clock::now();
-    let HostPlace { app, site, region } = &options.registers.host;
-    let seen = ledger.reachable(app).await;
-    let reading = Reading {
-        began_at,
-        own: seen.own.as_ref(),
-        others: seen.others.iter().collect(),
-        // The own region is no witness: it may have been cut off together with this host.
-        unreachable: seen.unreachable.into_iter().filter(|r| r != region).collect(),
-    };
-    decide(memory, app, site, epoch, &reading)
+    let HostPlace { app, site, .. } = &options.registers.host;
+    let registers = ledger.majority(app).await;
+    let claim = Claim { epoch, site: site.clone() };
+    decide(memory, app, &claim, &registers, began_at)
 }
 
 /// The epoch that the site is configured with.

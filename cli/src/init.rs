@@ -9,8 +9,9 @@ use std::path::Path;
 use lifeboat_core::{
     Region,
     backup::stamp,
-    ledger::{ControlRecord, FIRST_EPOCH, first_activation},
+    ledger::{FIRST_EPOCH, first_activation},
     plan_file::AppPlan,
+    registers::Registers,
 };
 use lifeboat_runtime::{aws, clock};
 use serde_json::json;
@@ -52,8 +53,8 @@ pub(crate) async fn run(file: &Path, as_json: bool) -> Result<(), Failure> {
         }
         there.push((region, found));
     }
-    let record = settle(&plan, &there).await?;
-    first_activation(&record, site)?;
+    let registers = settle(&plan, &there).await?;
+    first_activation(&plan.app, &registers, site, clock::now())?;
     let config = aws::in_region(&config, home.as_str());
     let machine = machine(&config, home.as_str(), "lifeboat-init").await?;
     let input = json!({ "app": plan.app, "site": site });
@@ -93,32 +94,34 @@ pub(crate) async fn run(file: &Path, as_json: bool) -> Result<(), Failure> {
     outcome.settled()
 }
 
-/// The record that every region has by now.
-async fn settle(plan: &AppPlan, there: &[(Region, There)]) -> Result<ControlRecord, Failure> {
-    let mut newest = None;
+/// Writes the registers that are missing, and what they all say then.
+async fn settle(plan: &AppPlan, there: &[(Region, There)]) -> Result<Registers, Failure> {
+    let unseen = |region: &Region, unseen: &Region, why: &str| {
+        Failure::work(format!(
+            "{region} cannot read the register in {unseen} ({why}), which may hold a newer epoch; give \
+             the same command again when it answers"
+        ))
+    };
     for (region, there) in there {
-        match plan::register(&there.seen, plan) {
-            Register::Kept => newest = there.seen.newest.clone().or(newest),
-            Register::Write(record) => {
-                there.ledger.write(&record, None).await?;
-                newest = Some(record);
-            }
-            Register::Tell(record, _) => newest = Some(record),
-            Register::Owed { unseen, why } => {
-                return Err(Failure::work(format!(
-                    "{region} cannot read the register in {unseen} ({why}), which may hold a newer \
-                     epoch; give the same command again when it answers"
-                )));
-            }
+        if let Register::Write(record) = plan::register(&there.seen, plan) {
+            there.ledger.write(&record, None).await?;
         }
-        if let Some((unseen, why)) = there.seen.unreachable.first() {
-            return Err(Failure::work(format!(
-                "{region} cannot read the register in {unseen} ({why}), which may hold a newer epoch; \
-                 give the same command again when it answers"
-            )));
+        if let Some((silent, why)) = there.seen.registers.silent().next() {
+            return Err(unseen(region, silent, why));
         }
     }
-    newest.ok_or_else(|| Failure::work(format!("no region holds a record of {}", plan.app)))
+    let Some((region, there)) = there.first() else {
+        return Err(Failure::work(format!("the plan of {} has no region", plan.app)));
+    };
+    let seen = there.ledger.look(&plan.app).await?;
+    for (region, claim) in plan::others(&seen, plan) {
+        there.ledger.move_up(&plan.app, &region, &claim, clock::now()).await?;
+    }
+    let registers = there.ledger.registers(&plan.app).await;
+    if let Some((silent, why)) = registers.silent().next() {
+        return Err(unseen(region, silent, why));
+    }
+    Ok(registers)
 }
 
 /// What a state of the machine does, in words.

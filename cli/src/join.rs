@@ -13,9 +13,9 @@ use std::{
 use jiff::SignedDuration;
 use lifeboat_core::{
     contract::DatabaseAddress,
-    join::{Hook, Joiner, Joining, Registers, Role, SiteFile, join},
+    join::{Hook, Joiner, Joining, Role, SiteFile, join},
+    registers::Registers,
 };
-use lifeboat_ledger::Reachable;
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
 use serde_json::json;
@@ -37,10 +37,11 @@ pub(crate) async fn run(args: JoinArgs) -> Result<(), Failure> {
     let config = aws::in_region(&credentials::config().await?, host.region.as_str());
     let ledger = args.registers.ledger(&config);
     let parameters = Parameters::new(&config);
-    let (seen, database) = tokio::join!(ledger.reachable(&host.app), planned(&parameters, host));
+    let (registers, database) =
+        tokio::join!(ledger.registers(&host.app), planned(&parameters, host));
     let home = Home::new(&args);
     let _lock = home.lock().await?;
-    take(&args, &home, &seen, database.as_ref().map_err(String::as_str))
+    take(&args, &home, &registers, database.as_ref().map_err(String::as_str))
 }
 
 /// The site's database in the plan; or why the plan could not be read.
@@ -61,24 +62,13 @@ async fn planned(parameters: &Parameters, host: &HostPlace) -> Result<DatabaseAd
 fn take(
     args: &JoinArgs,
     home: &Home,
-    seen: &Reachable,
+    registers: &Registers,
     database: Result<&DatabaseAddress, &str>,
 ) -> Result<(), Failure> {
     let host = &args.registers.host;
     let current = home.read()?;
-    let joiner = Joiner {
-        app: &host.app,
-        site: &host.site,
-        region: &host.region,
-        current: current.as_ref(),
-        database,
-    };
-    let registers = Registers {
-        own: seen.own.as_ref(),
-        others: seen.others.iter().collect(),
-        unreachable: seen.unreachable.clone(),
-    };
-    match join(&joiner, &registers) {
+    let joiner = Joiner { app: &host.app, site: &host.site, current: current.as_ref(), database };
+    match join(&joiner, registers) {
         Joining::Foreign(why) => Err(Failure::input(format!("{}: {why}", home.file().display()))),
         Joining::CannotTell { file, why } => {
             if let Some(file) = &file {

@@ -10,6 +10,7 @@ use std::path::Path;
 use lifeboat_core::{
     AppName, Region,
     plan_file::{self, AppPlan, Located},
+    registers::Claim,
 };
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::aws;
@@ -36,6 +37,11 @@ pub(crate) fn is_changed(plan: &AppPlan, stored: Option<&str>, region: &Region) 
 /// What becomes of a region's register.
 pub(crate) fn register(seen: &lifeboat_ledger::Seen, plan: &AppPlan) -> Register {
     change::of_register(seen, plan, lifeboat_runtime::clock::now())
+}
+
+/// The registers of other regions that are moved, and what to.
+pub(crate) fn others(seen: &lifeboat_ledger::Seen, plan: &AppPlan) -> Vec<(Region, Claim)> {
+    change::of_others(seen, plan, lifeboat_runtime::clock::now())
 }
 
 /// Reads and checks a plan file.
@@ -95,21 +101,22 @@ pub(crate) async fn show(
         Parameters::new(&config).plan(app).await.map_err(|fault| elsewhere(fault, &region))?;
     let machine =
         recover_machine(&config, &region).await.map_err(|fault| elsewhere(fault, &region))?;
-    let seen = ledger(&config, &machine, &plan, &here).newest(app).await?;
+    let seen = ledger(&config, &machine, &plan, &here).look(app).await?;
+    let overview = seen.registers.overview(lifeboat_runtime::clock::now());
     let mut outcome = Outcome::default();
     outcome.done.push(here);
-    for (region, why) in seen.unreachable {
-        outcome.owe(&region, "its register, which may hold a newer epoch", why);
+    for (region, why) in seen.registers.silent() {
+        outcome.owe(region, "its register, which may hold a newer epoch", why.to_owned());
     }
     if as_json {
         let unreachable: Vec<_> = outcome.owed.iter().map(|owed| &owed.region).collect();
         say_json(&json!({
-            "plan": plan, "control": seen.newest, "unreachable": unreachable, "owed": outcome.owed,
+            "plan": plan, "control": overview, "unreachable": unreachable, "owed": outcome.owed,
         }));
         return outcome.settled();
     }
     describe(&plan);
-    match &seen.newest {
+    match &overview {
         Some(record) => {
             say(&format!("register   epoch {}, site {} active", record.epoch, record.active_site));
             if let Some(holder) = &record.recovery {

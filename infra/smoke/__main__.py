@@ -31,6 +31,7 @@ def arguments() -> argparse.Namespace:
         "AWS CLI takes them; AWS_PROFILE chooses. In make, put these options into SMOKE.",
     )
     parser.add_argument("--regions", nargs=2, required=True, metavar="REGION", help="site a's region, site b's region")
+    parser.add_argument("--witness", metavar="REGION", help="the third register's region, which gets a bucket (default: the first of us-east-2, eu-west-1 and us-west-1 that is none of the two)")
     parser.add_argument("--account", metavar="ID", help="the sandbox account's number: asks for nothing else to be sure of it")
     parser.add_argument("--only", nargs="+", choices=[row.name for row in rows.ALL], metavar="ROW", help="run these rows alone: %(choices)s")
     parser.add_argument("--existing", metavar="APP", help="use the stacks and the app that are there, and remove neither")

@@ -44,6 +44,8 @@ def refusal(seen: Seen, options) -> str | None:
     """Why nothing may be tried here; None when it may."""
     if options.regions[0] == options.regions[1]:
         return "the two regions are one"
+    if options.witness in options.regions:
+        return "the witness's region is one of the two: it has to be a third"
     if options.yes and not options.account:
         return "--yes needs --account, so that a wrong profile is noticed"
     if options.account and options.account != seen.number:

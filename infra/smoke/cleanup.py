@@ -24,7 +24,7 @@ def remove(world) -> list[str]:
         return left
     for region in world.regions:
         left += attempt(f"databases in {region}", lambda region=region: remove_databases(world, region))
-    for region in world.regions:
+    for region in [*world.regions, world.witness]:
         left += attempt(f"stacks in {region}", lambda region=region: remove_stacks(world, region))
     left += attempt("buckets", lambda: remove_buckets(world))
     return left
@@ -70,7 +70,7 @@ def remove_buckets(world) -> None:
         name = bucket["Name"]
         if not (name.startswith("lifeboat-") and f"-{world.account}-" in name):
             continue
-        region = next((one for one in world.regions if name.endswith(one)), None)
+        region = next((one for one in [*world.regions, world.witness] if name.endswith(one)), None)
         if region is None:
             continue
         here = world.client("s3", region)

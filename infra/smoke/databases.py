@@ -38,6 +38,9 @@ host = "{hosts[1]}"
 [sites.b.health]
 postgres = "{hosts[1]}:5432"
 
+[witness]
+region = "{witness}"
+
 [database]
 engine = "rds"
 name = "postgres"
@@ -101,7 +104,7 @@ def make(world: World) -> str:
     hosts = [source["Endpoint"]["Address"], available(there, replica)["Endpoint"]["Address"]]
     plan = Path(f"target/aws-smoke/smoke-{world.run}.toml")
     plan.parent.mkdir(parents=True, exist_ok=True)
-    plan.write_text(PLAN.format(regions=world.regions, names=names(world), hosts=hosts))
+    plan.write_text(PLAN.format(regions=world.regions, witness=world.witness, names=names(world), hosts=hosts))
     world.will_undo(str(plan), plan.unlink)
     for region in world.regions:
         world.will_undo(f"what `plan apply` made in {region}", lambda region=region: forget(world, region))

@@ -51,6 +51,7 @@ def deploy_all(world: World, regions: list[str], check: bool = True, parameters:
     environment = {
         **os.environ,
         "ENVIRONMENT": "smoke",
+        "WITNESS": world.witness,
         "HEALTH_CHECK_SWITCH": "ENABLED",
         "PARAMETERS": f"BackupLockMode=GOVERNANCE BackupLockDays=1 {parameters}",
         "TAGS": f"{TAG}={world.run}",

@@ -32,7 +32,7 @@ class Row:
 ALL = [
     Row("definitions", "has Step Functions validate every state machine", 1, 0.0, True, deployment.definitions),
     Row("rollback", "makes a first deployment fail, and looks that nothing is left in its way", 6, 0.0, False, deployment.rollback),
-    Row("deploy", "deploys the stack into both regions", 12, 0.01, False, deployment.deploy),
+    Row("deploy", "deploys the stack into both regions, and the witness's bucket into a third", 12, 0.01, False, deployment.deploy),
     Row("replication", "puts a locked object into one region's backups, and waits for its locked copy", 15, 0.01, True, deployment.replication),
     Row("databases", "makes a db.t4g.micro with a standby, its replica in the other region, and a plan for them", 35, 0.10, False, databases.make),
     Row("engine-failover", "forces the database's own failover, which must not start a recovery", 8, 0.03, False, databases.engine_failover),

@@ -22,12 +22,18 @@ class NotRun(Exception):
 MISSING = {"InvalidAction", "UnknownOperationException", "NotImplemented", "UnsupportedOperation"}
 
 
+# One of them is none of the two regions.
+WITNESSES = ("us-east-2", "eu-west-1", "us-west-1")
+
+
 @dataclass
 class World:
     """One run."""
 
     options: object
     regions: list[str] = field(init=False)
+    # The third register's region.
+    witness: str = field(init=False)
     account: str = field(init=False)
     # Names of what this run makes end in it, so that two runs never meet.
     run: str = field(default_factory=lambda: secrets.token_hex(3))
@@ -36,6 +42,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.regions = list(self.options.regions)
+        self.witness = self.options.witness or next(one for one in WITNESSES if one not in self.regions)
         self.account = self.client("sts").get_caller_identity()["Account"]
 
     def client(self, service: str, region: str | None = None):

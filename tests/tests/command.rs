@@ -85,7 +85,7 @@ fn a_wrong_plan_is_refused_with_every_mistake_in_its_place_and_nothing_is_asked_
     let wrong = good
         .replace("region = \"us-west-2\"", "region = \"us-east-1\"")
         .replace("ttl_seconds = 5", "ttl_seconds = 90")
-        .replace("rpo_seconds = 5", "rpo_seconds = 0");
+        .replace("rpo_seconds = 30", "rpo_seconds = 0");
     std::fs::write(&file, &wrong).unwrap();
     let line_of = |text: &str| wrong.lines().position(|line| line.starts_with(text)).unwrap() + 1;
     // `apply` would fail another way, with another exit code, had it asked AWS anything first.
@@ -318,7 +318,7 @@ fn a_checksum_that_is_none_is_refused_and_damages_nothing() {
     assert!(err.contains("give its 64 hexadecimal digits"), "{err}");
 }
 
-/// The control records of regions, and the plan, as S3 and Parameter Store give them to `lifeboat host
+/// The registers of regions, and the plan, as S3 and Parameter Store give them to `lifeboat host
 /// join`. A region without a record here answers nobody.
 fn registers(records: &[(&str, u64, &str)]) -> std::net::SocketAddr {
     use std::io::{BufRead, BufReader, Read, Write};
@@ -337,7 +337,7 @@ fn registers(records: &[(&str, u64, &str)]) -> std::net::SocketAddr {
         .map(|(region, epoch, site)| {
             let record = serde_json::json!({
                 "app": "queue", "epoch": epoch, "highest_reserved": epoch, "active_site": site,
-                "recovery": null, "known_elsewhere": true, "updated_at": "2026-11-24T12:00:00Z",
+                "recovery": null, "updated_at": "2026-11-24T12:00:00Z",
             });
             (
                 format!("/lifeboat-ledger-123456789012-{region}/control/queue.json"),
@@ -387,7 +387,7 @@ fn a_host_that_boots_takes_its_sites_role_and_starts_the_app_where_it_is_active(
         let place = ["--app", "queue", "--site", "b", "--region", "us-west-2"];
         let more = [
             "--peer",
-            "us-east-1",
+            "us-east-1,us-east-2",
             "--ledger-prefix",
             "lifeboat-ledger-123456789012",
             "--home",
@@ -412,7 +412,7 @@ fn a_host_that_boots_takes_its_sites_role_and_starts_the_app_where_it_is_active(
 
     // Launched after the activation.
     let home = host();
-    let active = [("us-west-2", 2, "b"), ("us-east-1", 2, "b")];
+    let active = [("us-west-2", 2, "b"), ("us-east-2", 2, "b")];
     let (code, out, err) = join(home.path(), &active);
     assert_eq!((code, err.as_str()), (0, ""));
     let said: serde_json::Value = serde_json::from_str(&out).unwrap();
@@ -424,19 +424,20 @@ fn a_host_that_boots_takes_its_sites_role_and_starts_the_app_where_it_is_active(
     assert_eq!(code, 0);
     assert!(out.contains(r#""changed":false"#), "{out}");
 
-    // The other region went on.
-    let (code, _, err) = join(home.path(), &[("us-west-2", 2, "b"), ("us-east-1", 3, "a")]);
+    // The others went on.
+    let others = [("us-west-2", 2, "b"), ("us-east-1", 3, "a"), ("us-east-2", 3, "a")];
+    let (code, _, err) = join(home.path(), &others);
     assert_eq!(code, 4, "there is no stop hook: {err}");
     assert_eq!(
         (site(home.path())["role"].as_str(), site(home.path())["epoch"].as_u64()),
         (Some("standby"), Some(3))
     );
 
-    // Its own region's record may be the one that was left behind.
+    // Its own region's register may be the one that was left behind.
     let home = host();
     let (code, out, err) = join(home.path(), &[("us-west-2", 2, "b")]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.contains("no answer from us-east-1") && err.contains("run it again"), "{err}");
+    assert!(err.contains("us-east-1: no answer") && err.contains("run it again"), "{err}");
     assert_eq!(site(home.path())["role"], "standby");
     assert!(!home.path().join("queue/started").exists());
 }
@@ -474,7 +475,7 @@ fn the_units_start_the_command_with_arguments_that_it_knows() {
 /// Runs what follows it at a terminal of its own, answers the first question, and prints all that the
 /// terminal showed.
 const AT_A_TERMINAL: &str = r#"
-import os, pty, sys
+import os, pty, sys, termios
 child, terminal = pty.fork()
 if child == 0:
     os.execv(sys.argv[2], sys.argv[2:])
@@ -488,6 +489,9 @@ while True:
         break
     shown += got
     if b": " in shown and not answered:
+        # As people do: they type when they are asked, and by then what is typed is not shown.
+        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+            os.sched_yield()
         os.write(terminal, sys.argv[1].encode() + b"\n")
         answered = True
 os.waitpid(child, 0)

@@ -122,10 +122,10 @@ mod tests {
             [
                 ("lifeboat-site-degraded-queue--a", "us-east-1", 1),
                 ("lifeboat-replication-broken-queue--a", "us-east-1", 1),
-                ("lifeboat-replica-lag-queue--a", "us-east-1", 5),
+                ("lifeboat-replica-lag-queue--a", "us-east-1", 30),
                 ("lifeboat-site-degraded-queue--b", "us-west-2", 1),
                 ("lifeboat-replication-broken-queue--b", "us-west-2", 1),
-                ("lifeboat-replica-lag-queue--b", "us-west-2", 5),
+                ("lifeboat-replica-lag-queue--b", "us-west-2", 30),
             ]
         );
         for alarm in &found {

@@ -75,7 +75,7 @@ pub(crate) enum HostCommand {
     /// active or as standby; 1 it cannot be told yet, or site.json cannot be written; 2 what was given
     /// is wrong, or the host belongs to another site; 4 the hook failed (site.json is written).
     ///
-    /// Example: lifeboat host join --app queue --site b --region us-west-2 --peer us-east-1
+    /// Example: lifeboat host join --app queue --site b --region us-west-2 --peer us-east-1,us-east-2
     /// --ledger-prefix lifeboat-ledger-123456789012
     #[command(verbatim_doc_comment)]
     Join(JoinArgs),

@@ -81,7 +81,7 @@ impl Finding {
     }
 }
 
-/// The stored plans, the control records and the alarms of the regions that answered.
+/// The stored plans, the registers and the alarms of the regions that answered.
 pub(super) fn records(
     plan: &AppPlan,
     file: &str,
@@ -90,7 +90,7 @@ pub(super) fn records(
     let answered: Vec<(&Region, &There)> =
         there.iter().filter_map(|(region, there)| Some((region, there.as_ref().ok()?))).collect();
     let begun = has_begun(
-        answered.iter().filter_map(|(_, there)| there.seen.newest.as_ref()),
+        answered.iter().filter_map(|(_, there)| there.overview.as_ref()),
         answered.iter().any(|(_, there)| !there.alarms.is_empty()),
     );
     let mut found = Vec::new();
@@ -119,10 +119,10 @@ fn register(plan: &AppPlan, file: &str, region: &Region, there: &There) -> Findi
     let of = |health, said: String| Finding::new(health, "register", region, said);
     let show = || format!("lifeboat plan show --app {} --region {region}", plan.app);
     let Some((own, _)) = &there.seen.own else {
-        return of(Health::Fault, "there is no control record".to_owned())
+        return of(Health::Fault, "there is no register".to_owned())
             .next(format!("lifeboat plan apply {file}"));
     };
-    if let Some(newest) = there.seen.newest.as_ref().filter(|newest| newest.epoch > own.epoch) {
+    if let Some(newest) = there.overview.as_ref().filter(|newest| newest.epoch > own.epoch) {
         let said = format!("epoch {} here, and {} in another region", own.epoch, newest.epoch);
         return of(Health::Warning, said).next(show());
     }
@@ -374,7 +374,7 @@ pub(super) fn name(plan: &AppPlan, found: Option<&[Record]>) -> Finding {
 
 /// The site that the newest record names; without any, the plan's.
 pub(super) fn active<'a>(plan: &'a AppPlan, there: &'a There) -> &'a SiteName {
-    there.seen.newest.as_ref().map_or(&plan.initially_active, |record| &record.active_site)
+    there.overview.as_ref().map_or(&plan.initially_active, |record| &record.active_site)
 }
 
 #[cfg(test)]

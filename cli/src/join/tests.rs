@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use lifeboat_core::{Epoch, ledger::ControlRecord};
+use lifeboat_core::{Epoch, ledger::ControlRecord, registers::Answer};
 
 use super::*;
 use crate::args::RegisterArgs;
@@ -44,13 +44,17 @@ impl Host {
         }
     }
 
-    /// Joins with these records; `None` is a region that does not answer.
+    /// Joins with the registers of its region and of the two others, who hold the same; `None` is a region
+    /// that does not answer.
     fn join(&self, own: Option<ControlRecord>, peer: Option<ControlRecord>) -> Result<(), Failure> {
-        let registers = &self.args.registers;
-        let silent = [(&own, &registers.host.region), (&peer, &registers.peers[0])];
-        let silent = silent.into_iter().filter(|(record, _)| record.is_none());
-        let unreachable = silent.map(|(_, region)| region.clone()).collect();
-        let seen = Reachable { own, others: peer.into_iter().collect(), unreachable };
+        let witness = "us-east-2".parse().unwrap();
+        let own_region = &self.args.registers.host.region;
+        let peers = &self.args.registers.peers;
+        let answers = [(own_region, own), (&peers[0], peer.clone()), (&witness, peer)];
+        let seen = Registers::new(answers.into_iter().map(|(region, record)| {
+            let silent = || Answer::Silent("dark".into());
+            (region.clone(), record.map_or_else(silent, Answer::Holds))
+        }));
         let database =
             DatabaseAddress { host: "127.0.2.20".into(), port: 5432, name: "queue".into() };
         take(&self.args, &Home::new(&self.args), &seen, Ok(&database))
@@ -93,7 +97,7 @@ fn a_host_that_cannot_be_told_is_standby_and_starts_nothing() {
     assert!(failure.lines[0].contains("us-east-1"), "{failure:?}");
     assert!(failure.lines[0].ends_with("stays standby until it can be told: run it again"));
     let site: SiteFile = serde_json::from_str(&host.read("site.json")).unwrap();
-    assert_eq!((site.role, site.epoch), (Role::Standby, Epoch(2)));
+    assert_eq!((site.role, site.epoch), (Role::Standby, Epoch(0)));
     assert_eq!(host.read("said"), "");
     // The other region was newer all along.
     host.join(record(2, "b"), record(3, "a")).unwrap();

@@ -8,13 +8,13 @@ use std::{
 
 use aws_config::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
-use lifeboat_core::{ErrorName, Fault, Region, backup::Kind, plan_file::AppPlan};
+use lifeboat_core::{ErrorName, Fault, Region, backup::Kind, plan_file::AppPlan, registers::Claim};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::clock;
 use serde_json::json;
 
 use super::{
-    change::{self, Change, Register, has_begun, of_plan, of_register},
+    change::{self, Change, Register, has_begun, of_others, of_plan, of_register},
     look::{There, look},
     note, read_noting,
 };
@@ -42,6 +42,8 @@ struct Work {
     region: Region,
     there: There,
     register: Register,
+    /// Registers of other regions that are moved.
+    others: Vec<(Region, Claim)>,
     stores_plan: bool,
     alarms: Vec<Alarm>,
     /// Alarms that the plan has no more.
@@ -70,13 +72,19 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
         return outcome.settled();
     }
     let begun = has_begun(
-        there.iter().filter_map(|(_, there)| there.seen.newest.as_ref()),
+        there.iter().filter_map(|(_, there)| there.overview.as_ref()),
         there.iter().any(|(_, there)| !there.alarms.is_empty()),
     );
     let now = clock::now();
     let work: Vec<Work> =
         there.into_iter().map(|(region, there)| judge(&plan, region, there, begun, now)).collect();
-    let changes: Vec<&Change> = work.iter().flat_map(|work| &work.changes).collect();
+    let mut changes: Vec<&Change> = Vec::new();
+    // The witness's register is moved from whichever region answers, and told once.
+    for change in work.iter().flat_map(|work| &work.changes) {
+        if !changes.contains(&change) {
+            changes.push(change);
+        }
+    }
     if !how.as_json {
         show(&changes);
         if !begun {
@@ -137,9 +145,11 @@ fn judge(plan: &AppPlan, region: Region, there: There, begun: bool, now: Timesta
     let register = of_register(&there.seen, plan, now);
     let mut changes: Vec<Change> = stored.clone().into_iter().collect();
     changes.extend(register.change(&region));
+    let others = of_others(&there.seen, plan, now);
+    changes.extend(others.iter().map(|(region, claim)| change::of_other(region, claim)));
     let (alarms, stale) =
         if begun { alarm_changes(plan, &region, &there, &mut changes) } else { Default::default() };
-    Work { region, there, register, stores_plan: stored.is_some(), alarms, stale, changes }
+    Work { region, there, register, others, stores_plan: stored.is_some(), alarms, stale, changes }
 }
 
 /// The alarms that are to be set, and the names of those to be removed.
@@ -187,14 +197,9 @@ async fn write(plan: &AppPlan, work: &Work) -> Result<(), Fault> {
         Register::Write(record) => {
             there.ledger.write(record, None).await?;
         }
-        Register::Tell(record, etag) => {
-            there.ledger.write(record, Some(etag)).await?;
-            for (region, told) in there.ledger.publish(record).await {
-                told.map_err(|why| {
-                    Fault::transient(format!("tell the register in {region}: {why}"))
-                })?;
-            }
-        }
+    }
+    for (region, claim) in &work.others {
+        there.ledger.move_up(&plan.app, region, claim, clock::now()).await?;
     }
     // Alarms come last: they may fire at once, and must then find everything in place.
     set_alarms(plan, there, &work.alarms, &work.stale).await

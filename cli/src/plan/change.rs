@@ -5,8 +5,9 @@ use lifeboat_core::{
     Region,
     ledger::{ControlRecord, FIRST_EPOCH},
     plan_file::AppPlan,
+    registers::{Claim, Registers, claim_of, fresh},
 };
-use lifeboat_ledger::{ETag, Seen};
+use lifeboat_ledger::Seen;
 use lifeboat_parameters::plan_path;
 use serde::Serialize;
 use serde_json::Value;
@@ -76,16 +77,14 @@ fn compare(path: &mut String, before: &Value, after: &Value, lines: &mut Vec<Str
     }
 }
 
-/// What becomes of a region's register.
+/// What becomes of a site's region's register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Register {
-    /// It is there, and the others know of it as far as they can be read.
+    /// It is there.
     Kept,
-    /// Written where there is none: the first one, or what the others know.
+    /// Written where there is none: the first one, or what the others hold.
     Write(ControlRecord),
-    /// The other region is told of an epoch that it may not know of.
-    Tell(ControlRecord, ETag),
-    /// Nothing is written while a region cannot be read: a first record beside one that cannot be seen
+    /// Nothing is written while a region cannot be read: a first register beside one that cannot be seen
     /// would set the epoch back.
     Owed {
         /// The region that cannot be read.
@@ -95,39 +94,58 @@ pub(crate) enum Register {
     },
 }
 
-/// That this region has a register, and that the others know of its epoch.
+/// That this region has a register.
 pub(super) fn of_register(seen: &Seen, plan: &AppPlan, now: Timestamp) -> Register {
-    match (&seen.own, seen.unreachable.first()) {
-        (Some(_), Some(_)) => Register::Kept,
-        (None, Some((unseen, why))) => Register::Owed { unseen: unseen.clone(), why: why.clone() },
-        (Some((own, _)), None) if own.known_elsewhere => Register::Kept,
-        // It is written down that the others may know before any of them is told.
-        (Some((own, etag)), None) => {
-            let told = ControlRecord { known_elsewhere: true, updated_at: now, ..own.clone() };
-            Register::Tell(told, etag.clone())
-        }
-        // A region that joins late learns what the others know, never less.
-        (None, None) => Register::Write(seen.newest.clone().unwrap_or_else(|| {
-            ControlRecord::first(plan.app.clone(), plan.initially_active.clone(), now)
-        })),
+    if seen.own.is_some() {
+        return Register::Kept;
     }
+    match (held_or_first(&seen.registers, plan), seen.registers.silent().next()) {
+        (Some(claim), _) => Register::Write(fresh(&plan.app, &claim, now)),
+        (None, Some((unseen, why))) => {
+            Register::Owed { unseen: unseen.clone(), why: why.to_owned() }
+        }
+        // Unreachable in a sane world: without silence there is a claim.
+        (None, None) => Register::Kept,
+    }
+}
+
+/// The claim that a new register begins with: what the others hold, and the plan's first site where no
+/// region holds any. None while that cannot be told.
+fn held_or_first(registers: &Registers, plan: &AppPlan) -> Option<Claim> {
+    if let Some(agreed) = registers.agreed() {
+        return Some(agreed);
+    }
+    if registers.silent().next().is_some() {
+        return None;
+    }
+    let first = || Claim { epoch: FIRST_EPOCH, site: plan.initially_active.clone() };
+    Some(registers.newest().unwrap_or_else(first))
+}
+
+/// The registers of other regions that are moved: the witness's where it is missing, and those that lag.
+pub(super) fn of_others(seen: &Seen, plan: &AppPlan, now: Timestamp) -> Vec<(Region, Claim)> {
+    let witness = &plan.witness.region;
+    let missing = seen.registers.absent().any(|region| region == witness);
+    let first = held_or_first(&seen.registers, plan).filter(|_| missing);
+    let missing = first.map(|claim| (witness.clone(), claim));
+    let lagging = seen.registers.lagging(&plan.app, now).into_iter();
+    let lagging = lagging.filter(|(region, _)| seen.registers.of(region).is_some());
+    missing.into_iter().chain(lagging.map(|(region, record)| (region, claim_of(&record)))).collect()
+}
+
+/// A register that is moved, in words.
+pub(super) fn of_other(region: &Region, claim: &Claim) -> Change {
+    let what = format!("writes the register: epoch {}, site {} active", claim.epoch, claim.site);
+    Change::new(region, what, Vec::new())
 }
 
 impl Register {
     /// The change in words; none when there is none.
     pub(super) fn change(&self, region: &Region) -> Option<Change> {
-        let what = match self {
-            Self::Kept | Self::Owed { .. } => return None,
-            Self::Write(record) => format!(
-                "writes the register: epoch {}, site {} active",
-                record.epoch, record.active_site
-            ),
-            Self::Tell(record, _) => format!(
-                "tells the other region of epoch {}, site {} active",
-                record.epoch, record.active_site
-            ),
-        };
-        Some(Change::new(region, what, Vec::new()))
+        match self {
+            Self::Kept | Self::Owed { .. } => None,
+            Self::Write(record) => Some(of_other(region, &claim_of(record))),
+        }
     }
 }
 
@@ -160,7 +178,8 @@ pub(super) fn of_alarm(
 
 #[cfg(test)]
 mod tests {
-    use lifeboat_core::{Epoch, plan_file};
+    use lifeboat_core::{Epoch, plan_file, registers::Answer};
+    use lifeboat_ledger::ETag;
 
     use super::*;
 
@@ -194,23 +213,52 @@ mod tests {
         assert!(odd.change.starts_with("replaces plan"), "{odd:?}");
     }
 
+    /// What us-west-2, us-east-1 and the witness answer.
+    fn seen(answers: [Answer; 3]) -> Seen {
+        let own = match &answers[0] {
+            Answer::Holds(record) => Some((record.clone(), ETag("1".into()))),
+            Answer::Absent | Answer::Silent(_) => None,
+        };
+        let regions = ["us-west-2", "us-east-1", "us-east-2"].map(|r| r.parse::<Region>().unwrap());
+        Seen { registers: Registers::new(regions.into_iter().zip(answers)), own }
+    }
+
     #[test]
-    fn a_first_record_is_written_only_when_every_region_was_read() {
+    fn a_first_register_is_written_only_when_nothing_newer_can_be_hidden() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
         let record = ControlRecord::first(plan().app, plan().initially_active, now);
-        let etag = || ETag("1".into());
-        let dark = vec![("us-east-1".parse::<Region>().unwrap(), "no answer".to_owned())];
-        let seen = |own: Option<&ControlRecord>, newest: Option<&ControlRecord>, unreachable| {
-            Seen { newest: newest.cloned(), own: own.map(|own| (own.clone(), etag())), unreachable }
+        let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..record.clone() };
+        let (old, new) = (|| Answer::Holds(record.clone()), || Answer::Holds(newer.clone()));
+        let dark = || Answer::Silent("no answer".into());
+        let of = |answers| of_register(&seen(answers), &plan(), now);
+        let write = |record: &ControlRecord| Register::Write(record.clone());
+        assert_eq!(of([Answer::Absent, Answer::Absent, Answer::Absent]), write(&record));
+        assert!(matches!(of([Answer::Absent, Answer::Absent, dark()]), Register::Owed { .. }));
+        assert!(matches!(of([Answer::Absent, dark(), new()]), Register::Owed { .. }));
+        assert_eq!(of([old(), dark(), dark()]), Register::Kept);
+        assert_eq!(of([Answer::Absent, new(), Answer::Absent]), write(&newer));
+        assert_eq!(of([Answer::Absent, new(), new()]), write(&newer));
+    }
+
+    #[test]
+    fn the_witness_gets_its_register_and_one_that_lags_is_moved() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
+        let record = ControlRecord::first(plan().app, plan().initially_active, now);
+        let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..record.clone() };
+        let (old, new) = (|| Answer::Holds(record.clone()), || Answer::Holds(newer.clone()));
+        let moved = |answers| -> Vec<(String, u64)> {
+            let others = of_others(&seen(answers), &plan(), now).into_iter();
+            others.map(|(region, claim)| (region.to_string(), claim.epoch.0)).collect()
         };
-        let of = |seen: &Seen| of_register(seen, &plan(), now);
-        assert_eq!(of(&seen(None, None, vec![])), Register::Write(record.clone()));
-        assert!(matches!(of(&seen(None, None, dark.clone())), Register::Owed { .. }));
-        assert_eq!(of(&seen(Some(&record), Some(&record), dark)), Register::Kept);
-        let newer = ControlRecord { epoch: Epoch(4), ..record.clone() };
-        assert_eq!(of(&seen(None, Some(&newer), vec![])), Register::Write(newer));
-        let alone = ControlRecord { known_elsewhere: false, ..record.clone() };
-        assert_eq!(of(&seen(Some(&alone), Some(&alone), vec![])), Register::Tell(record, etag()));
+        let to = |region: &str, epoch| vec![(region.to_owned(), epoch)];
+        let none: Vec<(String, u64)> = Vec::new();
+        assert_eq!(moved([Answer::Absent, Answer::Absent, Answer::Absent]), to("us-east-2", 1));
+        assert_eq!(moved([old(), old(), Answer::Absent]), to("us-east-2", 1));
+        assert_eq!(moved([old(), old(), old()]), none);
+        assert_eq!(moved([new(), old(), new()]), to("us-east-1", 4));
+        // A claim that is not complete is not carried on.
+        assert_eq!(moved([new(), old(), old()]), none);
+        assert_eq!(moved([new(), Answer::Silent("dark".into()), Answer::Absent]), none);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::MetricAlarm;
-use lifeboat_core::{Fault, Region, plan_file::AppPlan};
+use lifeboat_core::{Fault, Region, ledger::ControlRecord, plan_file::AppPlan};
 use lifeboat_ledger::{Ledger, Seen};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::aws;
+use lifeboat_runtime::{aws, clock};
 use tokio::task::JoinSet;
 
 use crate::cloud::{self, Machine, recover_machine};
@@ -20,8 +20,10 @@ pub(crate) struct There {
     pub(crate) stored: Option<String>,
     /// The registers, as this region sees them.
     pub(crate) ledger: Ledger,
-    /// Its records.
+    /// The registers.
     pub(crate) seen: Seen,
+    /// What they say together; none when there is none.
+    pub(crate) overview: Option<ControlRecord>,
     /// The app's alarms.
     pub(crate) alarms: Vec<MetricAlarm>,
 }
@@ -55,9 +57,10 @@ async fn look_at(config: SdkConfig, plan: &AppPlan, region: &Region) -> Result<T
     let parameters = Parameters::new(&config);
     let (stored, seen, alarms) = tokio::join!(
         parameters.stored_plan(&plan.app),
-        ledger.newest(&plan.app),
+        ledger.look(&plan.app),
         cloud::alarms_of(&config, &plan.app),
     );
     let (stored, seen, alarms) = (stored?, seen?, alarms?);
-    Ok(There { config, machine, stored, ledger, seen, alarms })
+    let overview = seen.registers.overview(clock::now());
+    Ok(There { config, machine, stored, ledger, seen, overview, alarms })
 }

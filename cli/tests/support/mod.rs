@@ -36,7 +36,7 @@ pub(crate) struct Execution {
 pub(crate) struct World {
     /// The stored plan, as JSON; empty when there is none.
     pub(crate) plan: String,
-    /// The control record in each region.
+    /// The register in each region.
     pub(crate) record: Option<Value>,
     pub(crate) executions: BTreeMap<String, Execution>,
     /// How each execution that starts goes on.
@@ -313,10 +313,10 @@ pub(crate) fn told(output: &Output) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-/// A control record of the plan's app.
+/// A register of the plan's app.
 pub(crate) fn record(active: &str, epoch: u64, recovery: &Value) -> Value {
     json!({
         "app": "queue", "epoch": epoch, "highest_reserved": epoch, "active_site": active,
-        "recovery": recovery, "known_elsewhere": true, "updated_at": "2026-12-01T00:00:00Z",
+        "recovery": recovery, "updated_at": "2026-12-01T00:00:00Z",
     })
 }

@@ -18,7 +18,7 @@ use lifeboat_hosts::{FarLimits, Found, HostWork, Order, Progress, RunCommand, To
 use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{
-    aws, env,
+    aws, clock, env,
     metrics::{Metric, Unit, emf},
 };
 
@@ -70,8 +70,8 @@ impl Plans for Outside {
 
 impl Sites for Outside {
     async fn active(&self, plan: &AppPlan) -> Result<SiteName, Fault> {
-        // The peers are asked too: a region that was dark may not know yet that it was left.
-        let peers = plan.sites.values().map(|site| site.region.clone()).collect();
+        // All registers are asked: that of a region that was dark may not know yet that it was left.
+        let peers = plan.registers().cloned().collect();
         let ledger = Ledger::over(
             Arc::clone(&self.ledger),
             self.ledger_prefix.clone(),
@@ -79,8 +79,9 @@ impl Sites for Outside {
             peers,
         )
         .over_a_round_trip(plan.round_trip());
-        let seen = ledger.newest(&plan.app).await?;
-        seen.newest
+        let registers = ledger.majority(&plan.app).await;
+        registers
+            .overview(clock::now())
             .map(|record| record.active_site)
             .ok_or_else(|| lifeboat_ledger::no_record(&plan.app))
     }

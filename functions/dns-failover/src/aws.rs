@@ -1,9 +1,11 @@
-//! The ports on AWS: Parameter Store, the ledger, the switch bucket.
+//! The ports on AWS: Parameter Store, the registers, the switch bucket.
+
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::{Client, config::Builder, primitives::ByteStream};
 use lifeboat_core::{AppName, Epoch, Fault, Region, contract::Authority, plan_file::AppPlan};
-use lifeboat_ledger::Ledger;
+use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, env};
 
@@ -12,10 +14,12 @@ use dns_failover::{Authorizer, Held, Mark, Marks, Place, Plans, is_note};
 /// Everything that the function needs of the world.
 pub(crate) struct Aws {
     parameters: Parameters,
-    ledger: Ledger,
+    registers: Arc<S3Store>,
+    prefix: String,
+    region: Region,
     /// The switch objects; none when the stack was deployed without them.
     switches: Option<S3>,
-    /// The notes, beside the control records.
+    /// The notes, beside the registers.
     notes: S3,
     pub(crate) route53: aws_sdk_route53::Client,
     pub(crate) http: reqwest::Client,
@@ -45,8 +49,9 @@ pub(crate) async fn ports() -> Result<(Place, Aws), Fault> {
     let notes = format!("{prefix}-{region}");
     let aws = Aws {
         parameters: Parameters::new(&config),
-        // Authority is read from this region's record alone.
-        ledger: Ledger::new(&config, prefix, region.clone(), Vec::new()),
+        registers: Arc::new(S3Store::new(&config, region.clone())),
+        prefix,
+        region: region.clone(),
         switches: bucket.clone().map(|bucket| S3::new(&config, bucket)),
         notes: S3::new(&config, notes),
         route53: aws_sdk_route53::Client::new(&config),
@@ -70,8 +75,13 @@ impl Plans for Aws {
 }
 
 impl Authorizer for Aws {
-    async fn authorize(&self, authority: &Authority) -> Result<(), Fault> {
-        self.ledger.authorize(authority).await.map(|_| ())
+    async fn authorize(&self, authority: &Authority, plan: &AppPlan) -> Result<(), Fault> {
+        let (store, regions) = (Arc::clone(&self.registers), plan.registers().cloned().collect());
+        Ledger::over(store, self.prefix.clone(), self.region.clone(), regions)
+            .over_a_round_trip(plan.round_trip())
+            .may_act(authority)
+            .await
+            .map(|_| ())
     }
 }
 

@@ -75,8 +75,9 @@ pub async fn handle<P: Ports>(
 }
 
 async fn authorized_plan<P: Ports>(authority: &Authority, ports: &P) -> Result<AppPlan, Fault> {
-    ports.authorize(authority).await?;
-    ports.plan(&authority.app).await
+    let plan = ports.plan(&authority.app).await?;
+    ports.authorize(authority, &plan).await?;
+    Ok(plan)
 }
 
 impl Place {

@@ -1,5 +1,5 @@
 //! The marks that a switch leaves: the objects that health checks look for in the switch bucket, which
-//! is there on request only, and notes beside the control records.
+//! is there on request only, and notes beside the registers.
 
 use lifeboat_core::{AppName, Epoch, IncidentId, SiteName, contract::Authority};
 
@@ -56,7 +56,7 @@ pub fn change_key(app: &AppName) -> String {
     format!("{NOTES}{app}/record-change")
 }
 
-/// Whether the mark under this key is a note, which lies beside the control records.
+/// Whether the mark under this key is a note, which lies beside the registers.
 #[must_use]
 pub fn is_note(key: &str) -> bool {
     key.starts_with(NOTES) && key.ends_with("/record-change")

@@ -24,11 +24,15 @@ pub trait Plans {
 
 /// Who says whether a recovery may act.
 pub trait Authorizer {
-    /// That the recovery holds the ledger under its epoch, for its site.
+    /// That a majority of the plan's registers confirms the recovery's claim of its site.
     ///
     /// # Errors
-    /// `StaleEpoch` when it does not; other names when the ledger cannot be read.
-    fn authorize(&self, authority: &Authority) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// `StaleEpoch` when someone newer acts; other names when it cannot be told.
+    fn authorize(
+        &self,
+        authority: &Authority,
+        plan: &AppPlan,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 }
 
 /// A look at one endpoint of a site, now.

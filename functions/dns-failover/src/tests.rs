@@ -81,7 +81,7 @@ impl Plans for World {
 }
 
 impl Authorizer for World {
-    async fn authorize(&self, _: &Authority) -> Result<(), Fault> {
+    async fn authorize(&self, _: &Authority, _: &AppPlan) -> Result<(), Fault> {
         self.call(|state| if state.stale { Err(Fault::stale("epoch 9")) } else { Ok(()) })
     }
 }

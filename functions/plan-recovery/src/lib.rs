@@ -50,22 +50,23 @@ pub async fn handle<P: Plans, S: Store>(
     ports: &Ports<P, S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
-    // Nothing here concerns a peer: the recovery was opened in this region's ledger.
-    let ledger = Ledger::over(
-        Arc::clone(&ports.store),
-        ports.prefix.clone(),
-        ports.region.clone(),
-        Vec::new(),
-    );
-    let (authorized, app) = tokio::join!(
-        ledger.authorize(&request.authority),
-        ports.plans.plan(&request.authority.app)
-    );
-    let (record, _) = authorized?;
-    let app = app?;
+    let over = |regions: Vec<Region>| {
+        Ledger::over(Arc::clone(&ports.store), ports.prefix.clone(), ports.region.clone(), regions)
+    };
+    let app = match ports.plans.plan(&request.authority.app).await {
+        Ok(app) => app,
+        // Whoever is stale has to stop, and not to mend a plan.
+        Err(fault) => {
+            over(Vec::new()).authorize(&request.authority).await?;
+            return Err(fault);
+        }
+    };
+    let ledger = over(app.registers().cloned().collect()).over_a_round_trip(app.round_trip());
+    let agreed = ledger.standing(&request.authority).await?;
     check_sites(&request, &app)?;
 
-    let Request { authority, scenario, trigger, active_site, observation, looks } = request;
+    let Request { authority, scenario, trigger, active_site, observation, looks, approval } =
+        request;
     let situation = Situation {
         scenario,
         trigger,
@@ -73,10 +74,11 @@ pub async fn handle<P: Plans, S: Store>(
         active: active_site,
         epoch: authority.epoch,
         // The target is the active site before this recovery has claimed anything: one before it
-        // claimed it, and failed.
-        continues: record.active_site == authority.site,
+        // claimed it, and failed. A claim that no majority holds changed nothing, and excuses nothing.
+        continues: agreed.is_some_and(|claim| claim.site == authority.site),
         observation,
         looks,
+        approval,
     };
     let decided = plan(&situation, &app);
     check_plan(&decided)?;

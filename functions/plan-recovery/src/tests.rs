@@ -5,6 +5,7 @@ use lifeboat_core::{
     plan_file::{self, Scenario},
     recovery_log,
     recovery_plan::Decision,
+    registers::{Answer, Registers},
     situation::{Trigger, samples},
     vote::SiteVerdict,
 };
@@ -44,8 +45,15 @@ fn world_of(incident: &str) -> World {
     let incident: IncidentId = incident.parse().unwrap();
     let target = "b".parse().unwrap();
     let claimant = Claimant { incident: &incident, execution: "e-1", target: &target };
-    let Opening::Write(record) = open(&record, &claimant, at(1)) else { panic!("refused") };
-    store.seed(BUCKET, &record);
+    let own: Region = "us-west-2".parse().unwrap();
+    let registers = Registers::new([(own.clone(), Answer::Holds(record.clone()))]);
+    let plan = plan_file::read(include_str!("../../../events/plan/queue.toml")).unwrap();
+    let class = plan.epochs_of(&target).unwrap();
+    let opening = open(&own, &registers, &claimant, class, at(1));
+    let Opening::Write(opened) = opening else { panic!("refused") };
+    store.seed(BUCKET, &opened);
+    store.seed("ledger-us-east-1", &record);
+    store.seed("ledger-us-east-2", &record);
     Ports {
         plans: FakePlans { fault: None },
         store: Arc::new(store),
@@ -68,6 +76,7 @@ fn request(verdict: SiteVerdict) -> Request {
         observation: samples::observation(verdict, 2),
         // So often that nothing is waited for any more.
         looks: 6,
+        approval: None,
     }
 }
 
@@ -127,7 +136,7 @@ async fn gone_wrong_at_any_call_the_same_request_completes() {
 #[tokio::test]
 async fn without_a_log_there_is_still_a_plan() {
     let world = world();
-    for place in 1..20 {
+    for place in 3..20 {
         world.store.fail(place, Failure::Before);
     }
     let plan = handle(request(SiteVerdict::Down), &world, at(30)).await.unwrap();
@@ -207,6 +216,7 @@ fn a_plan_that_breaks_a_rule_is_not_handed_out() {
         continues: false,
         observation: samples::observation(SiteVerdict::Down, 1),
         looks: 0,
+        approval: None,
     };
     let mut decided = plan(&situation, &app);
     assert_eq!(check_plan(&decided), Ok(()));
@@ -214,4 +224,18 @@ fn a_plan_that_breaks_a_rule_is_not_handed_out() {
     let fault = check_plan(&decided).unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(fault.message.contains("does not claim the epoch"), "{fault}");
+}
+
+#[tokio::test]
+async fn only_a_claim_that_a_majority_holds_is_gone_on_with() {
+    let world = world();
+    let mine = world.store.record(BUCKET, "queue").unwrap();
+    let claimed = ControlRecord { epoch: Epoch(2), active_site: "b".parse().unwrap(), ..mine };
+    world.store.seed(BUCKET, &claimed);
+    let decided = handle(request(SiteVerdict::Up), &world, at(30)).await.unwrap();
+    assert_eq!(decided.decision, Decision::StandDown, "{}", decided.reason);
+    let told = ControlRecord { recovery: None, ..claimed };
+    world.store.seed("ledger-us-east-2", &told);
+    let decided = handle(request(SiteVerdict::Up), &world, at(31)).await.unwrap();
+    assert_eq!(decided.decision, Decision::Proceed, "{}", decided.reason);
 }

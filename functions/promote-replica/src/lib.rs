@@ -1,7 +1,7 @@
 //! `promote-replica`: make the standby's database writable.
 //!
-//! The invariant: nothing is promoted before the ledger and the guard have said yes in this very
-//! call, and every call can be made again: it looks first, acts only on what is still a replica,
+//! The invariant: nothing is promoted before a majority of the registers and the guard have said yes
+//! in this very call, and before the last permit of the old site has ended; and every call can be made again: it looks first, acts only on what is still a replica,
 //! and answers `NotReady` instead of waiting. Only the database of the site being activated is
 //! asked; the lost region is never contacted.
 
@@ -9,6 +9,7 @@ pub mod rds;
 
 use std::future::Future;
 
+use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, IncidentId, Region, SiteName,
     contract::{
@@ -16,7 +17,10 @@ use lifeboat_core::{
         promote_replica::{Outcome, Request, Response},
     },
     guard,
+    ledger::Holder,
+    permit,
     plan_file::{AppPlan, Engine, Site},
+    situation::lost_seconds,
 };
 
 /// The plans of this region.
@@ -25,10 +29,14 @@ pub trait Plans {
     fn plan(&self, app: &AppName) -> impl Future<Output = Result<AppPlan, Fault>> + Send;
 }
 
-/// The ledger of this region.
+/// The registers.
 pub trait Authorizer {
-    /// That this recovery still holds the app for this site, under the newest epoch.
-    fn authorize(&self, authority: &Authority) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// That a majority of the plan's registers confirms this recovery's claim of this site.
+    fn authorize(
+        &self,
+        authority: &Authority,
+        plan: &AppPlan,
+    ) -> impl Future<Output = Result<Holder, Fault>> + Send;
 }
 
 /// The database to promote.
@@ -85,8 +93,9 @@ pub trait Replica {
 /// Promotes the database of `authority.site`, which is in `region`.
 ///
 /// # Errors
-/// `StaleEpoch` when someone else holds the ledger; `Refused` when more than the RPO may be lost and
-/// nobody approved it; `NotReady` while the database is on its way (ask again); `InvalidInput` when
+/// `StaleEpoch` when someone newer acts; `Refused` when more than the RPO may be lost and nobody
+/// approved it; `NotReady` while a permit of the old site may be good, and while the database is on its
+/// way (ask again); `InvalidInput` when
 /// the plan has no such site here or no objectives for the scenario; `NeedsHuman` when the database
 /// is missing or broken; `Transient` when an answer was lost.
 pub async fn handle(
@@ -95,10 +104,11 @@ pub async fn handle(
     authorizer: &impl Authorizer,
     replica: &impl Replica,
     region: &Region,
+    now: Timestamp,
 ) -> Result<Response, Fault> {
-    let Request { authority, scenario, estimated_loss_seconds, approval } = request;
-    authorizer.authorize(&authority).await?;
+    let Request { authority, scenario, estimated_loss_seconds, loss_since, approval } = request;
     let plan = plans.plan(&authority.app).await?;
+    let holder = authorizer.authorize(&authority, &plan).await?;
     let site = site_here(&plan, &authority.site, region)?;
     let policy = plan.scenarios.get(&scenario).ok_or_else(|| {
         Fault::invalid(format!(
@@ -107,7 +117,13 @@ pub async fn handle(
             scenario.as_str()
         ))
     })?;
-    guard::may_promote(estimated_loss_seconds, policy.rpo_seconds, approval.as_ref())?;
+    permit::ended(&holder, now)?;
+    // Measured where it counts: the claim may have taken longer than the plan reckoned with.
+    let loss = match (estimated_loss_seconds, loss_since, holder.agreed_at) {
+        (Some(_), Some(since), Some(agreed_at)) => Some(lost_seconds(since, agreed_at)),
+        (estimated, _, _) => estimated,
+    };
+    guard::may_promote(loss, loss_since, policy.rpo_seconds, approval.as_ref())?;
 
     let database = database(&plan, site, region);
     let mut promoted_now = false;

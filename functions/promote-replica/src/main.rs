@@ -8,11 +8,12 @@ use std::sync::Arc;
 use lifeboat_core::{
     AppName, Fault, IncidentId, Region,
     contract::{Authority, promote_replica::Request},
+    ledger::Holder,
     plan_file::{AppPlan, Engine},
 };
-use lifeboat_ledger::Ledger;
+use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::{Error, env};
+use lifeboat_runtime::{Error, clock, env};
 use promote_replica::{Authorizer, Database, Plans, Replica, State};
 
 use crate::{aws::Rds, sql::Sql};
@@ -21,7 +22,9 @@ use crate::{aws::Rds, sql::Sql};
 #[derive(Debug)]
 struct Outside {
     parameters: Parameters,
-    ledger: Ledger,
+    registers: Arc<S3Store>,
+    prefix: String,
+    region: Region,
     rds: Rds,
     sql: Sql,
 }
@@ -33,8 +36,12 @@ impl Plans for Outside {
 }
 
 impl Authorizer for Outside {
-    async fn authorize(&self, authority: &Authority) -> Result<(), Fault> {
-        self.ledger.authorize(authority).await.map(|_| ())
+    async fn authorize(&self, authority: &Authority, plan: &AppPlan) -> Result<Holder, Fault> {
+        let (store, regions) = (Arc::clone(&self.registers), plan.registers().cloned().collect());
+        Ledger::over(store, self.prefix.clone(), self.region.clone(), regions)
+            .over_a_round_trip(plan.round_trip())
+            .may_act(authority)
+            .await
     }
 }
 
@@ -63,8 +70,9 @@ async fn main() -> Result<(), Error> {
     let config = lifeboat_runtime::aws::config().await;
     let outside = Arc::new(Outside {
         parameters: Parameters::new(&config),
-        // Only this region's record is asked: the other region may be the lost one.
-        ledger: Ledger::new(&config, prefix, region.clone(), Vec::new()),
+        registers: Arc::new(S3Store::new(&config, region.clone())),
+        prefix,
+        region: region.clone(),
         rds: Rds::new(&config),
         sql: Sql { parameters: Parameters::new(&config) },
     });
@@ -72,7 +80,7 @@ async fn main() -> Result<(), Error> {
         let (outside, region) = (Arc::clone(&outside), region.clone());
         Box::pin(async move {
             let outside = outside.as_ref();
-            promote_replica::handle(request, outside, outside, outside, &region).await
+            promote_replica::handle(request, outside, outside, outside, &region, clock::now()).await
         })
     })
     .await

@@ -1,23 +1,28 @@
 use std::sync::Mutex;
 
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, ErrorName, Fault, IncidentId, Region,
     contract::{
         Authority,
         promote_replica::{Outcome, Request, Response},
     },
+    ledger::{Holder, HolderState},
+    permit::PERMITS_END,
     plan_file::{self, AppPlan, Engine},
 };
 
 use crate::{Authorizer, Database, Plans, Replica, State, handle};
 
 /// Every call that a promotion can make, in its order.
-const CALLS: [&str; 5] = ["authorize", "plan", "state", "promote", "state"];
+const CALLS: [&str; 5] = ["plan", "authorize", "state", "promote", "state"];
 
 /// One site's database, and everything around it. A server that promotes at once, or only after
 /// some looks at it, as RDS does.
 struct Fake {
     plan: AppPlan,
+    /// When a majority held the claim.
+    agreed_at: Timestamp,
     /// The call that fails, by its place, and whether it takes effect nevertheless.
     fails: Option<(usize, bool)>,
     calls: Mutex<Vec<&'static str>>,
@@ -27,9 +32,14 @@ struct Fake {
     asked: Mutex<Vec<Database>>,
 }
 
+fn now() -> Timestamp {
+    "2026-01-01T12:03:20Z".parse().unwrap()
+}
+
 fn replica(changes_for: u32) -> Fake {
     Fake {
         plan: plan_file::read(include_str!("../../../events/plan/queue.toml")).unwrap(),
+        agreed_at: now() - PERMITS_END,
         fails: None,
         calls: Mutex::default(),
         state: Mutex::new(State::Replica),
@@ -66,10 +76,19 @@ impl Plans for Fake {
 }
 
 impl Authorizer for Fake {
-    async fn authorize(&self, authority: &Authority) -> Result<(), Fault> {
+    async fn authorize(&self, authority: &Authority, _: &AppPlan) -> Result<Holder, Fault> {
         let answer_is_lost = self.call("authorize")?;
         if authority.epoch.0 == 2 {
-            lost(answer_is_lost, ())
+            let holder = Holder {
+                incident: authority.incident.clone(),
+                execution: "arn".into(),
+                target: authority.site.clone(),
+                epoch: authority.epoch,
+                opened_at: self.agreed_at,
+                state: HolderState::Claimed,
+                agreed_at: Some(self.agreed_at),
+            };
+            lost(answer_is_lost, holder)
         } else {
             Err(Fault::stale("a newer epoch exists"))
         }
@@ -106,7 +125,7 @@ fn automatic() -> Request {
 
 async fn ask(world: &Fake, request: Request) -> Result<Response, Fault> {
     let region: Region = "us-west-2".parse().unwrap();
-    handle(request, world, world, world, &region).await
+    handle(request, world, world, world, &region, now()).await
 }
 
 #[tokio::test]
@@ -119,7 +138,7 @@ async fn a_replica_is_promoted_once_however_often_it_is_asked() {
     assert_eq!(first.database.name, "queue");
 
     assert_eq!(ask(&world, automatic()).await.unwrap(), first);
-    assert_eq!(world.calls(), ["authorize", "plan", "state"]);
+    assert_eq!(world.calls(), ["plan", "authorize", "state"]);
 }
 
 #[tokio::test]
@@ -156,17 +175,17 @@ async fn nothing_is_asked_of_a_database_for_a_stale_recovery() {
     let mut request = automatic();
     request.authority.epoch = lifeboat_core::Epoch(1);
     assert_eq!(ask(&world, request).await.unwrap_err().name, ErrorName::StaleEpoch);
-    assert_eq!(world.calls(), ["authorize"]);
+    assert_eq!(world.calls(), ["plan", "authorize"]);
 }
 
 #[tokio::test]
 async fn more_than_the_rpo_is_lost_only_with_leave() {
     let world = replica(0);
-    for loss in [Some(5.1), None] {
+    for loss in [Some(30.1), None] {
         let request = Request { estimated_loss_seconds: loss, ..automatic() };
         assert_eq!(ask(&world, request).await.unwrap_err().name, ErrorName::Refused);
     }
-    assert_eq!(world.calls(), ["authorize", "plan"].repeat(2));
+    assert_eq!(world.calls(), ["plan", "authorize"].repeat(2));
     for approved in [
         include_str!("../../../events/promote-replica/approved.json"),
         include_str!("../../../events/promote-replica/approved-unknown-loss.json"),
@@ -203,7 +222,7 @@ async fn only_the_database_of_this_region_is_asked_as_this_region_reaches_it() {
     }
 
     let elsewhere: Region = "us-east-1".parse().unwrap();
-    let fault = handle(automatic(), &world, &world, &world, &elsewhere).await.unwrap_err();
+    let fault = handle(automatic(), &world, &world, &world, &elsewhere, now()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::InvalidInput);
     let mut unknown = automatic();
     unknown.authority.site = "c".parse().unwrap();
@@ -215,4 +234,28 @@ async fn a_scenario_without_objectives_is_invalid() {
     let mut world = replica(0);
     world.plan.scenarios.clear();
     assert_eq!(ask(&world, automatic()).await.unwrap_err().name, ErrorName::InvalidInput);
+}
+
+#[tokio::test]
+async fn nothing_is_promoted_while_a_permit_of_the_old_site_may_be_good() {
+    let mut world = replica(0);
+    world.agreed_at = now() - PERMITS_END + SignedDuration::from_millis(1);
+    let fault = ask(&world, automatic()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::NotReady);
+    assert_eq!(world.calls(), ["plan", "authorize"]);
+    world.agreed_at = now() - PERMITS_END;
+    ask(&world, automatic()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_loss_is_measured_again_at_the_claim() {
+    // Within the RPO of 30 s as it was planned, and not when the claim took longer.
+    let world = replica(0);
+    let since = |seconds| Some(now() - SignedDuration::from_secs(seconds));
+    let request = |seconds| Request { loss_since: since(seconds), ..automatic() };
+    let fault = ask(&world, request(31)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused);
+    assert!(fault.message.contains("31.0 s"), "{fault}");
+    assert_eq!(world.calls(), ["plan", "authorize"]);
+    ask(&world, request(30)).await.unwrap();
 }

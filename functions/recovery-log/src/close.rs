@@ -14,7 +14,7 @@ use lifeboat_core::{
 use lifeboat_ledger::{Ledger, Store};
 use serde::{Deserialize, Serialize};
 
-use crate::{Meter, fact, publish, tell, told};
+use crate::{Meter, fact, settle, tell, told};
 
 /// What the request says of the recovery.
 pub(crate) struct Report {
@@ -36,8 +36,8 @@ struct Closed {
     steps: Vec<StepTaken>,
 }
 
-/// Tells the log, then releases the ledger, then tells the peers. The log comes first because the
-/// achieved time is taken once, at the first close, and a call that is made again reads it there.
+/// Tells the log, then releases the register, then settles those that lag. The log comes first because
+/// the achieved time is taken once, at the first close, and a call that is made again reads it there.
 pub(crate) async fn close<S: Store, M: Meter>(
     authority: Authority,
     ending: Ending,
@@ -58,10 +58,9 @@ pub(crate) async fn close<S: Store, M: Meter>(
 
     if released.recovery != record.recovery {
         ledger.write(&released, Some(&etag)).await?;
-        publish(ledger, &released).await;
-    } else {
-        publish(ledger, &record).await;
     }
+    let registers = ledger.registers(&authority.app).await;
+    settle(ledger, &authority.app, &registers, now).await;
     Ok(Response::Closed {
         ending,
         recovery_seconds,

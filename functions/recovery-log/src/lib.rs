@@ -1,9 +1,9 @@
-//! `recovery-log`: the ledger and the log of a recovery.
+//! `recovery-log`: the registers and the log of a recovery.
 //!
-//! The ledger decides who may act, so a request fails when the ledger cannot be read or written.
+//! The registers decide who may act, so a request fails when they cannot be read or written.
 //! The log tells what was done, so a request that changes the ledger never fails, and never waits
 //! longer than [`LOG_DEADLINE`], for the log's sake; only `record`, which does nothing else, does.
-//! Peers are told last and never waited for longer than the ledger's peer deadline.
+//! Other regions are never waited for longer than a healthy one may take.
 
 mod close;
 mod open;
@@ -17,9 +17,9 @@ use lifeboat_core::{
         Authority,
         recovery_log::{Request, Response},
     },
-    ledger::{self, ControlRecord},
     plan_file::AppPlan,
     recovery_log::{Entry, EntryKind, Fact},
+    registers::Registers,
 };
 use lifeboat_ledger::{Ledger, Store};
 use serde_json::{Value, json};
@@ -55,9 +55,9 @@ pub struct Ports<P, S, M> {
 }
 
 impl<P, S: Store, M> Ports<P, S, M> {
-    /// The ledger of the plan's sites, seen from this region.
+    /// The plan's registers, seen from this region.
     fn ledger(&self, plan: &AppPlan) -> Ledger<S> {
-        let regions = plan.sites.values().map(|site| site.region.clone()).collect();
+        let regions = plan.registers().cloned().collect();
         Ledger::over(Arc::clone(&self.store), self.prefix.clone(), self.region.clone(), regions)
             .over_a_round_trip(plan.round_trip())
     }
@@ -67,7 +67,7 @@ impl<P, S: Store, M> Ports<P, S, M> {
 ///
 /// # Errors
 /// `StaleEpoch` when another recovery holds the ledger, `InvalidInput` when the app has no plan or
-/// no control record in this region, `Transient` when the ledger could not be read or written, or
+/// no register in this region, `Transient` when the ledger could not be read or written, or
 /// another writer was faster.
 pub async fn handle<P: Plans, S: Store, M: Meter>(
     request: Request,
@@ -84,9 +84,16 @@ pub async fn handle<P: Plans, S: Store, M: Meter>(
             let plan = ports.plans.plan(&authority.app).await?;
             record(authority, kind, body, &ports.ledger(&plan), now).await
         }
-        Request::Claim { authority, peers_answer } => {
+        Request::Claim { authority, observed_at } => {
             let plan = ports.plans.plan(&authority.app).await?;
-            claim(authority, peers_answer, &ports.ledger(&plan), now).await
+            claim(authority, observed_at, &ports.ledger(&plan), now).await
+        }
+        Request::Settle { app } => {
+            let plan = ports.plans.plan(&app).await?;
+            let ledger = ports.ledger(&plan);
+            let registers = ledger.registers(&app).await;
+            let behind = settle(&ledger, &app, &registers, now).await;
+            Ok(Response::Settled { behind })
         }
         Request::Close {
             authority,
@@ -126,27 +133,44 @@ async fn record<S: Store>(
     Ok(Response::Recorded { sequence: entry.sequence })
 }
 
-/// Makes the site the active one: in this region's ledger, which is what counts, then in the log
-/// and the peers' at the same time.
+/// Makes the site the active one, in a majority of the registers, then in the log.
 async fn claim<S: Store>(
     authority: Authority,
-    peers_answer: bool,
+    observed_at: Timestamp,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
-    let (record, etag) = ledger.held(&authority).await?;
-    // A peer that cannot be read must not be written either: a write that hangs may yet arrive, and
-    // then nobody could say whether the peer knows. It is written down first that it will be told.
-    let peers_answer = peers_answer && ledger.peers_answer(&authority.app).await;
-    let (incident, epoch) = (&authority.incident, authority.epoch);
-    let claimed = ledger::claim(&record, incident, epoch, peers_answer, now)?;
-    if claimed != record {
-        ledger.write(&claimed, Some(&etag)).await?;
+    let claimed = ledger.claim(&authority, observed_at, now).await?;
+    for (region, reason) in &claimed.behind {
+        tracing::warn!(
+            region = region.as_str(),
+            reason,
+            "the register does not hold the claim yet"
+        );
     }
-    let body = json!({"site": authority.site, "epoch": authority.epoch});
-    let fact = fact(&authority, EntryKind::Claimed, body);
-    tokio::join!(publish(ledger, &claimed), tell(ledger, fact, now));
-    Ok(Response::Claimed { epoch: authority.epoch })
+    let body = json!({
+        "site": authority.site, "epoch": authority.epoch, "agreed_at": claimed.agreed_at,
+    });
+    tell(ledger, fact(&authority, EntryKind::Claimed, body), now).await;
+    Ok(Response::Claimed {
+        epoch: authority.epoch,
+        agreed_at: claimed.agreed_at,
+        behind: claimed.behind.into_iter().map(|(region, _)| region).collect(),
+    })
+}
+
+/// Moves registers up that lag behind what a majority holds; the regions where that failed.
+async fn settle<S: Store>(
+    ledger: &Ledger<S>,
+    app: &AppName,
+    registers: &Registers,
+    now: Timestamp,
+) -> Vec<Region> {
+    let failed = ledger.settle(app, registers, now).await;
+    for (region, reason) in &failed {
+        tracing::warn!(region = region.as_str(), reason, "the register lags, and was not moved");
+    }
+    failed.into_iter().map(|(region, _)| region).collect()
 }
 
 fn fact(authority: &Authority, kind: EntryKind, body: Value) -> Fact {
@@ -156,19 +180,6 @@ fn fact(authority: &Authority, kind: EntryKind, body: Value) -> Fact {
         epoch: authority.epoch,
         kind,
         body,
-    }
-}
-
-/// Tells the peers, if they could be reached when the epoch was claimed. One that was not told
-/// learns of the record when it reads its peers itself.
-async fn publish<S: Store>(ledger: &Ledger<S>, record: &ControlRecord) {
-    if !record.known_elsewhere {
-        return;
-    }
-    for (region, result) in ledger.publish(record).await {
-        if let Err(reason) = result {
-            tracing::warn!(region = region.as_str(), reason, "the peer was not told");
-        }
     }
 }
 

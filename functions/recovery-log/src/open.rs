@@ -1,4 +1,4 @@
-//! Taking the ledger.
+//! Taking the own region's register.
 
 use jiff::Timestamp;
 use lifeboat_core::{
@@ -32,7 +32,7 @@ struct Opened {
     site: SiteName,
     active_site: SiteName,
     active_epoch: Epoch,
-    /// The regions whose ledger could not be read when this one was taken.
+    /// The regions whose register could not be read when the own one was taken.
     unreachable: Vec<Region>,
 }
 
@@ -51,9 +51,9 @@ pub(crate) async fn open<S: Store>(
         )));
     };
     let (seen, entries) =
-        tokio::join!(ledger.newest(&request.app), told(ledger, &request.app, &request.incident));
+        tokio::join!(ledger.look(&request.app), told(ledger, &request.app, &request.incident));
     let seen = seen?;
-    let newest = seen.newest.as_ref().ok_or_else(|| no_record(&request.app))?;
+    let overview = seen.registers.overview(now).ok_or_else(|| no_record(&request.app))?;
     if let Some(epoch) = ended(&entries, &request.execution) {
         return Ok(stand_down(format!(
             "execution {} closed its recovery, which held epoch {epoch}; start another execution",
@@ -61,25 +61,37 @@ pub(crate) async fn open<S: Store>(
         )));
     }
     let claimant = Claimant { incident: &request.incident, execution: &request.execution, target };
-    match ledger::open(newest, &claimant, now) {
+    let epochs = plan.epochs_of(target).ok_or_else(|| {
+        Fault::invalid(format!("the plan of app {} has no site {target}", request.app))
+    })?;
+    match ledger::open(region, &seen.registers, &claimant, epochs, now) {
         Opening::StandDown(reason) => Ok(stand_down(reason)),
         Opening::AlreadyOurs(record) | Opening::Write(record) => {
-            take(request, record, plan, &seen, &entries, ledger, now).await
+            let found = Found { record, overview: &overview, seen: &seen, entries: &entries };
+            take(request, found, plan, ledger, now).await
         }
     }
+}
+
+/// What was there when the register was taken.
+struct Found<'a> {
+    /// The own register, as it is to be.
+    record: ControlRecord,
+    /// All registers as one.
+    overview: &'a ControlRecord,
+    seen: &'a Seen,
+    entries: &'a [Entry],
 }
 
 /// Writes the record where this region lacks it, and tells the log.
 async fn take<S: Store>(
     request: Open,
-    record: ControlRecord,
+    found: Found<'_>,
     plan: &AppPlan,
-    seen: &Seen,
-    entries: &[Entry],
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
-    let Some(holder) = record.recovery.clone() else {
+    let Some(holder) = found.record.recovery.clone() else {
         return Err(Fault::needs_human("the register was taken for nobody, which is a defect"));
     };
     if holder.state == HolderState::Failed {
@@ -88,48 +100,48 @@ async fn take<S: Store>(
             request.execution
         )));
     }
-    if seen.own.as_ref().is_none_or(|(own, _)| *own != record) {
-        ledger.write(&record, seen.own.as_ref().map(|(_, etag)| etag)).await?;
+    let own = found.seen.own.as_ref();
+    if own.is_none_or(|(own, _)| *own != found.record) {
+        ledger.write(&found.record, own.map(|(_, etag)| etag)).await?;
     }
-    let opened = match opened(entries, holder.epoch) {
+    let opened = match opened(found.entries, holder.epoch) {
         Some(opened) => opened,
-        None => tell_opened(request, &record, &holder, plan, seen, ledger, now).await,
+        None => tell_opened(request, &found, &holder, plan, ledger, now).await,
     };
     Ok(Response::Opened {
         site: holder.target,
         epoch: holder.epoch,
         active_site: opened.active_site,
         active_epoch: opened.active_epoch,
-        peers_answer: opened.unreachable.is_empty(),
     })
 }
 
 /// The site that the recovery leaves. One that goes on from a recovery that failed after its claim
 /// finds its own target named as the active site, and leaves the other one all the same.
-fn left_site(record: &ControlRecord, holder: &Holder, plan: &AppPlan) -> SiteName {
+fn left_site(overview: &ControlRecord, holder: &Holder, plan: &AppPlan) -> SiteName {
     match plan.other_than(&holder.target) {
-        Some((other, _)) if record.active_site == holder.target => other.clone(),
-        _ => record.active_site.clone(),
+        Some((other, _)) if overview.active_site == holder.target => other.clone(),
+        _ => overview.active_site.clone(),
     }
 }
 
 async fn tell_opened<S: Store>(
     request: Open,
-    record: &ControlRecord,
+    found: &Found<'_>,
     holder: &Holder,
     plan: &AppPlan,
-    seen: &Seen,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Opened {
+    let silent = found.seen.registers.silent();
     let opened = Opened {
         execution: request.execution,
         scenario: request.scenario,
         trigger: request.trigger,
         site: holder.target.clone(),
-        active_site: left_site(record, holder, plan),
-        active_epoch: record.epoch,
-        unreachable: seen.unreachable.iter().map(|(region, _)| region.clone()).collect(),
+        active_site: left_site(found.overview, holder, plan),
+        active_epoch: found.overview.epoch,
+        unreachable: silent.map(|(region, _)| region.clone()).collect(),
     };
     let fact = Fact {
         app: request.app,

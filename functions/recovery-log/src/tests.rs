@@ -9,7 +9,7 @@ use std::{
 use lifeboat_core::{
     Epoch, ErrorName, IncidentId,
     contract::recovery_log::StepTaken,
-    ledger::{Ending, HolderState},
+    ledger::{ControlRecord, Ending, HolderState},
     plan_file::{self, Scenario},
     recovery_log,
     situation::Trigger,
@@ -24,6 +24,7 @@ mod rules;
 
 const WEST: &str = "ledger-us-west-2";
 const EAST: &str = "ledger-us-east-1";
+const WITNESS: &str = "ledger-us-east-2";
 
 #[derive(Default)]
 struct FakePlans {
@@ -61,13 +62,14 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_767_268_800 + second).unwrap()
 }
 
-/// Two regions, `a` active under epoch 1, nothing open; this function runs in us-west-2, where
+/// Three registers, `a` active under epoch 1, nothing open; this function runs in us-west-2, where
 /// site `b` is.
 fn world() -> World {
     let store = MemoryStore::default();
     let record = ControlRecord::first("queue".parse().unwrap(), "a".parse().unwrap(), at(0));
     store.seed(WEST, &record);
     store.seed(EAST, &record);
+    store.seed(WITNESS, &record);
     Ports {
         plans: FakePlans::default(),
         store: Arc::new(store),
@@ -102,7 +104,7 @@ fn record_approval() -> Request {
 }
 
 fn claim() -> Request {
-    Request::Claim { authority: authority(), peers_answer: true }
+    Request::Claim { authority: authority(), observed_at: at(30) }
 }
 
 fn close(ending: Ending) -> Request {
@@ -164,15 +166,17 @@ async fn a_recovery_from_open_to_close() {
             epoch: Epoch(2),
             active_site: "a".parse().unwrap(),
             active_epoch: Epoch(1),
-            peers_answer: true,
         }
     );
     assert_eq!(control(&world, WEST).epoch, Epoch(1), "opening changes nothing but a counter");
     let recorded = handle(record_approval(), &world, at(31)).await.unwrap();
     assert_eq!(recorded, Response::Recorded { sequence: 1 });
     let claimed = handle(claim(), &world, at(32)).await.unwrap();
-    assert_eq!(claimed, Response::Claimed { epoch: Epoch(2) });
-    for bucket in [WEST, EAST] {
+    let Response::Claimed { epoch: Epoch(2), agreed_at, behind } = claimed else {
+        panic!("{claimed:?}")
+    };
+    assert!(behind.is_empty() && agreed_at >= at(32) && agreed_at < at(33), "{agreed_at}");
+    for bucket in [WEST, EAST, WITNESS] {
         let record = control(&world, bucket);
         assert_eq!((record.active_site.as_str(), record.epoch), ("b", Epoch(2)), "{bucket}");
     }
@@ -186,7 +190,6 @@ async fn a_recovery_from_open_to_close() {
         }
     );
     assert_eq!(control(&world, WEST).recovery, None);
-    assert_eq!(control(&world, EAST), control(&world, WEST));
     assert_eq!(world.meter.seen(), [("queue".into(), "b".into(), 30.0)]);
     let log = log(&world).await;
     assert_eq!(
@@ -199,7 +202,7 @@ async fn a_recovery_from_open_to_close() {
 }
 
 #[tokio::test]
-async fn a_dark_peer_fails_nothing_and_costs_less_than_a_second() {
+async fn a_dark_region_fails_nothing_and_costs_less_than_a_second() {
     let world = world();
     world.store.darken(&"us-east-1".parse().unwrap());
     for (request, second) in [(open("e-1"), 30), (claim(), 32), (close(Ending::Recovered), 50)] {
@@ -208,5 +211,55 @@ async fn a_dark_peer_fails_nothing_and_costs_less_than_a_second() {
         assert!(begun.elapsed() < Duration::from_millis(900), "{request:?}");
     }
     assert_eq!(control(&world, WEST).active_site.as_str(), "b");
+    assert_eq!(control(&world, WITNESS).active_site.as_str(), "b");
     assert_eq!(log(&world).await[0].body["unreachable"], json!(["us-east-1"]));
+}
+
+#[tokio::test]
+async fn a_claim_that_no_majority_holds_is_none_and_can_be_completed_or_overtaken() {
+    let world = after(&[open("e-1")]).await;
+    for region in ["us-east-1", "us-east-2"] {
+        world.store.darken(&region.parse().unwrap());
+    }
+    let fault = handle(claim(), &world, at(40)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Transient);
+    assert!(fault.message.contains("no majority"), "{fault}");
+    let holder = control(&world, WEST).recovery.unwrap();
+    assert_eq!((holder.state, holder.agreed_at), (HolderState::Claimed, None));
+    // One of them answers again: the same call completes it.
+    world.store.light(&"us-east-2".parse().unwrap());
+    let claimed = handle(claim(), &world, at(50)).await.unwrap();
+    assert!(
+        matches!(&claimed, Response::Claimed { behind, .. } if behind.len() == 1),
+        "{claimed:?}"
+    );
+    // What lagged is settled by the next look.
+    world.store.light(&"us-east-1".parse().unwrap());
+    let settle = Request::Settle { app: "queue".parse().unwrap() };
+    assert_eq!(handle(settle, &world, at(60)).await.unwrap(), Response::Settled { behind: vec![] });
+    assert_eq!(control(&world, EAST).epoch, Epoch(2));
+    assert_eq!(control(&world, EAST).recovery, None, "another region's holder is not copied");
+
+    let world = after(&[open("e-1")]).await;
+    let newer =
+        ControlRecord { epoch: Epoch(3), highest_reserved: Epoch(3), ..control(&world, EAST) };
+    world.store.seed(WITNESS, &newer);
+    let fault = handle(claim(), &world, at(40)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::StaleEpoch);
+    assert_eq!(control(&world, WITNESS), newer);
+}
+
+#[tokio::test]
+async fn old_votes_claim_nothing() {
+    let world = after(&[open("e-1")]).await;
+    let contents = world.store.contents();
+    let fault = handle(claim(), &world, at(91)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused);
+    assert!(fault.message.contains("61 s old"), "{fault}");
+    assert_eq!(world.store.contents(), contents);
+    // A claim that is complete is answered again, however late.
+    handle(claim(), &world, at(89)).await.unwrap();
+    let once = control(&world, WEST);
+    handle(claim(), &world, at(9_000)).await.unwrap();
+    assert_eq!(control(&world, WEST), once);
 }

@@ -13,7 +13,7 @@ use lifeboat_core::{
 use lifeboat_hosts::{FarLimits, Found, HostWork, Order, Progress, RunCommand, To};
 use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::{aws, env};
+use lifeboat_runtime::{aws, clock, env};
 use restore_backup::{
     Backups, Instance, Instances, Ledgers, Looked, NewInstance, Outputs, Plans, Ports, Restoring,
     Source, Sql, Visit,
@@ -64,13 +64,13 @@ impl Plans for Outside {
 
 impl Ledgers for Outside {
     async fn record(&self, plan: &AppPlan) -> Result<Option<ControlRecord>, Fault> {
-        // The peers are asked too: a region that was dark may not know yet that it was left. One
-        // that does not answer is not waited for.
-        let peers = plan.sites.values().map(|site| site.region.clone()).collect();
+        // All registers are asked: that of a region that was dark may not know yet that it was left,
+        // and a recovery may be open in either.
+        let peers = plan.registers().cloned().collect();
         let (store, prefix) = (Arc::clone(&self.ledger), self.ledger_prefix.clone());
         let ledger = Ledger::over(store, prefix, self.region.clone(), peers)
             .over_a_round_trip(plan.round_trip());
-        Ok(ledger.newest(&plan.app).await?.newest)
+        Ok(ledger.look(&plan.app).await?.registers.overview(clock::now()))
     }
 }
 

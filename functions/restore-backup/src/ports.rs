@@ -21,7 +21,7 @@ pub trait Plans {
 
 /// Who knows which site is active, and whether a recovery is open.
 pub trait Ledgers {
-    /// The newest control record of the app that can be seen; none when there is none.
+    /// The newest register of the app that can be seen; none when there is none.
     fn record(
         &self,
         plan: &AppPlan,

@@ -6,8 +6,8 @@ use lifeboat_catalogue::{Backups, S3Bucket};
 use lifeboat_core::{
     AppName, Fault, IncidentId, Region,
     backup::{PointId, rds, retention::Seen},
-    ledger::ControlRecord,
     plan_file::AppPlan,
+    registers::Registers,
     round_trip::RoundTrip,
 };
 use lifeboat_ledger::Ledger;
@@ -37,7 +37,7 @@ impl Plans for PlanStore {
     }
 }
 
-/// The ledgers of every region.
+/// The registers of every region.
 pub(crate) struct Ledgers {
     config: SdkConfig,
     prefix: String,
@@ -49,21 +49,16 @@ impl Recoveries for Ledgers {
         let ledger = Ledger::new(&self.config, self.prefix.clone(), self.region.clone(), regions)
             // Nobody waits for a sweep.
             .over_a_round_trip(RoundTrip::from_ms(RoundTrip::LONGEST_MS));
-        let seen = ledger.reachable(app).await;
-        read(&seen.own, &seen.others, &seen.unreachable)
+        read(&ledger.registers(app).await, &self.region)
     }
 }
 
-/// What the records that could be read say together.
-fn read(
-    own: &Option<ControlRecord>,
-    others: &[ControlRecord],
-    unreachable: &[Region],
-) -> Seen<IncidentId> {
-    let open = own.iter().chain(others).find_map(|record| record.recovery.as_ref());
-    match (open, unreachable.first(), own) {
+/// What the registers that could be read say together.
+fn read(registers: &Registers, own: &Region) -> Seen<IncidentId> {
+    let open = registers.held().find_map(|(_, record)| record.recovery.as_ref());
+    match (open, registers.silent().next(), registers.of(own)) {
         (Some(holder), _, _) => Seen::Present(holder.incident.clone()),
-        (None, Some(region), _) => {
+        (None, Some((region, _)), _) => {
             Seen::Unknown(format!("whether a recovery is open is not known: {region} is silent"))
         }
         (None, None, None) => Seen::Unknown(
@@ -122,6 +117,8 @@ fn point_of(app: &AppName, name: &str) -> Option<PointId> {
 
 #[cfg(test)]
 mod tests {
+    use lifeboat_core::{ledger::ControlRecord, registers::Answer};
+
     use super::*;
 
     #[test]
@@ -142,14 +139,15 @@ mod tests {
     #[test]
     fn silence_is_not_the_absence_of_a_recovery() {
         let app: AppName = "queue".parse().unwrap();
-        let first = ControlRecord::first(
-            app,
-            "a".parse().unwrap(),
-            "2026-11-24T12:00:00Z".parse().unwrap(),
-        );
-        let west: Region = "us-west-2".parse().unwrap();
-        assert_eq!(read(&Some(first.clone()), &[], &[]), Seen::Absent);
-        assert!(matches!(read(&Some(first), &[], &[west]), Seen::Unknown(_)));
-        assert!(matches!(read(&None, &[], &[]), Seen::Unknown(_)));
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let first = Answer::Holds(ControlRecord::first(app, "a".parse().unwrap(), now));
+        let (east, west): (Region, Region) =
+            ("us-east-1".parse().unwrap(), "us-west-2".parse().unwrap());
+        let of = |own: Answer, peer: Answer| {
+            read(&Registers::new([(east.clone(), own), (west.clone(), peer)]), &east)
+        };
+        assert_eq!(of(first.clone(), first.clone()), Seen::Absent);
+        assert!(matches!(of(first.clone(), Answer::Silent("dark".into())), Seen::Unknown(_)));
+        assert!(matches!(of(Answer::Absent, first), Seen::Unknown(_)));
     }
 }

@@ -20,7 +20,7 @@ where
     A: Authorizer,
     H: Hosts,
 {
-    let plan = opened(ports.authorizer.authorize(authority), &authority.app, ports).await?;
+    let plan = opened(authority, ports).await?;
     on_hosts(authority, database, commands, &plan, ports).await
 }
 

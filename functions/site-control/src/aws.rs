@@ -1,6 +1,6 @@
-//! The ports on AWS: Parameter Store, the ledger, Run Command.
+//! The ports on AWS: Parameter Store, the registers, Run Command.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lifeboat_core::{
     AppName, Fault, Region, SiteName,
@@ -10,9 +10,9 @@ use lifeboat_core::{
     round_trip::RoundTrip,
 };
 use lifeboat_hosts::{FarLimits, RunCommand, To};
-use lifeboat_ledger::Ledger;
+use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::{aws, env};
+use lifeboat_runtime::{aws, clock, env};
 use site_control::{Answers, Authorizer, DOCUMENT, Hosts, Order, Plans, Ports};
 
 /// Seconds within which a host must take the command: the shortest that Systems Manager accepts
@@ -22,15 +22,18 @@ const DELIVERY_SECONDS: i32 = 30;
 const FAR: Duration = RoundTrip::from_ms(RoundTrip::LONGEST_MS).cold_call();
 
 /// The ports of this deployment.
-pub(crate) async fn ports() -> Result<Ports<PlanStore, LedgerKeeper, SiteHosts>, Fault> {
+pub(crate) async fn ports() -> Result<Ports<PlanStore, Registers, SiteHosts>, Fault> {
     let region = Region::new(env::required("AWS_REGION")?)
         .map_err(|error| Fault::needs_human(error.to_string()))?;
     let config = aws::config().await;
     let prefix = env::required("LEDGER_BUCKET_PREFIX")?;
     Ok(Ports {
         plans: PlanStore(Parameters::new(&config)),
-        // Authority is read from this region's record alone.
-        authorizer: LedgerKeeper(Ledger::new(&config, prefix, region.clone(), Vec::new())),
+        authorizer: Registers {
+            store: Arc::new(S3Store::new(&config, region.clone())),
+            prefix,
+            own: region.clone(),
+        },
         hosts: SiteHosts::new(config, region.clone()),
         region,
     })
@@ -45,17 +48,29 @@ impl Plans for PlanStore {
     }
 }
 
-/// The ledger of this region.
-pub(crate) struct LedgerKeeper(Ledger);
+/// The registers of every app.
+pub(crate) struct Registers {
+    store: Arc<S3Store>,
+    prefix: String,
+    own: Region,
+}
 
-impl Authorizer for LedgerKeeper {
-    async fn authorize(&self, authority: &Authority) -> Result<(), Fault> {
-        self.0.authorize(authority).await.map(|_| ())
+impl Registers {
+    fn of(&self, plan: &AppPlan) -> Ledger {
+        let (store, regions) = (Arc::clone(&self.store), plan.registers().cloned().collect());
+        Ledger::over(store, self.prefix.clone(), self.own.clone(), regions)
+            .over_a_round_trip(plan.round_trip())
+    }
+}
+
+impl Authorizer for Registers {
+    async fn authorize(&self, authority: &Authority, plan: &AppPlan) -> Result<(), Fault> {
+        self.of(plan).may_act(authority).await.map(|_| ())
     }
 
-    async fn first(&self, app: &AppName, site: &SiteName) -> Result<(), Fault> {
-        let (record, _) = self.0.require(app).await?;
-        ledger::first_activation(&record, site)
+    async fn first(&self, plan: &AppPlan, site: &SiteName) -> Result<(), Fault> {
+        let registers = self.of(plan).registers(&plan.app).await;
+        ledger::first_activation(&plan.app, &registers, site, clock::now())
     }
 }
 

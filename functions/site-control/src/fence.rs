@@ -63,8 +63,8 @@ where
     H: Hosts,
 {
     let until = Instant::now() + OWN_LIMIT;
-    let opening = opened(ports.authorizer.authorize(authority), &authority.app, ports);
-    let plan = within(until, "reading the register and the plan", opening).await?;
+    let opening = opened(authority, ports);
+    let plan = within(until, "reading the plan and the registers", opening).await?;
     let old = crate::site(&plan, old_site)?;
     let region = &old.region;
     let Some(tag) = &old.hosts else {

@@ -6,7 +6,7 @@ use lifeboat_core::{
     ledger::FIRST_EPOCH,
 };
 
-use crate::{Authorizer, Hosts, Plans, Ports, activate::on_hosts, opened, site};
+use crate::{Authorizer, Hosts, Plans, Ports, activate::on_hosts, site};
 
 pub(crate) async fn activate<P, A, H>(
     app: AppName,
@@ -19,7 +19,8 @@ where
     A: Authorizer,
     H: Hosts,
 {
-    let plan = opened(ports.authorizer.first(&app, &name), &app, ports).await?;
+    let plan = ports.plans.plan(&app).await?;
+    ports.authorizer.first(&plan, &name).await?;
     let first = site(&plan, &name)?;
     if plan.initially_active != name {
         return Err(Fault::new(
@@ -32,7 +33,7 @@ where
         port: first.database.port,
         name: plan.database.name.clone(),
     };
-    // The name under which messages speak of it; no ledger holds it.
+    // The name under which messages speak of it; no register holds it.
     let incident = format!("{app}-first").parse().map_err(|error| {
         Fault::invalid(format!("the first activation of {app} cannot be named: {error}"))
     })?;

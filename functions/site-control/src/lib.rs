@@ -41,19 +41,23 @@ pub trait Plans {
 
 /// Who says whether a recovery may act.
 pub trait Authorizer {
-    /// That the recovery holds the ledger under its epoch, for its site.
+    /// That a majority of the plan's registers confirms the recovery's claim of its site.
     ///
     /// # Errors
-    /// [`ErrorName::StaleEpoch`] when it does not; other names when the ledger cannot be read.
-    fn authorize(&self, authority: &Authority) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// [`ErrorName::StaleEpoch`] when someone newer acts; other names when it cannot be told.
+    fn authorize(
+        &self,
+        authority: &Authority,
+        plan: &AppPlan,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// That the app's first site is this one, and nothing has happened since.
     ///
     /// # Errors
-    /// [`ErrorName::Refused`] when something has; other names when the ledger cannot be read.
+    /// [`ErrorName::Refused`] when something has; other names when the registers cannot be read.
     fn first(
         &self,
-        app: &AppName,
+        plan: &AppPlan,
         site: &SiteName,
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 }
@@ -117,14 +121,14 @@ where
     }
 }
 
-/// The plan of an app, once it is known that the order may be given: `may` is asked first.
-async fn opened<P: Plans, A, H>(
-    may: impl Future<Output = Result<(), Fault>>,
-    app: &AppName,
+/// The plan of an app, once it is known that the recovery may give the order.
+async fn opened<P: Plans, A: Authorizer, H>(
+    authority: &Authority,
     ports: &Ports<P, A, H>,
 ) -> Result<AppPlan, Fault> {
-    may.await?;
-    ports.plans.plan(app).await
+    let plan = ports.plans.plan(&authority.app).await?;
+    ports.authorizer.authorize(authority, &plan).await?;
+    Ok(plan)
 }
 
 /// A site of the plan.

@@ -14,6 +14,7 @@ use lifeboat_core::{
     hosts::{Answer, FENCE_PATIENCE},
     ledger::{self, ControlRecord},
     plan_file,
+    registers::{self, Registers},
 };
 
 use super::*;
@@ -60,22 +61,21 @@ impl Plans for &World {
 }
 
 impl Authorizer for &World {
-    async fn authorize(&self, _: &Authority) -> Result<(), Fault> {
+    async fn authorize(&self, _: &Authority, _: &AppPlan) -> Result<(), Fault> {
         self.call()?;
         if self.stale { Err(Fault::stale("epoch 9 exists")) } else { Ok(()) }
     }
 
-    async fn first(&self, _: &AppName, site: &SiteName) -> Result<(), Fault> {
+    async fn first(&self, plan: &AppPlan, site: &SiteName) -> Result<(), Fault> {
         self.call()?;
-        let mut record = ControlRecord::first(
-            "queue".parse().unwrap(),
-            "a".parse().unwrap(),
-            "2026-11-24T12:00:00Z".parse().unwrap(),
-        );
+        let now = "2026-11-24T12:00:00Z".parse().unwrap();
+        let mut record = ControlRecord::first(plan.app.clone(), "a".parse().unwrap(), now);
         if self.stale {
             record.epoch = Epoch(9);
         }
-        ledger::first_activation(&record, site)
+        let answers =
+            plan.registers().map(|r| (r.clone(), registers::Answer::Holds(record.clone())));
+        ledger::first_activation(&plan.app, &Registers::new(answers), site, now)
     }
 }
 

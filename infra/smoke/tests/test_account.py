@@ -17,7 +17,7 @@ EMPTY = account.Seen("123456789012", [], [], [], [], [])
 
 
 def options(**given):
-    told = {"regions": ["us-east-1", "us-west-2"], "account": None, "yes": False, "existing": None, "remove": False}
+    told = {"regions": ["us-east-1", "us-west-2"], "witness": None, "account": None, "yes": False, "existing": None, "remove": False}
     return SimpleNamespace(**{**told, **given})
 
 

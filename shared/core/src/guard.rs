@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Fault,
+    situation::lost_seconds,
     vote::{Checks, Vote},
 };
 
@@ -25,13 +26,15 @@ pub struct ApprovalGiven {
 
 /// Whether a promotion that can lose this much may go on.
 ///
-/// The invariant: no promotion loses more than the RPO unless a person saw at least that much and
-/// approved it. An unknown loss is more than any RPO.
+/// The invariant: no promotion loses more than the RPO unless a person saw that bound and approved it.
+/// An unknown loss is more than any RPO. `since` is from when the loss counts: it grows by a second each
+/// second, as the person was told, until the claim that follows the approval.
 ///
 /// # Errors
 /// [`crate::ErrorName::Refused`] with the reason; ask for approval, or wait for the replica.
 pub fn may_promote(
     estimated_loss_seconds: Option<f64>,
+    since: Option<Timestamp>,
     rpo_seconds: u32,
     approval: Option<&ApprovalGiven>,
 ) -> Result<(), Fault> {
@@ -49,22 +52,35 @@ pub fn may_promote(
         ))),
         Some(given) => {
             let saw_as_much = match (given.shown_loss_seconds, estimated_loss_seconds) {
-                // Whoever approved an unknown loss approved any.
-                (None, _) => true,
-                (Some(shown), Some(loss)) => loss <= shown,
-                (Some(_), None) => false,
+                (None, None) => true,
+                (Some(shown), Some(loss)) => loss <= approved_seconds(given, shown, since),
+                (None, Some(_)) | (Some(_), None) => false,
             };
             if saw_as_much {
                 Ok(())
             } else {
+                let saw = match given.shown_loss_seconds {
+                    Some(seconds) => format!("{seconds} s"),
+                    None => "an unknown loss".to_owned(),
+                };
                 Err(Fault::refused(format!(
-                    "{shown}, but {} approved {} s; ask again with the new figure",
+                    "{shown}, but {} approved {saw}; ask again with the new figure",
                     given.approver,
-                    given.shown_loss_seconds.unwrap_or_default()
                 )))
             }
         }
     }
+}
+
+/// From an approval until a majority holds the claim, in seconds: a look, a plan and the claim, each
+/// with its retries.
+const APPROVED_CLAIM_SECONDS: f64 = 30.0;
+
+/// What a person approved who saw this loss: that, and what was added until the claim.
+fn approved_seconds(given: &ApprovalGiven, shown: f64, since: Option<Timestamp>) -> f64 {
+    since.map_or(shown, |since| {
+        shown.max(lost_seconds(since, given.approved_at) + APPROVED_CLAIM_SECONDS)
+    })
 }
 
 /// Whether traffic may be sent to a site with these checks: every check must vote `up`.
@@ -108,10 +124,10 @@ mod tests {
             shown in proptest::option::of(proptest::option::of(0.0f64..1e6)),
         ) {
             let given = shown.map(approval);
-            let allowed = may_promote(loss, rpo, given.as_ref()).is_ok();
+            let allowed = may_promote(loss, None, rpo, given.as_ref()).is_ok();
             let harmless = loss.is_some_and(|loss| loss <= f64::from(rpo));
             let seen = given.is_some_and(|given| match given.shown_loss_seconds {
-                None => true,
+                None => loss.is_none(),
                 Some(shown) => loss.is_some_and(|loss| loss <= shown),
             });
             prop_assert_eq!(allowed, harmless || seen);
@@ -119,8 +135,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_until_the_claim_is_approved_and_no_more() {
+        // Everything was there at 11:59:00; shown was what was lost by 11:59:20, 63.5 s are by 12:00:00.
+        let since = Some("2026-01-01T11:59:00Z".parse().unwrap());
+        let given = approval(Some(25.5));
+        assert!(may_promote(Some(70.0), since, 5, Some(&given)).is_ok());
+        assert!(may_promote(Some(93.5), since, 5, Some(&given)).is_ok());
+        assert!(may_promote(Some(94.0), since, 5, Some(&given)).is_err());
+        assert!(may_promote(Some(26.0), None, 5, Some(&given)).is_err());
+    }
+
+    #[test]
     fn a_refusal_says_how_much_would_be_lost() {
-        let fault = may_promote(Some(7.25), 5, None).unwrap_err();
+        let fault = may_promote(Some(7.25), None, 5, None).unwrap_err();
         assert_eq!(fault.name, ErrorName::Refused);
         assert!(fault.message.contains("7.2 s") && fault.message.contains("RPO of 5 s"));
     }

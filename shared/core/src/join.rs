@@ -2,18 +2,18 @@
 //! host join`.
 //!
 //! An activation orders the hosts that a site has at that moment. One that is launched later, by
-//! Auto Scaling or in place of a broken one, gets no order, so it asks the control records itself.
-//! The rule is that of [`crate::permit`]: a host becomes active only under the newest epoch, and only
-//! when every other region was asked, unless the own region's record is the last word. What cannot
-//! be told leaves a host standby, for its own region's record may be the one that was left behind.
-//! What the host has is never replaced by something older.
+//! Auto Scaling or in place of a broken one, gets no order, so it asks the registers itself. The
+//! rule is that of [`crate::permit`]: a host becomes active only under the claim that a majority of
+//! the registers holds. What cannot be told leaves a host standby, for its own region's register may
+//! be the one that was left behind. What the host has is never replaced by something older.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     contract::DatabaseAddress,
-    ids::{AppName, Epoch, Region, SiteName},
-    ledger::{ControlRecord, HolderState, newest},
+    ids::{AppName, Epoch, SiteName},
+    ledger::HolderState,
+    registers::{Claim, Registers},
 };
 
 /// What a site's host is.
@@ -43,17 +43,6 @@ pub struct SiteFile {
     pub database: Option<DatabaseAddress>,
 }
 
-/// The control records, as far as they could be read.
-#[derive(Debug, Clone)]
-pub struct Registers<'a> {
-    /// The own region's, if it could be read.
-    pub own: Option<&'a ControlRecord>,
-    /// The other regions' that could be read.
-    pub others: Vec<&'a ControlRecord>,
-    /// The regions that did not answer, the own one perhaps among them.
-    pub unreachable: Vec<Region>,
-}
-
 /// The host that asks.
 #[derive(Debug, Clone)]
 pub struct Joiner<'a> {
@@ -61,8 +50,6 @@ pub struct Joiner<'a> {
     pub app: &'a AppName,
     /// The site that the host was launched for.
     pub site: &'a SiteName,
-    /// Its region.
-    pub region: &'a Region,
     /// What its `site.json` says, if it has one.
     pub current: Option<&'a SiteFile>,
     /// The site's database in the plan; or why the plan could not be read.
@@ -101,24 +88,14 @@ pub enum Joining {
 
 /// What this host is to do, from what it could read.
 #[must_use]
-pub fn join(joiner: &Joiner<'_>, registers: &Registers<'_>) -> Joining {
+pub fn join(joiner: &Joiner<'_>, registers: &Registers) -> Joining {
     if let Some(foreign) = foreign(joiner) {
         return Joining::Foreign(foreign);
     }
-    let newest = newest(registers.others.iter().copied().chain(registers.own));
-    let Some(record) = newest else {
-        return cannot_tell(
-            joiner,
-            Epoch(0),
-            format!(
-                "no register of {} could be read ({}); run `lifeboat plan apply`, or see that \
-                 this host's role has the stack's host policy",
-                joiner.app,
-                silent(registers)
-            ),
-        );
+    let Some(claim) = registers.agreed() else {
+        return undecided(joiner, registers);
     };
-    let epoch = record.epoch;
+    let epoch = claim.epoch;
     if let Some(current) = joiner.current
         && current.epoch > epoch
     {
@@ -126,30 +103,20 @@ pub fn join(joiner: &Joiner<'_>, registers: &Registers<'_>) -> Joining {
             joiner,
             epoch,
             format!(
-                "site.json has epoch {}, and the newest register that could be read has {epoch} \
-                 ({})",
+                "site.json has epoch {}, and a majority of the registers has {epoch} ({})",
                 current.epoch,
-                silent(registers)
+                registers.words()
             ),
         );
     }
-    if record.active_site != *joiner.site {
-        // The region that activates a site writes its own record first: it is the one to ask.
-        if registers.own.is_none() && registers.unreachable.contains(joiner.region) {
-            let why = format!(
-                "site {} is active under epoch {epoch}, says another region; the own one, {}, does \
-                 not answer",
-                record.active_site, joiner.region
-            );
-            return cannot_tell(joiner, epoch, why);
-        }
+    if claim.site != *joiner.site {
         let was_active = joiner.current.is_some_and(|current| current.role == Role::Active);
         return Joining::Take {
             file: standby(joiner, epoch),
             hook: was_active.then_some(Hook::Stop),
         };
     }
-    match as_active(joiner, registers, record) {
+    match as_active(joiner, registers, &claim) {
         Ok(database) => Joining::Take {
             file: SiteFile {
                 app: joiner.app.clone(),
@@ -164,16 +131,34 @@ pub fn join(joiner: &Joiner<'_>, registers: &Registers<'_>) -> Joining {
     }
 }
 
+/// No majority holds one claim: the host is standby under what is known, and asks again.
+fn undecided(joiner: &Joiner<'_>, registers: &Registers) -> Joining {
+    if registers.newest().is_none() {
+        return cannot_tell(
+            joiner,
+            Epoch(0),
+            format!(
+                "no register of {} could be read ({}); run `lifeboat plan apply`, or see that this \
+                 host's role has the stack's host policy",
+                joiner.app,
+                registers.silence()
+            ),
+        );
+    }
+    let why = format!("no majority of the registers confirms a site ({})", registers.words());
+    // A claim that is not complete may be given up: what the host has stays.
+    cannot_tell(joiner, Epoch(0), why)
+}
+
 /// The database that an active host of the site uses; or why it may not be active yet.
 fn as_active(
     joiner: &Joiner<'_>,
-    registers: &Registers<'_>,
-    record: &ControlRecord,
+    registers: &Registers,
+    claim: &Claim,
 ) -> Result<DatabaseAddress, String> {
     // Claimed is not yet served: the database may still be a replica.
-    if let Some(holder) = &record.recovery
-        && holder.target == *joiner.site
-    {
+    let held = registers.held().filter_map(|(_, record)| record.recovery.as_ref());
+    if let Some(holder) = held.filter(|h| h.target == *joiner.site).max_by_key(|h| h.epoch) {
         return Err(match holder.state {
             HolderState::Open | HolderState::Claimed => {
                 format!("recovery {} is activating site {}", holder.incident, joiner.site)
@@ -184,18 +169,8 @@ fn as_active(
             ),
         });
     }
-    let last_word =
-        registers.own.is_some_and(|own| !own.known_elsewhere && own.epoch == record.epoch);
-    if !registers.unreachable.is_empty() && !last_word {
-        return Err(format!(
-            "site {} is active under epoch {}, if no other region knows a newer one ({})",
-            joiner.site,
-            record.epoch,
-            silent(registers)
-        ));
-    }
     // What an order of this epoch wrote is what was promoted; the plan is what was planned.
-    let ordered = joiner.current.filter(|current| current.epoch == record.epoch);
+    let ordered = joiner.current.filter(|current| current.epoch == claim.epoch);
     match (ordered.and_then(|current| current.database.as_ref()), joiner.database) {
         (Some(database), _) | (None, Ok(database)) => Ok(database.clone()),
         (None, Err(why)) => Err(format!("the plan could not be read: {why}")),
@@ -229,14 +204,6 @@ fn standby(joiner: &Joiner<'_>, epoch: Epoch) -> SiteFile {
 fn cannot_tell(joiner: &Joiner<'_>, epoch: Epoch, why: String) -> Joining {
     let outdated = joiner.current.is_none_or(|current| current.epoch < epoch);
     Joining::CannotTell { file: outdated.then(|| standby(joiner, epoch)), why }
-}
-
-fn silent(registers: &Registers<'_>) -> String {
-    if registers.unreachable.is_empty() {
-        return "every region answered".to_owned();
-    }
-    let names: Vec<&str> = registers.unreachable.iter().map(Region::as_str).collect();
-    format!("no answer from {}", names.join(", "))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
-//! Who may act: the control record and the rules for changing it.
+//! Who may act: one region's register and the rules for changing it.
 //!
-//! Each region's bucket holds one control record per app, changed only by conditional writes. The
-//! rules here keep two invariants, both held as property tests: epochs only grow, and at most one
-//! recovery holds an app at a time.
+//! A register is one object per app and region, changed only by conditional writes. The rules here
+//! keep two invariants of each register, both held as property tests: its epochs only grow, and at
+//! most one recovery holds it at a time. What the registers of all regions say together is
+//! [`crate::registers`]'s.
 //!
 //! The order of a change of the active site is: [`open`] reserves the next epoch and makes the
-//! recovery the holder; [`claim`] makes the target the active site under that epoch, from which
-//! moment a site with an older epoch must not serve a write; [`close`] releases the holder. The
-//! epoch is reserved before anything is decided and claimed before anything is changed, so a
-//! recovery that stands down has changed nothing but a counter.
+//! recovery the holder of its own region's register; [`claim`] writes the target under that epoch
+//! there and then into the others, and counts when a majority holds it; from then on a site with an
+//! older epoch gets no permit, and what it has ends within [`crate::permit::PERMIT_SECONDS`];
+//! [`close`] releases the holder. The epoch is reserved before anything is decided and claimed
+//! before anything is changed, so a recovery that stands down has changed nothing but a counter.
 
 mod request;
 
@@ -17,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ErrorName, Fault},
-    ids::{AppName, Epoch, IncidentId, SiteName},
+    ids::{AppName, Epoch, IncidentId, Region, SiteName},
+    registers::{Claim, Raise, Registers, fresh, overtaken, raise},
 };
 
 pub use request::{Met, attempt_name, met};
@@ -26,10 +29,10 @@ pub use request::{Met, attempt_name, met};
 /// `TimeoutSeconds` of the recover machine (3,600 s), so that a holder that is past it is dead.
 pub const HOLD_SECONDS: i64 = 3_700;
 
-/// The epoch of the first record, which no recovery has claimed.
+/// The epoch of the first record, which no recovery hands out: all that do are above it.
 pub const FIRST_EPOCH: Epoch = Epoch(1);
 
-/// One app's control record, as one region's bucket holds it.
+/// One app's register, as one region's bucket holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ControlRecord {
@@ -37,17 +40,13 @@ pub struct ControlRecord {
     pub app: AppName,
     /// The epoch under which `active_site` serves.
     pub epoch: Epoch,
-    /// The highest epoch ever handed out; at least `epoch`. Reserved numbers are never reused.
+    /// The highest epoch that this register knows of, handed out here or claimed by anyone; at least
+    /// `epoch`. Reserved numbers are never reused.
     pub highest_reserved: Epoch,
     /// The site whose database accepts the app's writes.
     pub active_site: SiteName,
-    /// The recovery under way, if any.
+    /// The recovery of this region that is under way, if any.
     pub recovery: Option<Holder>,
-    /// Whether another region may know of this epoch. While none does, nobody can have gone on
-    /// from it, so this record is the last word without any confirmation; that is how a site
-    /// serves, and its hosts restart, while the other region stays dark.
-    #[serde(default = "assume_known")]
-    pub known_elsewhere: bool,
     /// When the record was last written.
     pub updated_at: Timestamp,
 }
@@ -66,8 +65,12 @@ pub struct Holder {
     pub epoch: Epoch,
     /// When it was opened.
     pub opened_at: Timestamp,
-    /// Whether it still runs.
+    /// How far it is.
     pub state: HolderState,
+    /// When a majority of the registers was known to hold its claim: from here the permits of the old
+    /// site run out. None before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed_at: Option<Timestamp>,
 }
 
 /// How far a holder is.
@@ -76,14 +79,10 @@ pub struct Holder {
 pub enum HolderState {
     /// It may decide, and has changed nothing yet.
     Open,
-    /// The active site has changed: from here on forward only.
+    /// Its own register holds the claim: from here on forward only.
     Claimed,
     /// It ended in failure; a person, or a new recovery, goes on from there.
     Failed,
-}
-
-const fn assume_known() -> bool {
-    true
 }
 
 impl ControlRecord {
@@ -96,50 +95,51 @@ impl ControlRecord {
             highest_reserved: FIRST_EPOCH,
             active_site,
             recovery: None,
-            known_elsewhere: true,
             updated_at: now,
         }
     }
 }
 
-/// The newest of the records that could be read (this region's and its peers'). The epoch decides,
-/// then the reservation, then the time.
-#[must_use]
-pub fn newest<'a>(
-    records: impl IntoIterator<Item = &'a ControlRecord>,
-) -> Option<&'a ControlRecord> {
-    records
-        .into_iter()
-        .max_by_key(|record| (record.epoch, record.highest_reserved, record.updated_at))
-}
-
-/// That the app of `site` may be started under the first epoch: the record is the first one still, and
-/// names this site.
+/// That the app's `site` may be started under the first epoch: a majority of the registers is at the
+/// first epoch still, and names this site.
 ///
 /// # Errors
-/// [`crate::ErrorName::Refused`] with what has happened since, and what to do instead.
-pub fn first_activation(record: &ControlRecord, site: &SiteName) -> Result<(), Fault> {
-    let app = &record.app;
+/// [`crate::ErrorName::Refused`] with what has happened since, and what to do instead;
+/// [`crate::ErrorName::Transient`] when no majority can be read.
+pub fn first_activation(
+    app: &AppName,
+    registers: &Registers,
+    site: &SiteName,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let refused = |why: String| Err(Fault::new(ErrorName::Refused, why));
-    if let Some(holder) = &record.recovery {
+    let recovery = registers.overview(now).and_then(|overview| overview.recovery);
+    if let Some(holder) = recovery {
         return refused(format!(
             "recovery {} has held {app} since {} and activates site {}; let it end: `lifeboat plan \
              show --app {app}` says how far it is",
             holder.incident, holder.opened_at, holder.target
         ));
     }
-    if record.active_site != *site {
+    let Some(claim) = registers.agreed() else {
+        return Err(Fault::transient(format!(
+            "no majority of the registers of {app} says which site is active ({}); run `lifeboat plan \
+             apply`, which writes those that are missing",
+            registers.words()
+        )));
+    };
+    if claim.site != *site {
         return refused(format!(
             "site {} of {app} is the active one (epoch {}), not {site}; a site that is not active is \
              activated by `lifeboat recover`",
-            record.active_site, record.epoch
+            claim.site, claim.epoch
         ));
     }
-    if record.epoch != FIRST_EPOCH {
+    if claim.epoch != FIRST_EPOCH {
         return refused(format!(
             "site {site} of {app} was activated by a recovery before (epoch {}); `lifeboat recover` \
              does it again",
-            record.epoch
+            claim.epoch
         ));
     }
     Ok(())
@@ -167,33 +167,82 @@ pub enum Opening {
     StandDown(String),
 }
 
-/// Whether this claimant may open a recovery on the newest known record.
+/// The epochs that a site's recoveries take: those that leave the site's place when they are divided by
+/// the number of sites. So two regions never hand out the same one, though neither asks the other.
+///
+/// With the sites a and b: a takes 1, 3, 5, and b 2, 4, 6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochClass {
+    place: u64,
+    sites: u64,
+}
+
+impl EpochClass {
+    /// The class of a site among all sites of its plan; none for a site that is not one of them.
+    #[must_use]
+    pub fn of<'a>(site: &SiteName, sites: impl IntoIterator<Item = &'a SiteName>) -> Option<Self> {
+        let mut names: Vec<&SiteName> = sites.into_iter().collect();
+        names.sort_unstable();
+        let place = names.iter().position(|name| *name == site)?;
+        let (place, sites) = (u64::try_from(place).ok()?, u64::try_from(names.len()).ok()?);
+        Some(Self { place: (place + 1) % sites, sites })
+    }
+
+    /// The first epoch of this class above another epoch.
+    #[must_use]
+    pub const fn above(self, epoch: Epoch) -> Epoch {
+        let next = epoch.0 + 1;
+        Epoch(next + (self.place + self.sites - next % self.sites) % self.sites)
+    }
+}
+
+/// Whether this claimant may open a recovery: on its own region's register, knowing what the others
+/// say as far as they answered.
 #[must_use]
-pub fn open(newest: &ControlRecord, claimant: &Claimant<'_>, now: Timestamp) -> Opening {
-    if let Some(holder) = &newest.recovery {
-        if holder.incident == *claimant.incident && holder.execution == claimant.execution {
-            return Opening::AlreadyOurs(newest.clone());
-        }
-        if under_way(newest, now).is_some() {
+pub fn open(
+    own: &Region,
+    registers: &Registers,
+    claimant: &Claimant<'_>,
+    class: EpochClass,
+    now: Timestamp,
+) -> Opening {
+    let held = registers.of(own);
+    if let Some(record) = held
+        && let Some(holder) = &record.recovery
+        && holder.incident == *claimant.incident
+        && holder.execution == claimant.execution
+    {
+        return Opening::AlreadyOurs(record.clone());
+    }
+    let Some(overview) = registers.overview(now) else {
+        return Opening::StandDown(format!("no register could be read ({})", registers.silence()));
+    };
+    // One of another region is asked too, where it can be: it would only be overtaken in the middle.
+    for (region, record) in registers.held() {
+        if let Some(holder) = under_way(record, now) {
             return Opening::StandDown(format!(
-                "recovery {} is open since {} (execution {}); let it end, or stop it and mark it \
-                 failed before starting another",
+                "recovery {} is open in {region} since {} (execution {}); let it end, or stop it and \
+                 mark it failed before starting another",
                 holder.incident, holder.opened_at, holder.execution
             ));
         }
     }
     // A recovery that claimed its epoch and then failed leaves its target named as the active site;
     // only a recovery of that same target can complete it.
-    let unfinished = newest.recovery.as_ref().is_some_and(|holder| {
-        holder.target == *claimant.target && newest.active_site == holder.target
+    let unfinished = held.and_then(|record| record.recovery.as_ref()).is_some_and(|holder| {
+        holder.target == *claimant.target && overview.active_site == holder.target
     });
-    if newest.active_site == *claimant.target && !unfinished {
+    if overview.active_site == *claimant.target && !unfinished {
         return Opening::StandDown(format!(
             "site {} is the active site already (epoch {})",
-            claimant.target, newest.epoch
+            claimant.target, overview.epoch
         ));
     }
-    let epoch = newest.highest_reserved.max(newest.epoch).next();
+    let epoch = class.above(overview.highest_reserved);
+    let base = held.cloned().unwrap_or_else(|| {
+        let claim = Claim { epoch: overview.epoch, site: overview.active_site.clone() };
+        fresh(&overview.app, &claim, now)
+    });
     Opening::Write(ControlRecord {
         highest_reserved: epoch,
         recovery: Some(Holder {
@@ -203,9 +252,10 @@ pub fn open(newest: &ControlRecord, claimant: &Claimant<'_>, now: Timestamp) -> 
             epoch,
             opened_at: now,
             state: HolderState::Open,
+            agreed_at: None,
         }),
         updated_at: now,
-        ..newest.clone()
+        ..base
     })
 }
 
@@ -250,30 +300,69 @@ pub fn authorize<'a>(
     }
 }
 
-/// The record that makes the holder's target the active site. `known_elsewhere` says whether
-/// another region can be told of it: then it must be written as known *before* anyone is told.
+/// How old the votes may be that a claim rests on, in seconds. An execution that is redriven after days
+/// must not act on what was true then.
+pub const VOTES_SECONDS: i64 = 60;
+
+/// That the votes of `observed_at` still say what is.
 ///
 /// # Errors
-/// As [`authorize`].
+/// [`crate::ErrorName::Refused`] when they are too old; look again.
+pub fn votes_count(observed_at: Timestamp, now: Timestamp) -> Result<(), Fault> {
+    let age = now.duration_since(observed_at);
+    if age <= SignedDuration::from_secs(VOTES_SECONDS) {
+        return Ok(());
+    }
+    Err(Fault::refused(format!(
+        "the votes are {} s old, and a claim rests on none that are older than {VOTES_SECONDS} s; start \
+         the recovery again, which looks again",
+        age.as_secs()
+    )))
+}
+
+/// The own register with the holder's target under its epoch: the first of the writes of a claim.
+///
+/// # Errors
+/// As [`authorize`], and [`crate::ErrorName::StaleEpoch`] when a newer epoch was claimed here.
 pub fn claim(
     record: &ControlRecord,
     incident: &IncidentId,
     epoch: Epoch,
-    known_elsewhere: bool,
     now: Timestamp,
 ) -> Result<ControlRecord, Fault> {
     let holder = authorize(record, incident, epoch)?;
     if holder.state == HolderState::Claimed {
         return Ok(record.clone());
     }
-    Ok(ControlRecord {
-        epoch,
-        active_site: holder.target.clone(),
-        recovery: Some(Holder { state: HolderState::Claimed, ..holder.clone() }),
-        known_elsewhere,
-        updated_at: now,
-        ..record.clone()
-    })
+    let claim = Claim { epoch, site: holder.target.clone() };
+    match raise(record, &claim, now) {
+        Raise::Newer(newer) => Err(overtaken(incident, epoch, &newer)),
+        Raise::Holds => Ok(claimed(record.clone(), now)),
+        Raise::Write(record) => Ok(claimed(record, now)),
+    }
+}
+
+fn claimed(record: ControlRecord, now: Timestamp) -> ControlRecord {
+    let recovery = record.recovery.map(|holder| Holder { state: HolderState::Claimed, ..holder });
+    ControlRecord { recovery, updated_at: now, ..record }
+}
+
+/// The own register once a majority holds the claim: the last of the writes of a claim.
+///
+/// # Errors
+/// As [`authorize`].
+pub fn agree(
+    record: &ControlRecord,
+    incident: &IncidentId,
+    epoch: Epoch,
+    now: Timestamp,
+) -> Result<ControlRecord, Fault> {
+    let holder = authorize(record, incident, epoch)?;
+    if holder.agreed_at.is_some() {
+        return Ok(record.clone());
+    }
+    let recovery = Some(Holder { agreed_at: Some(now), ..holder.clone() });
+    Ok(ControlRecord { recovery, updated_at: now, ..record.clone() })
 }
 
 /// How a recovery ended.
@@ -310,33 +399,6 @@ pub fn close(
         Ending::Failed => Some(Holder { state: HolderState::Failed, ..holder.clone() }),
     };
     Ok(ControlRecord { recovery, updated_at: now, ..record.clone() })
-}
-
-/// What a site may do, from the newest record that it could see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// It is the active site under this epoch.
-    Active(Epoch),
-    /// It must not serve a write, for this reason.
-    Fenced(String),
-}
-
-/// Whether `site`, configured with `epoch`, may serve writes when `newest` is the newest record.
-#[must_use]
-pub fn standing(newest: &ControlRecord, site: &SiteName, epoch: Epoch) -> Standing {
-    if newest.active_site != *site {
-        Standing::Fenced(format!(
-            "site {} is active under epoch {}; this is site {site} with epoch {epoch}",
-            newest.active_site, newest.epoch
-        ))
-    } else if newest.epoch != epoch {
-        Standing::Fenced(format!(
-            "the register is at epoch {}; site {site} is configured with epoch {epoch}",
-            newest.epoch
-        ))
-    } else {
-        Standing::Active(epoch)
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! the same code, so a decision that a test has seen is the decision that a recovery will take.
 //!
 //! Data flows one way: [`vote`]s become an [`situation::Observation`], which [`recovery_plan`]
-//! turns into an explicit plan that the state machine carries out; [`ledger`] says who may act and
-//! [`guard`] says what may not be done even then.
+//! turns into an explicit plan that the state machine carries out; [`registers`] and [`ledger`] say who
+//! may write and who may act, and [`guard`] says what may not be done even then.
 
 pub mod alike;
 pub mod backup;
@@ -25,6 +25,7 @@ pub mod plan_file;
 pub mod recovery_log;
 pub mod recovery_plan;
 pub mod regions;
+pub mod registers;
 pub mod round_trip;
 pub mod situation;
 pub mod vote;

@@ -1,31 +1,37 @@
 //! Whether a site may serve writes now: the rule behind `lifeboat guard`.
 //!
-//! A guard runs on each host of a site, reads the control records of its own and of the other
-//! region each second, and hands the app a permit that is good for a few seconds. The order keeps
-//! the invariant that a stale site never serves a write after it can see a newer epoch: the moment
-//! before the reads began is what a permit counts from, so a guard that is frozen between reading
-//! and writing hands out a permit that has expired already.
+//! A guard runs on each host of a site, reads the registers of all regions each second, and hands
+//! the app a permit that is good for a few seconds. There is one rule: a permit is granted when a
+//! majority of the registers, read in this very tick, holds exactly this site under exactly this
+//! epoch. So a site serves through the loss of any one register, its peer's region included, and
+//! its writes end within [`PERMIT_SECONDS`] of the moment at which another claim is complete.
 //!
-//! After a start or a pause nothing is known of what happened meanwhile, so every other region must
-//! confirm before the first permit; except where the own region's record says that no other region
-//! knows of its epoch, for then none can have gone on from it. In steady operation an unreachable
-//! peer does not stop the site: a standby's outage must not become the system's.
+//! A permit counts from the moment before the reads began, so a guard that is frozen between
+//! reading and writing hands out a permit that has expired already. Nothing is remembered that a
+//! permit rests on: after a start, a pause or a restart the same reads give the same answer.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{AppName, Epoch, Region, SiteName},
-    ledger::{ControlRecord, Standing, newest, standing},
+    error::Fault,
+    ids::{AppName, Epoch, SiteName},
+    ledger::Holder,
+    registers::{Claim, Registers},
 };
 
 /// How long a permit lasts, in seconds: three ticks of the guard, so that one slow read does not
 /// stop the site.
 pub const PERMIT_SECONDS: i64 = 3;
 
-/// A pause longer than this, in seconds, means that the host was stopped: as long as a permit, so
-/// that no permit from before it can still be good.
-pub const PAUSE_SECONDS: i64 = PERMIT_SECONDS;
+/// What is waited beyond a permit's end, in milliseconds: what two hosts' clocks may drift apart within
+/// [`PERMIT_SECONDS`] is far below a millisecond, and what the clock of a host and that of its database
+/// may differ by is to be below this.
+pub const MARGIN_MS: i64 = 500;
+
+/// From the moment at which a majority holds a claim until no permit of an older one can be good.
+pub const PERMITS_END: SignedDuration =
+    SignedDuration::from_millis(PERMIT_SECONDS * 1000 + MARGIN_MS);
 
 /// What the guard hands to the app, as the file `permit.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,68 +49,40 @@ pub struct Permit {
     pub reason: String,
 }
 
-/// What the guard read in one tick.
-#[derive(Debug, Clone)]
-pub struct Reading<'a> {
-    /// Just before the reads began.
-    pub began_at: Timestamp,
-    /// The own region's control record, if it could be read.
-    pub own: Option<&'a ControlRecord>,
-    /// The other regions' control records that could be read.
-    pub others: Vec<&'a ControlRecord>,
-    /// The other regions whose record could not be read.
-    pub unreachable: Vec<Region>,
-}
+/// What a guard remembers from tick to tick: the highest epoch that it saw confirmed. No permit rests
+/// on it. It refuses one, should a register be put back to an older version while another is silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Memory(Epoch);
 
-/// What the guard remembers from tick to tick.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    last_tick: Option<Timestamp>,
-    confirmed: bool,
-    /// The newest epoch ever seen: what was seen once stays known when it can no longer be read.
-    highest_seen: Epoch,
-}
-
-/// The permit of this tick, and what to remember for the next.
+/// The permit of this tick, and what to remember for the next. `began_at` is just before the reads of
+/// the registers began.
 #[must_use]
 pub fn decide(
     memory: Memory,
     app: &AppName,
-    site: &SiteName,
-    epoch: Epoch,
-    reading: &Reading<'_>,
+    claim: &Claim,
+    registers: &Registers,
+    began_at: Timestamp,
 ) -> (Permit, Memory) {
-    let began_at = reading.began_at;
-    let paused = memory.last_tick.is_none_or(|last| {
-        let gap = began_at.duration_since(last);
-        gap > SignedDuration::from_secs(PAUSE_SECONDS) || gap.is_negative()
-    });
-    let newest = newest(reading.others.iter().copied().chain(reading.own));
-    let last_word = reading
-        .own
-        .is_some_and(|own| !own.known_elsewhere && newest.is_some_and(|n| n.epoch == own.epoch));
-    let confirmed = reading.unreachable.is_empty() || (memory.confirmed && !paused) || last_word;
-    let highest_seen = newest.map_or(memory.highest_seen, |n| n.epoch.max(memory.highest_seen));
-    let verdict = match newest {
-        None => Err("no register could be read: this site sees neither its own region's \
-                     ledger nor the other's"
-            .to_owned()),
-        Some(record) if record.epoch < highest_seen => Err(format!(
-            "epoch {highest_seen} was seen before; what can be read now is epoch {}",
-            record.epoch
+    let agreed = registers.agreed();
+    let Memory(seen) = memory;
+    let seen = agreed.as_ref().map_or(seen, |agreed| agreed.epoch.max(seen));
+    let verdict = match &agreed {
+        Some(agreed) if agreed.epoch < seen => Err(format!(
+            "epoch {seen} was confirmed before, and now epoch {} is: a register was put back",
+            agreed.epoch
         )),
-        Some(record) => match standing(record, site, epoch) {
-            Standing::Fenced(reason) => Err(reason),
-            Standing::Active(_) if !confirmed => Err(format!(
-                "after a start or a pause every other region must confirm the epoch first; \
-                 unreachable: {}",
-                reading.unreachable.iter().map(Region::as_str).collect::<Vec<_>>().join(", ")
-            )),
-            Standing::Active(_) => Ok("active under the newest epoch".to_owned()),
-        },
+        Some(agreed) if agreed == claim => {
+            Ok(format!("a majority of the registers confirms epoch {}", claim.epoch))
+        }
+        Some(agreed) => Err(format!(
+            "site {} is active under epoch {}; this is site {} with epoch {}",
+            agreed.site, agreed.epoch, claim.site, claim.epoch
+        )),
+        None => {
+            Err(format!("no majority of the registers confirms any site ({})", registers.words()))
+        }
     };
-    // A refusal confirms nothing for the ticks to come.
-    let confirmed = confirmed && verdict.is_ok();
     let (valid_until, reason) = match verdict {
         Ok(reason) => {
             let end = began_at.checked_add(SignedDuration::from_secs(PERMIT_SECONDS));
@@ -112,95 +90,29 @@ pub fn decide(
         }
         Err(reason) => (began_at, reason),
     };
-    let permit = Permit { app: app.clone(), site: site.clone(), epoch, valid_until, reason };
-    (permit, Memory { last_tick: Some(began_at), confirmed, highest_seen })
+    let (site, epoch) = (claim.site.clone(), claim.epoch);
+    (Permit { app: app.clone(), site, epoch, valid_until, reason }, Memory(seen))
+}
+
+/// The moment from which no permit of the old site can be good any more.
+///
+/// # Errors
+/// [`crate::ErrorName::NotReady`] before, and while no majority is known to hold the claim.
+pub fn ended(holder: &Holder, now: Timestamp) -> Result<Timestamp, Fault> {
+    let Some(agreed_at) = holder.agreed_at else {
+        return Err(Fault::not_ready(format!(
+            "no majority of the registers is known to hold epoch {} yet",
+            holder.epoch
+        )));
+    };
+    match agreed_at.checked_add(PERMITS_END) {
+        Ok(end) if end <= now => Ok(end),
+        Ok(end) => Err(Fault::not_ready(format!(
+            "permits of the old site may be good until {end}; nothing is opened before"
+        ))),
+        Err(error) => Err(Fault::needs_human(format!("the claim of {agreed_at}: {error}"))),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_767_268_800 + second).unwrap()
-    }
-
-    fn record(epoch: u64, active: &str) -> ControlRecord {
-        ControlRecord {
-            epoch: Epoch(epoch),
-            highest_reserved: Epoch(epoch),
-            ..ControlRecord::first("queue".parse().unwrap(), active.parse().unwrap(), at(0))
-        }
-    }
-
-    struct Guard(Memory);
-
-    impl Guard {
-        /// Ticks site `a` with epoch 1; answers whether it got a permit.
-        fn tick(&mut self, second: i64, records: &[&ControlRecord], peer_seen: bool) -> bool {
-            let (own, others) = match records {
-                [own, others @ ..] if own.active_site.as_str() == "a" => (Some(*own), others),
-                others => (None, others),
-            };
-            let reading = Reading {
-                began_at: at(second),
-                own,
-                others: others.to_vec(),
-                unreachable: if peer_seen { vec![] } else { vec!["us-west-2".parse().unwrap()] },
-            };
-            let (app, site) = ("queue".parse().unwrap(), "a".parse().unwrap());
-            let (permit, memory) = decide(self.0, &app, &site, Epoch(1), &reading);
-            self.0 = memory;
-            permit.valid_until > at(second)
-        }
-    }
-
-    #[test]
-    fn a_peers_outage_does_not_stop_a_running_site() {
-        let (mut guard, own) = (Guard(Memory::default()), record(1, "a"));
-        assert!(guard.tick(0, &[&own], true));
-        assert!((1..100).all(|second| guard.tick(second, &[&own], false)));
-    }
-
-    #[test]
-    fn after_a_start_or_a_pause_the_peer_must_confirm() {
-        let (mut guard, own) = (Guard(Memory::default()), record(1, "a"));
-        assert!(!guard.tick(0, &[&own], false), "a start");
-        assert!(guard.tick(1, &[&own], true));
-        assert!(guard.tick(2, &[&own], false));
-        assert!(!guard.tick(60, &[&own], false), "a pause");
-        assert!(!guard.tick(61, &[&own], false), "a pause is not over by itself");
-        assert!(guard.tick(62, &[&own], true));
-    }
-
-    #[test]
-    fn an_epoch_that_no_other_region_knows_of_needs_no_confirmation() {
-        let (mut guard, mut own) = (Guard(Memory::default()), record(1, "a"));
-        own.known_elsewhere = false;
-        assert!(guard.tick(0, &[&own], false), "a start while the other region is dark");
-        assert!(guard.tick(60, &[&own], false), "a restart");
-        assert!(!guard.tick(61, &[&own, &record(2, "b")], true), "a newer epoch, all the same");
-    }
-
-    #[test]
-    fn a_newer_epoch_ends_the_permit_wherever_it_is_seen() {
-        let (mut guard, own, peer) = (Guard(Memory::default()), record(1, "a"), record(2, "b"));
-        assert!(guard.tick(0, &[&own], true));
-        assert!(!guard.tick(1, &[&own, &peer], true));
-        assert!(!guard.tick(2, &[&peer], false));
-    }
-
-    #[test]
-    fn a_newer_epoch_that_was_seen_once_is_not_forgotten() {
-        let (mut guard, own, peer) = (Guard(Memory::default()), record(1, "a"), record(2, "b"));
-        assert!(!guard.tick(0, &[&own, &peer], true), "fenced");
-        assert!(!guard.tick(1, &[&own], false), "the peer is slow for a moment");
-        assert!(!guard.tick(2, &[&own], true), "nor when its record is missing altogether");
-    }
-
-    #[test]
-    fn a_site_that_sees_nothing_stops() {
-        let (mut guard, own) = (Guard(Memory::default()), record(1, "a"));
-        assert!(guard.tick(0, &[&own], true));
-        assert!(!guard.tick(1, &[], false));
-    }
-}
+mod tests;

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    guard::may_promote,
     ids::{Epoch, SiteName},
+    permit::PERMITS_END,
     plan_file::{AppPlan, Approval, Engine, Scenario, Switch},
-    situation::{Situation, Trigger, estimated_loss_seconds},
+    situation::{Loss, Situation, Trigger, estimated_loss},
     vote::{SiteVerdict, Vote},
 };
 
@@ -110,6 +112,12 @@ pub struct RecoveryPlan {
     pub wait_seconds: Option<u32>,
     /// The most that it can lose, in seconds of acknowledged writes; none when unknown.
     pub estimated_loss_seconds: Option<f64>,
+    /// From when that loss counts: each second until the claim is complete adds one.
+    #[serde(default)]
+    pub loss_since: Option<Timestamp>,
+    /// Who approved it, when it goes on because a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
     /// The RPO that it is held against, in seconds.
     pub rpo_seconds: u32,
     /// How long it should take from here, in seconds.
@@ -127,11 +135,22 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
     let Situation { observation, active, .. } = situation;
     let loss = if situation.continues && observation.replica.in_recovery == Some(false) {
         // What could be lost was lost when the recovery before this one promoted.
-        Some(0.0)
+        Loss { seconds: Some(0.0), since: None }
     } else {
-        estimated_loss_seconds(observation, active, app.database.replication)
+        estimated_loss(observation, active, app.database.replication)
     };
-    let (decision, reason) = decide(situation, app, loss);
+    let (mut decision, mut reason) = decide(situation, app, loss.seconds);
+    let rpo_seconds = policy.map_or(0, |policy| policy.rpo_seconds);
+    let mut approved_by = None;
+    // The situation is as bad as it was when a person approved, and costs no more than they saw.
+    if decision == Decision::AskApproval
+        && let Some(given) = &situation.approval
+        && may_promote(loss.seconds, loss.since, rpo_seconds, Some(given)).is_ok()
+    {
+        decision = Decision::Proceed;
+        reason = format!("{reason}; approved by {}", given.approver);
+        approved_by = Some(given.approver.clone());
+    }
     let wait_seconds = (decision == Decision::Wait).then(|| wait_seconds(situation, app));
     let goes_on = matches!(decision, Decision::Proceed | Decision::AskApproval);
     RecoveryPlan {
@@ -143,8 +162,10 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
         old_active: situation.active.clone(),
         steps: if goes_on { steps(situation, app) } else { Vec::new() },
         wait_seconds,
-        estimated_loss_seconds: loss,
-        rpo_seconds: policy.map_or(0, |policy| policy.rpo_seconds),
+        estimated_loss_seconds: loss.seconds,
+        loss_since: loss.since,
+        approved_by,
+        rpo_seconds,
         estimated_rto_seconds: estimated_rto_seconds(app),
         rto_seconds: policy.map_or(0, |policy| policy.rto_seconds),
         observed_at: situation.observation.observed_at,
@@ -427,7 +448,11 @@ fn estimated_rto_seconds(app: &AppPlan) -> f64 {
         Switch::HealthCheck => HEALTH_CHECK_SECONDS,
         Switch::Record => RECORD_CHANGE_SECONDS,
     };
-    data + ACTIVATION_SECONDS + switch + f64::from(app.answers_kept_seconds())
+    PERMITS_END.as_secs_f64()
+        + data
+        + ACTIVATION_SECONDS
+        + switch
+        + f64::from(app.answers_kept_seconds())
 }
 
 /// What is wrong with a plan; empty when it may be run.
@@ -448,6 +473,7 @@ pub fn lint(plan: &RecoveryPlan) -> Vec<String> {
         wrong.push("the target is the site that is active".into());
     }
     if plan.decision == Decision::Proceed
+        && plan.approved_by.is_none()
         && plan.estimated_loss_seconds.is_none_or(|loss| loss > f64::from(plan.rpo_seconds))
     {
         wrong.push("it would lose more than the RPO and asks nobody".into());

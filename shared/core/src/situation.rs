@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    guard::ApprovalGiven,
     ids::{Epoch, Region, SiteName},
+    permit::PERMITS_END,
     plan_file::{Replication, Scenario},
     vote::{Checks, Sight, SiteVerdict, Vote},
 };
@@ -153,6 +155,8 @@ pub struct Situation {
     pub observation: Observation,
     /// How many times this recovery has looked before.
     pub looks: u32,
+    /// A person's leave, given for an earlier plan of this recovery.
+    pub approval: Option<ApprovalGiven>,
 }
 
 impl Situation {
@@ -171,25 +175,56 @@ impl Situation {
     }
 }
 
-/// The most that promoting the replica now can lose, in seconds of acknowledged writes; none when
-/// it cannot be known.
+/// What a promotion can lose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loss {
+    /// The most, in seconds of acknowledged writes; none when it cannot be known.
+    pub seconds: Option<f64>,
+    /// The last moment at which the replica held everything, from which the loss counts on until the
+    /// old site has stopped; none when nothing is lost, or nothing is known.
+    pub since: Option<Timestamp>,
+}
+
+/// What promoting the replica can lose, when a majority holds the claim [`CLAIM_SECONDS`] from now.
 ///
-/// The primary may have acknowledged writes from the last moment at which the replica held
-/// everything until the moment at which the primary was first seen down. A synchronous standby has
-/// every acknowledged write, unless it was not following any more: that it had caught up shortly
-/// before is what shows that it was.
+/// The old site may have acknowledged writes from the last moment at which the replica held
+/// everything until its last permit has ended: that this region sees it down is no proof that its
+/// users do. A synchronous standby has every acknowledged write, unless it was not following any
+/// more: that it had caught up shortly before the outage is what shows that it was.
+///
+/// Worked example: the replica had everything at 12:00:08, the votes are of 12:00:20, the claim is
+/// complete at 12:00:22 at the latest, and permits end 3.5 s later: at most 17.5 s.
 #[must_use]
-pub fn estimated_loss_seconds(
+pub fn estimated_loss(
     observation: &Observation,
     active: &SiteName,
     replication: Replication,
-) -> Option<f64> {
-    let down_since = observation.sites.get(active)?.down_since?;
-    let caught_up_at = observation.replica.caught_up_at?;
-    let gap = seconds_between(caught_up_at, down_since).max(0.0);
-    let followed = replication == Replication::Synchronous && gap <= FOLLOWED_SECONDS;
-    Some(if followed { 0.0 } else { gap })
+) -> Loss {
+    let Some(caught_up_at) = observation.replica.caught_up_at else {
+        return Loss { seconds: None, since: None };
+    };
+    let down_since = observation.sites.get(active).and_then(|site| site.down_since);
+    let followed = replication == Replication::Synchronous
+        && down_since.is_some_and(|at| seconds_between(caught_up_at, at) <= FOLLOWED_SECONDS);
+    if followed {
+        return Loss { seconds: Some(0.0), since: None };
+    }
+    let agreed_at = observation.observed_at.saturating_add(CLAIM).unwrap_or(Timestamp::MAX);
+    Loss { seconds: Some(lost_seconds(caught_up_at, agreed_at)), since: Some(caught_up_at) }
 }
+
+/// The most that is lost when a majority held the claim at `agreed_at`, in seconds.
+#[must_use]
+pub fn lost_seconds(since: Timestamp, agreed_at: Timestamp) -> f64 {
+    let stopped = agreed_at.saturating_add(PERMITS_END).unwrap_or(Timestamp::MAX);
+    seconds_between(since, stopped).max(0.0)
+}
+
+/// From the votes until a majority holds the claim, in seconds: planning, and a claim that waits for a
+/// register as long as a region may take. A claim that takes longer loses more, which the promotion
+/// measures and holds against the RPO again.
+pub const CLAIM_SECONDS: i64 = 2;
+const CLAIM: SignedDuration = SignedDuration::from_secs(CLAIM_SECONDS);
 
 /// A synchronous standby that had caught up this shortly before the outage, in seconds, was
 /// following: the longest interval between two rounds of checks (one alarm period).

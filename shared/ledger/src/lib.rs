@@ -1,15 +1,15 @@
-//! The control record and the recovery log, on S3.
+//! The registers and the recovery log, on S3.
 //!
-//! Each region has a bucket `<prefix>-<region>` with the same layout: `control/<app>.json` is the
-//! control record, `log/<app>/<incident>/<sequence>.json` are the entries of a recovery's log. What
+//! Each region, the witness's included, has a bucket `<prefix>-<region>`: `control/<app>.json` is an
+//! app's register, and in the sites' regions `log/<app>/<incident>/<sequence>.json` are the entries of a recovery's log. What
 //! may be written is decided by [`lifeboat_core::ledger`] and [`lifeboat_core::recovery_log`]; this
 //! crate keeps two writers from both succeeding, and a lost answer from being mistaken for a
 //! failure.
 //!
-//! The order that holds the invariants: a record is written in the own region first, conditionally
-//! on what was read there, and only then published to the peers, each write conditional again.
-//! A peer may be dark, and a dark region hangs, so a peer is never waited for longer than
-//! [`Ledger::peer_deadline`] and never fails a call.
+//! A register moves in its own region's bucket first, conditionally on what was read there, and then
+//! in the others, each write conditional again; a claim counts when a majority holds it. A region may
+//! be dark, and a dark region hangs, so no other region is waited for longer than
+//! [`Ledger::peer_deadline`], and none is waited for once a majority has answered.
 //!
 //! The function's role needs `s3:GetObject` and `s3:PutObject` on `control/*` and `log/*`, and
 //! `s3:ListBucket`, without which S3 answers `AccessDenied` where it means that there is no object.
@@ -21,25 +21,26 @@ mod store;
 #[doc(hidden)]
 pub mod testing;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, ErrorName, Fault, Region,
     contract::Authority,
     ledger::{self, ControlRecord, Holder},
+    registers::{self, Answer, Claim, Registers, majority, overtaken},
     round_trip::RoundTrip,
 };
 use tokio::task::JoinSet;
 
-use record::{Found, control_key, copy_record, read_record, write_record};
+use record::{Behind, Found, control_key, raise_register, read_record, write_record};
 
 pub use s3::S3Store;
 pub use store::{Bucket, Condition, ETag, Object, Put, Store};
 
-/// What a peer is told with: a read and a write, on the connection that the read just before left
-/// behind.
-const PUBLISH_REQUESTS: u32 = 2;
+/// What a register is moved with: a read and a write.
+const MOVE_REQUESTS: u32 = 2;
 
 /// The ledger as one region sees it.
 #[derive(Debug)]
@@ -47,30 +48,27 @@ pub struct Ledger<S = S3Store> {
     store: Arc<S>,
     prefix: String,
     own: Region,
+    /// The regions of the other registers.
     peers: Vec<Region>,
     round_trip: RoundTrip,
 }
 
-/// What [`Ledger::newest`] found.
+/// What [`Ledger::look`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// The newest record of all that could be read; none when no region that answered has one.
-    pub newest: Option<ControlRecord>,
-    /// The own region's record, and what a write must be conditional on.
+    /// The registers of all regions, with what each answered.
+    pub registers: Registers,
+    /// The own region's, and what a write must be conditional on.
     pub own: Option<(ControlRecord, ETag)>,
-    /// The peers that did not answer, and why.
-    pub unreachable: Vec<(Region, String)>,
 }
 
-/// What [`Ledger::reachable`] found.
+/// What [`Ledger::claim`] reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reachable {
-    /// The own region's record, if it could be read.
-    pub own: Option<ControlRecord>,
-    /// The peers' records that could be read.
-    pub others: Vec<ControlRecord>,
-    /// The regions that did not answer, the own one perhaps among them.
-    pub unreachable: Vec<Region>,
+pub struct Claimed {
+    /// When a majority was known to hold the claim.
+    pub agreed_at: Timestamp,
+    /// The regions that hold it not, or may not, and why.
+    pub behind: Vec<(Region, String)>,
 }
 
 impl Ledger<S3Store> {
@@ -103,10 +101,9 @@ impl<S: Store> Ledger<S> {
         self.round_trip.cold_call()
     }
 
-    /// How long a peer may take to be told. A recovery waits for it, and the connection is open: a
-    /// peer is told only when it was read just before.
-    fn publish_deadline(&self) -> Duration {
-        self.round_trip.warm_call() * PUBLISH_REQUESTS
+    /// How long one register may take to be moved.
+    fn move_deadline(&self) -> Duration {
+        self.round_trip.calls(MOVE_REQUESTS)
     }
 
     /// Where a recovery's log is in the own region, as `s3://bucket/prefix`.
@@ -115,47 +112,59 @@ impl<S: Store> Ledger<S> {
         format!("s3://{}/{}", self.bucket(&self.own).name, log::prefix(app, incident))
     }
 
-    /// The newest record that this region can see. The peers are read at the same time, for at most
-    /// [`Ledger::peer_deadline`]; one that does not answer is named and not an error.
+    /// The region that this ledger is seen from.
+    #[must_use]
+    pub const fn region(&self) -> &Region {
+        &self.own
+    }
+
+    /// Every register, each waited for at most [`Ledger::peer_deadline`]; a region that does not answer
+    /// is named and not an error.
     ///
     /// # Errors
-    /// When the own region does not answer, or holds a record that cannot be read.
-    pub async fn newest(&self, app: &AppName) -> Result<Seen, Fault> {
+    /// When the own region does not answer, or holds a register that cannot be read.
+    pub async fn look(&self, app: &AppName) -> Result<Seen, Fault> {
         let reads = self.read_each(self.peers.iter(), app);
         let own = self.own_record(app).await?;
-        let mut records: Vec<ControlRecord> =
-            own.iter().map(|(record, _)| record.clone()).collect();
-        let mut unreachable = Vec::new();
+        let mut answers = BTreeMap::from([(self.own.clone(), answer(own.clone()))]);
+        answers.extend(self.peers.iter().map(|peer| (peer.clone(), silent("the read was lost"))));
         for (region, read) in finished(reads).await {
-            match read {
-                Ok(found) => records.extend(found.map(|(record, _)| record)),
-                Err(fault) => unreachable.push((region, fault.message)),
-            }
+            answers.insert(region, answered(read));
         }
-        Ok(Seen { newest: ledger::newest(&records).cloned(), own, unreachable })
+        Ok(Seen { registers: Registers::new(answers), own })
     }
 
-    /// Whether every peer's ledger can be read, within [`Ledger::peer_deadline`].
-    pub async fn peers_answer(&self, app: &AppName) -> bool {
-        let answers = finished(self.read_each(self.peers.iter(), app)).await;
-        // A read that panicked has no answer, and must not count as one.
-        answers.len() == self.peers.len() && answers.iter().all(|(_, read)| read.is_ok())
+    /// Every register that answers within [`Ledger::peer_deadline`], the own region treated as any
+    /// other.
+    pub async fn registers(&self, app: &AppName) -> Registers {
+        self.registers_until(app, |_| false).await
     }
 
-    /// The records of every region that answers within [`Ledger::peer_deadline`], the own region treated as
-    /// any other: what a host asks, which must go on judging when its own region is dark.
-    pub async fn reachable(&self, app: &AppName) -> Reachable {
-        let reads = self.read_each(self.peers.iter().chain([&self.own]), app);
-        let mut seen = Reachable { own: None, others: Vec::new(), unreachable: Vec::new() };
-        for (region, read) in finished(reads).await {
-            match read {
-                Ok(None) => {}
-                Ok(Some((record, _))) if region == self.own => seen.own = Some(record),
-                Ok(Some((record, _))) => seen.others.push(record),
-                Err(_) => seen.unreachable.push(region),
+    /// The registers as soon as a majority confirms one claim, or when every region has answered or
+    /// failed to: what a host asks each second, and every action before it acts.
+    pub async fn majority(&self, app: &AppName) -> Registers {
+        self.registers_until(app, |registers| registers.agreed().is_some()).await
+    }
+
+    async fn registers_until(
+        &self,
+        app: &AppName,
+        enough: impl Fn(&Registers) -> bool,
+    ) -> Registers {
+        let regions = || self.peers.iter().chain([&self.own]);
+        let mut reads = self.read_each(regions(), app);
+        let mut answers: BTreeMap<Region, Answer> =
+            regions().map(|region| (region.clone(), silent("not waited for"))).collect();
+        while let Some(read) = reads.join_next().await {
+            // A read that panicked has no answer; the panic has been reported.
+            let Ok((region, read)) = read else { continue };
+            answers.insert(region, answered(read));
+            let registers = Registers::new(answers.clone());
+            if enough(&registers) {
+                return registers;
             }
         }
-        seen
+        Registers::new(answers)
     }
 
     /// Writes the record in the own region, on the condition that the record there is still the one
@@ -174,25 +183,150 @@ impl<S: Store> Ledger<S> {
         write_record(self.store.as_ref(), &bucket, record, expected).await
     }
 
-    /// Copies the record to every peer whose own is older, all at the same time, for at most
-    /// two requests on an open connection. Best effort: a peer that is dark learns of the record when it reads its
-    /// peers itself.
-    pub async fn publish(&self, record: &ControlRecord) -> Vec<(Region, Result<(), String>)> {
-        let limit = self.publish_deadline();
-        let mut writes = JoinSet::new();
-        for peer in &self.peers {
-            let (store, bucket, record) =
-                (Arc::clone(&self.store), self.bucket(peer), record.clone());
-            writes.spawn(async move {
-                let copy = within(limit, copy_record(store.as_ref(), &bucket, &record)).await;
-                (bucket.region, copy.map_err(|fault| fault.message))
-            });
+    /// Makes `authority.site` the active one: in the own register, then in the others at the same time,
+    /// until a majority holds it. Each call goes on from what the ones before it reached.
+    ///
+    /// # Errors
+    /// `Refused` when no majority holds it yet and the votes are too old to go on; `StaleEpoch` when someone newer has claimed the app; `Transient` when there is no majority, of
+    /// which it is not known whether it will yet come about: ask again.
+    pub async fn claim(
+        &self,
+        authority: &Authority,
+        observed_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Claimed, Fault> {
+        let began = tokio::time::Instant::now();
+        let (record, etag) = self.held(authority).await?;
+        if record.recovery.as_ref().is_none_or(|holder| holder.agreed_at.is_none()) {
+            ledger::votes_count(observed_at, now)?;
         }
-        finished(writes).await
+        let (incident, epoch) = (&authority.incident, authority.epoch);
+        let claimed = ledger::claim(&record, incident, epoch, now)?;
+        let etag = if claimed == record { etag } else { self.write(&claimed, Some(&etag)).await? };
+        let claim = Claim { epoch, site: authority.site.clone() };
+        let (reached, behind) = self.raise_others(&authority.app, &claim, now).await;
+        for (_, newer) in &behind {
+            if let Behind::Newer(newer) = newer {
+                return Err(overtaken(incident, epoch, newer));
+            }
+        }
+        let behind: Vec<(Region, String)> =
+            behind.into_iter().map(|(region, why)| (region, why.words())).collect();
+        if reached + 1 < majority(self.peers.len() + 1) {
+            return Err(Fault::transient(format!(
+                "no majority of the registers holds site {} under epoch {epoch}: {}",
+                authority.site,
+                behind
+                    .iter()
+                    .map(|(region, why)| format!("{region}: {why}"))
+                    .collect::<Vec<_>>()
+                    .join("; ")
+            )));
+        }
+        // Not before now: the permits of the old site run out from here.
+        let elapsed = SignedDuration::try_from(began.elapsed()).unwrap_or(SignedDuration::MAX);
+        let agreed =
+            ledger::agree(&claimed, incident, epoch, now.saturating_add(elapsed).unwrap_or(now))?;
+        if agreed != claimed {
+            self.write(&agreed, Some(&etag)).await?;
+        }
+        let agreed_at = agreed.recovery.and_then(|holder| holder.agreed_at);
+        let agreed_at = agreed_at.ok_or_else(|| Fault::needs_human("a claim without its time"))?;
+        Ok(Claimed { agreed_at, behind })
     }
 
-    /// That this recovery holds the ledger, with the record and the holder that prove it. The check
-    /// before every action, on the own region's record.
+    /// Moves every other register up to a claim, all at the same time. Once a majority holds it, the
+    /// rest is waited for no longer than a region takes that is well: one that is dark must not delay a
+    /// recovery, and learns of the claim when it is settled.
+    async fn raise_others(
+        &self,
+        app: &AppName,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> (usize, Vec<(Region, Behind)>) {
+        let limit = self.move_deadline();
+        let mut writes = JoinSet::new();
+        for peer in &self.peers {
+            let (store, bucket) = (Arc::clone(&self.store), self.bucket(peer));
+            let (app, claim) = (app.clone(), claim.clone());
+            writes.spawn(async move {
+                let raised = raise_register(store.as_ref(), &bucket, &app, &claim, now);
+                let raised = tokio::time::timeout(limit, raised).await.unwrap_or_else(|_| {
+                    Err(Behind::Unknown(format!("no answer within {} ms", limit.as_millis())))
+                });
+                (bucket.region, raised)
+            });
+        }
+        let mut behind: BTreeMap<Region, Behind> = BTreeMap::new();
+        behind.extend(
+            self.peers
+                .iter()
+                .map(|peer| (peer.clone(), Behind::Unknown("it was not waited for".to_owned()))),
+        );
+        let mut until = tokio::time::Instant::now() + limit;
+        while let Ok(Some(done)) = tokio::time::timeout_at(until, writes.join_next()).await {
+            // A task that panicked reached nothing; the panic has been reported.
+            let Ok((region, raised)) = done else { continue };
+            match raised {
+                Ok(()) => {
+                    behind.remove(&region);
+                    if self.peers.len() - behind.len() + 1 == majority(self.peers.len() + 1) {
+                        until = tokio::time::Instant::now() + self.round_trip.warm_call();
+                    }
+                }
+                Err(why) => {
+                    behind.insert(region, why);
+                }
+            }
+        }
+        (self.peers.len() - behind.len(), behind.into_iter().collect())
+    }
+
+    /// Moves the register of one region up to a claim, which may be the first one.
+    ///
+    /// # Errors
+    /// `StaleEpoch` when it holds a newer one; `Transient` when it was not reached, or may not have been.
+    pub async fn move_up(
+        &self,
+        app: &AppName,
+        region: &Region,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let bucket = self.bucket(region);
+        let raised = raise_register(self.store.as_ref(), &bucket, app, claim, now);
+        match tokio::time::timeout(self.move_deadline(), raised).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Behind::Unknown(why))) => {
+                Err(Fault::transient(format!("the register in {region}: {why}")))
+            }
+            Ok(Err(newer @ Behind::Newer(_))) => {
+                Err(Fault::stale(format!("the register in {region}: {}", newer.words())))
+            }
+            Err(_) => Err(Fault::transient(format!("the register in {region}: no answer in time"))),
+        }
+    }
+
+    /// Moves registers that lag behind the claim that a majority holds. What failed, and why; the next
+    /// call tries it again.
+    pub async fn settle(
+        &self,
+        app: &AppName,
+        registers: &Registers,
+        now: Timestamp,
+    ) -> Vec<(Region, String)> {
+        let Some(claim) = registers.agreed() else { return Vec::new() };
+        let mut failed = Vec::new();
+        for (region, _) in registers.lagging(app, now) {
+            if let Err(fault) = self.move_up(app, &region, &claim, now).await {
+                failed.push((region, fault.message));
+            }
+        }
+        failed
+    }
+
+    /// That this recovery holds the ledger, with the record and the holder that prove it: before its
+    /// claim, when nothing is changed but the own register and the log.
     ///
     /// # Errors
     /// `StaleEpoch` when it does not, or no longer; `InvalidInput` when it activates another site
@@ -203,6 +337,44 @@ impl<S: Store> Ledger<S> {
         Ok((record, holder))
     }
 
+    /// That this recovery holds the own register, and the claim that a majority holds; none when they
+    /// disagree, or too few answer.
+    ///
+    /// # Errors
+    /// As [`Ledger::authorize`]; `Transient` when the own register cannot be read.
+    pub async fn standing(&self, authority: &Authority) -> Result<Option<Claim>, Fault> {
+        let registers = self.registers_until(&authority.app, |seen| self.is_enough(seen)).await;
+        let Some(record) = registers.of(&self.own) else {
+            return Err(match registers.silent().find(|(region, _)| **region == self.own) {
+                Some((region, why)) => {
+                    Fault::transient(format!("the register in {region} cannot be read: {why}"))
+                }
+                None => no_record(&authority.app),
+            });
+        };
+        of_site(ledger::authorize(record, &authority.incident, authority.epoch)?, authority)?;
+        Ok(registers.agreed())
+    }
+
+    /// Whether nothing more has to be read: the own register, and a majority.
+    fn is_enough(&self, registers: &Registers) -> bool {
+        registers.of(&self.own).is_some() && registers.agreed().is_some()
+    }
+
+    /// That this recovery may change the site: it holds the own register, and a majority confirms its
+    /// claim now. The check before every action.
+    ///
+    /// # Errors
+    /// `StaleEpoch` when someone newer acts; `Transient` when too few registers answered;
+    /// `InvalidInput` when it activates another site than `authority.site`.
+    pub async fn may_act(&self, authority: &Authority) -> Result<Holder, Fault> {
+        let registers = self.registers_until(&authority.app, |seen| self.is_enough(seen)).await;
+        let holder =
+            registers::may_act(&registers, &self.own, &authority.incident, authority.epoch)?;
+        of_site(holder, authority)?;
+        Ok(holder.clone())
+    }
+
     /// As [`Ledger::authorize`], with what a write of the record must be conditional on.
     ///
     /// # Errors
@@ -210,14 +382,8 @@ impl<S: Store> Ledger<S> {
     pub async fn held(&self, authority: &Authority) -> Result<(ControlRecord, ETag), Fault> {
         let (record, etag) = self.require(&authority.app).await?;
         let holder = ledger::authorize(&record, &authority.incident, authority.epoch)?;
-        if holder.target == authority.site {
-            Ok((record, etag))
-        } else {
-            Err(Fault::invalid(format!(
-                "recovery {} activates site {}, not {}",
-                authority.incident, holder.target, authority.site
-            )))
-        }
+        of_site(holder, authority)?;
+        Ok((record, etag))
     }
 
     /// The own region's record, which must exist.
@@ -254,6 +420,32 @@ impl<S: Store> Ledger<S> {
     fn bucket(&self, region: &Region) -> Bucket {
         Bucket { region: region.clone(), name: format!("{}-{region}", self.prefix) }
     }
+}
+
+fn of_site(holder: &Holder, authority: &Authority) -> Result<(), Fault> {
+    if holder.target == authority.site {
+        Ok(())
+    } else {
+        Err(Fault::invalid(format!(
+            "recovery {} activates site {}, not {}",
+            authority.incident, holder.target, authority.site
+        )))
+    }
+}
+
+fn answered(read: Result<Found, Fault>) -> Answer {
+    match read {
+        Ok(found) => answer(found),
+        Err(fault) => Answer::Silent(fault.message),
+    }
+}
+
+fn answer(found: Found) -> Answer {
+    found.map_or(Answer::Absent, |(record, _)| Answer::Holds(record))
+}
+
+fn silent(why: &str) -> Answer {
+    Answer::Silent(why.to_owned())
 }
 
 /// The fault of an app that no plan was applied for.

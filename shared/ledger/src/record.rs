@@ -1,8 +1,10 @@
-//! One bucket's control record: read, written on a condition, copied.
+//! One bucket's register: read, written on a condition, moved up.
 
+use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault,
-    ledger::{self, ControlRecord},
+    ledger::ControlRecord,
+    registers::{Claim, Raise, fresh, raise},
 };
 
 use crate::store::{Bucket, Condition, ETag, Put, Store};
@@ -56,21 +58,42 @@ pub(crate) async fn write_record<S: Store>(
     }
 }
 
-/// Copies `record` over the bucket's own when that one is older.
-pub(crate) async fn copy_record<S: Store>(
+/// Why a register does not hold a claim, as far as it is known.
+pub(crate) enum Behind {
+    /// It holds a newer one.
+    Newer(Claim),
+    /// It was not reached, or its answer was lost: it may hold the claim yet.
+    Unknown(String),
+}
+
+impl Behind {
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Newer(claim) => {
+                format!("it holds site {} under epoch {}", claim.site, claim.epoch)
+            }
+            Self::Unknown(why) => why,
+        }
+    }
+}
+
+/// Moves one register up to a claim. Done again it changes nothing.
+pub(crate) async fn raise_register<S: Store>(
     store: &S,
     bucket: &Bucket,
-    record: &ControlRecord,
-) -> Result<(), Fault> {
-    let found = read_record(store, bucket, &control_key(&record.app)).await?;
-    let expected = match found {
-        Some((theirs, etag)) => {
-            if ledger::newest([record, &theirs]) == Some(&theirs) {
-                return Ok(());
-            }
-            Some(etag)
-        }
-        None => None,
+    app: &AppName,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<(), Behind> {
+    let unknown = |fault: Fault| Behind::Unknown(fault.message);
+    let found = read_record(store, bucket, &control_key(app)).await.map_err(unknown)?;
+    let (record, etag) = match found {
+        None => (fresh(app, claim, now), None),
+        Some((theirs, etag)) => match raise(&theirs, claim, now) {
+            Raise::Holds => return Ok(()),
+            Raise::Newer(newer) => return Err(Behind::Newer(newer)),
+            Raise::Write(record) => (record, Some(etag)),
+        },
     };
-    write_record(store, bucket, record, expected.as_ref()).await.map(|_| ())
+    write_record(store, bucket, &record, etag.as_ref()).await.map(|_| ()).map_err(unknown)
 }

@@ -80,18 +80,23 @@ impl MemoryStore {
         self.state().dark.insert(region.clone());
     }
 
+    /// Ends the darkness of a region.
+    pub fn light(&self, region: &Region) {
+        self.state().dark.remove(region);
+    }
+
     /// Puts an object there, whatever was there.
     pub fn force(&self, bucket: &str, key: &str, body: Vec<u8>) {
         self.state().put(bucket, key, body);
     }
 
-    /// Puts an app's control record into a bucket.
+    /// Puts an app's register into a bucket.
     pub fn seed(&self, bucket: &str, record: &ControlRecord) {
         let body = serde_json::to_vec(record).unwrap_or_default();
         self.force(bucket, &format!("control/{}.json", record.app), body);
     }
 
-    /// An app's control record as a bucket holds it.
+    /// An app's register as a bucket holds it.
     pub fn record(&self, bucket: &str, app: &str) -> Option<ControlRecord> {
         let place = (bucket.to_owned(), format!("control/{app}.json"));
         self.state().objects.get(&place).and_then(|o| serde_json::from_slice(&o.body).ok())

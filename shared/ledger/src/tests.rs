@@ -2,8 +2,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use lifeboat_core::{
-    Epoch, IncidentId,
-    ledger::{Claimant, Opening, open},
+    Epoch, IncidentId, SiteName,
+    ledger::{Claimant, EpochClass, HolderState, Opening, open},
     recovery_log::{self, EntryKind, Fact},
 };
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::testing::{Failure, MemoryStore};
 
 const WEST: &str = "ledger-us-west-2";
 const EAST: &str = "ledger-us-east-1";
+const WITNESS: &str = "ledger-us-east-2";
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_767_268_800 + second).unwrap()
@@ -34,11 +35,12 @@ fn store() -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::default());
     store.seed(WEST, &first());
     store.seed(EAST, &first());
+    store.seed(WITNESS, &first());
     store
 }
 
 fn west(store: &Arc<MemoryStore>) -> Ledger<MemoryStore> {
-    let peers = vec![region("us-east-1"), region("us-west-2")];
+    let peers = ["us-east-1", "us-west-2", "us-east-2"].map(region).to_vec();
     Ledger::over(Arc::clone(store), "ledger".into(), region("us-west-2"), peers)
 }
 
@@ -46,7 +48,11 @@ fn opened(record: &ControlRecord, incident: &str, second: i64) -> ControlRecord 
     let id: IncidentId = incident.parse().unwrap();
     let target = "b".parse().unwrap();
     let claimant = Claimant { incident: &id, execution: incident, target: &target };
-    match open(record, &claimant, at(second)) {
+    let own = region("us-west-2");
+    let registers = Registers::new([(own.clone(), Answer::Holds(record.clone()))]);
+    let sites: [SiteName; 2] = ["a", "b"].map(|site| site.parse().unwrap());
+    let class = EpochClass::of(&target, &sites).unwrap();
+    match open(&own, &registers, &claimant, class, at(second)) {
         Opening::Write(record) => record,
         other @ (Opening::AlreadyOurs(_) | Opening::StandDown(_)) => panic!("{other:?}"),
     }
@@ -71,43 +77,108 @@ fn fact(step: &str) -> Fact {
     }
 }
 
-#[tokio::test]
-async fn the_newest_record_may_be_a_peers() {
-    let store = store();
-    let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..first() };
-    store.seed(EAST, &newer);
-    let seen = west(&store).newest(&app()).await.unwrap();
-    assert_eq!(seen.newest, Some(newer));
-    assert_eq!(seen.own.unwrap().0, first());
-    assert_eq!(seen.unreachable, []);
+fn newer() -> ControlRecord {
+    let site = "b".parse().unwrap();
+    ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), active_site: site, ..first() }
 }
 
 #[tokio::test]
-async fn a_dark_peer_is_named_within_its_deadline_and_fails_nothing() {
+async fn every_register_is_seen_and_the_majority_counts() {
+    let store = store();
+    store.seed(EAST, &newer());
+    let seen = west(&store).look(&app()).await.unwrap();
+    assert_eq!(seen.registers.agreed().unwrap().epoch, Epoch(1));
+    assert_eq!(seen.registers.newest().unwrap().epoch, Epoch(4));
+    assert_eq!(seen.own.unwrap().0, first());
+    assert_eq!(seen.registers.silent().count(), 0);
+}
+
+#[tokio::test]
+async fn a_dark_region_is_named_within_its_deadline_and_fails_nothing() {
     let store = store();
     store.darken(&region("us-east-1"));
     let ledger = west(&store);
     let begun = Instant::now();
-    let seen = ledger.newest(&app()).await.unwrap();
-    assert_eq!(seen.newest, Some(first()));
-    assert_eq!(seen.unreachable.len(), 1);
-    assert!(seen.unreachable[0].1.contains("no answer within 1200 ms"), "{seen:?}");
-
-    let published = ledger.publish(&opened(&first(), "one", 1)).await;
-    assert_eq!(published[0].0, region("us-east-1"));
-    assert!(published[0].1.is_err());
-    assert!(begun.elapsed() < 2 * ledger.peer_deadline() + Duration::from_millis(200));
+    let seen = ledger.look(&app()).await.unwrap();
+    assert_eq!(seen.registers.agreed().unwrap().epoch, Epoch(1));
+    let silent: Vec<_> = seen.registers.silent().collect();
+    assert_eq!(silent, [(&region("us-east-1"), "no answer within 1200 ms")]);
+    assert!(begun.elapsed() < ledger.peer_deadline() + Duration::from_millis(200));
+    // A majority that has answered waits for nobody.
+    let begun = Instant::now();
+    assert!(ledger.majority(&app()).await.agreed().is_some());
+    assert!(begun.elapsed() < Duration::from_millis(200));
 }
 
 #[tokio::test]
 async fn a_host_goes_on_judging_when_its_own_region_is_dark() {
     let store = store();
-    let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..first() };
-    store.seed(EAST, &newer);
+    store.seed(EAST, &newer());
+    store.seed(WITNESS, &newer());
     store.darken(&region("us-west-2"));
-    let seen = west(&store).reachable(&app()).await;
-    assert_eq!((seen.own, seen.others), (None, vec![newer]));
-    assert_eq!(seen.unreachable, [region("us-west-2")]);
+    let registers = west(&store).majority(&app()).await;
+    assert_eq!(registers.agreed().unwrap().epoch, Epoch(4));
+}
+
+#[tokio::test]
+async fn a_claim_holds_once_a_majority_holds_it() {
+    let store = store();
+    let ledger = west(&store);
+    store.seed(WEST, &opened(&first(), "one", 1));
+    store.darken(&region("us-east-1"));
+    let begun = Instant::now();
+    let claimed = ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap();
+    assert!(claimed.agreed_at >= at(2));
+    assert_eq!(claimed.behind[0].0, region("us-east-1"));
+    assert!(begun.elapsed() < Duration::from_millis(800), "a dark region is not waited for");
+    assert_eq!(store.record(WITNESS, "queue").unwrap().epoch, Epoch(2));
+    let holder = ledger.may_act(&authority("one", 2, "b")).await.unwrap();
+    assert_eq!((holder.state, holder.agreed_at), (HolderState::Claimed, Some(claimed.agreed_at)));
+    // Again, it answers the same.
+    let again = ledger.claim(&authority("one", 2, "b"), at(1), at(30)).await.unwrap();
+    assert_eq!(again.agreed_at, claimed.agreed_at);
+    // The dark region comes back and is settled, without the holder of another region.
+    store.light(&region("us-east-1"));
+    let registers = ledger.registers(&app()).await;
+    assert_eq!(ledger.settle(&app(), &registers, at(40)).await, []);
+    let settled = store.record(EAST, "queue").unwrap();
+    assert_eq!((settled.epoch, settled.recovery), (Epoch(2), None));
+}
+
+#[tokio::test]
+async fn a_claim_that_was_overtaken_is_stale_and_writes_over_nothing() {
+    let store = store();
+    let ledger = west(&store);
+    store.seed(WEST, &opened(&first(), "one", 1));
+    store.seed(EAST, &newer());
+    let fault = ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::StaleEpoch);
+    assert_eq!(store.record(EAST, "queue"), Some(newer()));
+    // A rival is faster between the read and the write: it stays.
+    let store = self::store();
+    let ledger = west(&store);
+    store.seed(WEST, &opened(&first(), "one", 1));
+    store.darken(&region("us-east-2"));
+    store.rival(3, EAST, "control/queue.json", serde_json::to_vec(&newer()).unwrap());
+    let fault = ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Transient, "{fault}");
+    assert_eq!(store.record(EAST, "queue"), Some(newer()));
+}
+
+#[tokio::test]
+async fn nothing_is_done_before_the_claim_and_nothing_without_a_majority() {
+    let store = store();
+    let ledger = west(&store);
+    store.seed(WEST, &opened(&first(), "one", 1));
+    let fault = ledger.may_act(&authority("one", 2, "b")).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused);
+    let standing = ledger.standing(&authority("one", 2, "b")).await.unwrap();
+    assert_eq!(standing.unwrap().site.as_str(), "a");
+    ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap();
+    store.darken(&region("us-east-1"));
+    store.darken(&region("us-east-2"));
+    let fault = ledger.may_act(&authority("one", 2, "b")).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Transient);
 }
 
 #[tokio::test]
@@ -116,7 +187,7 @@ async fn the_own_region_must_answer() {
     for place in 0..2 {
         store.fail(place, Failure::Before);
     }
-    assert_eq!(west(&store).newest(&app()).await.unwrap_err().name, ErrorName::Transient);
+    assert_eq!(west(&store).look(&app()).await.unwrap_err().name, ErrorName::Transient);
 }
 
 #[tokio::test]
@@ -165,28 +236,6 @@ async fn a_write_whose_answer_is_lost_is_a_success_and_one_that_failed_is_not() 
 }
 
 #[tokio::test]
-async fn publishing_never_puts_an_older_record_over_a_newer_one() {
-    let store = store();
-    let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..first() };
-    store.seed(EAST, &newer);
-    let ledger = west(&store);
-    let ours = opened(&first(), "one", 1);
-    assert_eq!(ledger.publish(&ours).await, [(region("us-east-1"), Ok(()))]);
-    assert_eq!(store.record(EAST, "queue"), Some(newer));
-
-    store.seed(EAST, &first());
-    assert_eq!(ledger.publish(&ours).await, [(region("us-east-1"), Ok(()))]);
-    assert_eq!(store.record(EAST, "queue"), Some(ours.clone()));
-
-    // A rival is faster between the read and the write: it stays, and the failure is reported.
-    store.seed(EAST, &first());
-    let rival = opened(&first(), "two", 5);
-    store.rival(1, EAST, "control/queue.json", serde_json::to_vec(&rival).unwrap());
-    assert!(ledger.publish(&ours).await[0].1.is_err());
-    assert_eq!(store.record(EAST, "queue"), Some(rival));
-}
-
-#[tokio::test]
 async fn only_the_holder_is_authorized_and_only_for_its_site() {
     let store = store();
     let ledger = west(&store);
@@ -207,13 +256,13 @@ async fn only_the_holder_is_authorized_and_only_for_its_site() {
 async fn a_record_that_cannot_be_read_needs_a_human_and_says_which() {
     let store = store();
     store.force(WEST, "control/queue.json", b"{".to_vec());
-    let fault = west(&store).newest(&app()).await.unwrap_err();
+    let fault = west(&store).look(&app()).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::NeedsHuman);
     assert!(fault.message.contains("s3://ledger-us-west-2/control/queue.json"), "{fault}");
-    // In a peer it is a peer that does not help, no more.
+    // In another region it is one that does not help, no more.
     store.seed(WEST, &first());
     store.force(EAST, "control/queue.json", b"{".to_vec());
-    assert_eq!(west(&store).newest(&app()).await.unwrap().unreachable.len(), 1);
+    assert_eq!(west(&store).look(&app()).await.unwrap().registers.silent().count(), 1);
 }
 
 #[tokio::test]

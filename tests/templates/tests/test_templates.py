@@ -36,7 +36,7 @@ class Faults(unittest.TestCase):
 
     def test_a_resource_of_another_form(self):
         found = self.found("Resource: !Sub \"${LedgerBucket.Arn}/log/*\"", "Resource: !GetAtt LedgerBucket.Arn")
-        self.assertIn("AppendLog: s3:PutObject takes no resource of the form", found)
+        self.assertIn("ReadLog: s3:GetObject takes no resource of the form", found)
         found = self.found(":change/*", ":changes/*")
         self.assertIn("WaitForChange: route53:GetChange takes no resource of the form", found)
 

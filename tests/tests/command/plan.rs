@@ -14,7 +14,7 @@ fn a_dark_region_does_not_block_the_operator_and_is_owed() {
     assert!(out.contains("us-west-2: stores plan /lifeboat/plans/queue\n"), "{out}");
     assert!(out.contains("applied in us-west-2\n"), "{out}");
     assert!(err.contains("us-east-1 does not answer; owed there: plan, register"), "{err}");
-    // It may hold a newer epoch: no record is begun beside it.
+    // It may hold a newer epoch: no register is begun beside it.
     assert!(err.contains("owed there: the first register of us-west-2"), "{err}");
     assert!(err.ends_with("give the same command again when the region answers\n"), "{err}");
     {

@@ -1,6 +1,6 @@
 use lifeboat_core::{
     plan_file::Replication,
-    situation::{Observation, estimated_loss_seconds},
+    situation::{Observation, estimated_loss},
     vote::SiteVerdict,
 };
 
@@ -41,8 +41,8 @@ async fn what_is_down_has_been_down_since_the_metrics_say_so() {
     assert_eq!(first.sites["a"].held_since, Some(at(-30.0)));
     assert_eq!((first.sites["b"].down_since, first.sites["b"].held_since), (None, None));
     assert_eq!(first.replica.caught_up_at, Some(at(-31.5)));
-    let loss = estimated_loss_seconds(&first, &"a".parse().unwrap(), Replication::Asynchronous);
-    assert_eq!(loss, Some(1.5));
+    let loss = estimated_loss(&first, &"a".parse().unwrap(), Replication::Asynchronous);
+    assert_eq!((loss.seconds, loss.since), (Some(37.0), Some(at(-31.5))));
 
     let again = assessed(ask(&world, ASSESS).await.unwrap());
     assert_eq!((again.sites, again.replica), (first.sites, first.replica));

@@ -20,15 +20,17 @@ fn cases() -> Vec<(Vec<Request>, Request)> {
 fn timeless(record: ControlRecord) -> ControlRecord {
     let recovery = record.recovery.map(|mut holder| {
         holder.opened_at = at(0);
+        holder.agreed_at = holder.agreed_at.map(|_| at(0));
         holder
     });
     ControlRecord { recovery, updated_at: at(0), ..record }
 }
 
-/// A response without what the peers did at that moment, which is no promise.
-fn without_peers(mut response: Response) -> Response {
-    if let Response::Opened { peers_answer, .. } = &mut response {
-        *peers_answer = true;
+/// A response without what the other regions did at that moment, which is no promise.
+fn without_others(mut response: Response) -> Response {
+    if let Response::Claimed { agreed_at, behind, .. } = &mut response {
+        *agreed_at = at(0);
+        behind.clear();
     }
     response
 }
@@ -62,8 +64,8 @@ async fn gone_wrong_at_any_call_every_request_completes_when_made_again() {
                 match handle(request.clone(), &world, at(50)).await {
                     Ok(response) => {
                         assert_eq!(
-                            without_peers(response),
-                            without_peers(expected.clone()),
+                            without_others(response),
+                            without_others(expected.clone()),
                             "{label}"
                         );
                     }
@@ -71,16 +73,13 @@ async fn gone_wrong_at_any_call_every_request_completes_when_made_again() {
                 }
                 world.store.heal();
                 let response = handle(request.clone(), &world, at(50)).await.unwrap();
-                assert_eq!(without_peers(response), without_peers(expected.clone()), "{label}");
-                let (found, mut wanted) = (control(&world, WEST), control(&clean, WEST));
-                let told = found.known_elsewhere;
-                wanted.known_elsewhere = told;
+                assert_eq!(without_others(response), without_others(expected.clone()), "{label}");
+                let (found, wanted) = (control(&world, WEST), control(&clean, WEST));
                 assert_eq!(timeless(found), timeless(wanted), "{label}, {WEST}");
-                // What is written as unknown to the peer must really be: that is what a site
-                // trusts that serves without the peer's confirmation.
-                let (found, wanted) = (control(&world, EAST), control(&clean, EAST));
-                let wanted = if told { wanted } else { control(&after(&before).await, EAST) };
-                assert_eq!(timeless(found), timeless(wanted), "{label}, {EAST}");
+                // One of the others may lag: a majority is enough.
+                let epoch = control(&clean, WEST).epoch;
+                let others = [EAST, WITNESS].map(|bucket| control(&world, bucket).epoch == epoch);
+                assert!(others.contains(&true), "{label}");
                 assert_eq!(kinds(&log(&world).await), kinds(&log(&clean).await), "{label}");
             }
         }
@@ -101,21 +100,19 @@ async fn an_unread_plan_changes_nothing_and_is_read_the_next_time() {
 }
 
 #[tokio::test]
-async fn the_log_is_lost_twice_and_the_ledger_is_changed_all_the_same() {
-    // The ledger's calls and the look at the peers come first; all that follow, the log's and the
-    // writes to the peers, fail.
+async fn the_log_is_lost_and_the_registers_are_changed_all_the_same() {
+    // The seven calls on the registers come first; all that follow, the log's, fail.
     let world = after(&[open("e-1")]).await;
-    for place in 3..20 {
+    for place in 7..20 {
         world.store.fail(place, Failure::Before);
     }
     handle(claim(), &world, at(40)).await.unwrap();
     assert_eq!(control(&world, WEST).recovery.unwrap().state, HolderState::Claimed);
     world.store.heal();
     assert_eq!(kinds(&log(&world).await), [EntryKind::Opened]);
-    assert_eq!(control(&world, EAST).active_site.as_str(), "a");
+    assert_eq!(control(&world, EAST).active_site.as_str(), "b");
     handle(claim(), &world, at(41)).await.unwrap();
     assert_eq!(kinds(&log(&world).await), [EntryKind::Opened, EntryKind::Claimed]);
-    assert_eq!(control(&world, EAST).active_site.as_str(), "b");
 }
 
 #[tokio::test]
@@ -128,7 +125,7 @@ async fn the_achieved_time_is_that_of_the_first_close() {
         handle(close(Ending::Recovered), &clean, at(50)).await.unwrap();
         clean.store.calls() - before
     };
-    for place in calls - 3..calls {
+    for place in calls - 4..calls {
         world.store.fail(place, Failure::Before);
     }
     handle(close(Ending::Recovered), &world, at(50)).await.unwrap_err();

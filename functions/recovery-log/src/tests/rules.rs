@@ -8,6 +8,7 @@ fn reason(response: Response) -> String {
         Response::Opened { .. }
         | Response::Recorded { .. }
         | Response::Claimed { .. }
+        | Response::Settled { .. }
         | Response::Closed { .. } => panic!("{response:?}"),
     }
 }
@@ -54,8 +55,8 @@ async fn of_two_executions_one_opens_and_the_other_stands_down() {
 async fn a_rival_between_the_read_and_the_write_keeps_the_ledger() {
     let rival = control(&after(&[open("e-2")]).await, WEST);
     let world = world();
-    // The calls of an open before its write: two records read, the log listed.
-    world.store.rival(3, WEST, "control/queue.json", serde_json::to_vec(&rival).unwrap());
+    // The calls of an open before its write: three registers read, the log listed.
+    world.store.rival(4, WEST, "control/queue.json", serde_json::to_vec(&rival).unwrap());
     let fault = handle(open("e-1"), &world, at(30)).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Transient);
     assert_eq!(control(&world, WEST), rival);
@@ -73,14 +74,23 @@ async fn the_active_site_is_not_activated_again() {
 }
 
 #[tokio::test]
-async fn what_a_peer_knows_counts() {
+async fn what_the_other_registers_hold_counts() {
     let world = world();
     let theirs =
-        ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(5), ..control(&world, EAST) };
+        ControlRecord { epoch: Epoch(3), highest_reserved: Epoch(5), ..control(&world, EAST) };
     world.store.seed(EAST, &theirs);
+    // One register is no majority: its epochs are left out, and its claim is not the active one.
     let opened = handle(open("e-1"), &world, at(30)).await.unwrap();
     assert!(
-        matches!(opened, Response::Opened { epoch: Epoch(6), active_epoch: Epoch(4), .. }),
+        matches!(opened, Response::Opened { epoch: Epoch(6), active_epoch: Epoch(1), .. }),
+        "{opened:?}"
+    );
+    let world = super::world();
+    world.store.seed(EAST, &theirs);
+    world.store.seed(WITNESS, &theirs);
+    let opened = handle(open("e-1"), &world, at(30)).await.unwrap();
+    assert!(
+        matches!(opened, Response::Opened { epoch: Epoch(6), active_epoch: Epoch(3), .. }),
         "{opened:?}"
     );
 }
@@ -101,7 +111,7 @@ async fn an_execution_that_has_ended_does_not_take_the_ledger_again() {
         let next = handle(open("e-2"), &world, at(61)).await.unwrap();
         // It leaves the same site, although a claim has made its own target the active one.
         assert!(
-            matches!(&next, Response::Opened { epoch: Epoch(3), active_site, .. }
+            matches!(&next, Response::Opened { epoch: Epoch(4), active_site, .. }
                 if active_site.as_str() == "a"),
             "{next:?}"
         );
@@ -121,7 +131,7 @@ async fn an_open_made_again_after_the_claim_still_names_the_site_that_was_active
 
 #[tokio::test]
 async fn whoever_lost_the_ledger_is_stale_and_changes_nothing() {
-    // e-1 failed, and e-2 went on under epoch 3.
+    // e-1 failed, and e-2 went on under epoch 4.
     let world = after(&[open("e-1"), claim(), close(Ending::Failed), open("e-2")]).await;
     for request in [record_approval(), claim(), close(Ending::Recovered), close(Ending::Failed)] {
         assert_eq!(refused(&world, request).await.name, ErrorName::StaleEpoch);

@@ -29,7 +29,7 @@ use crate::{
 
 /// The objectives, as `events/plan/queue.toml` has them.
 const RTO_SECONDS: f64 = 60.0;
-const RPO_SECONDS: f64 = 5.0;
+const RPO_SECONDS: f64 = 30.0;
 /// Until the client is served again once the machine says so: its resolver's cache.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
 /// The alarm's period. A lab comes up in step with it, and a disaster does not: without a random

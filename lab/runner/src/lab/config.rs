@@ -74,6 +74,12 @@ pub enum MoreKind {
 }
 
 impl SiteConfig {
+    /// The regions of the other registers, as the commands on a host take them.
+    #[must_use]
+    pub fn peers(&self) -> String {
+        format!("{},{WITNESS_REGION}", self.peer_region)
+    }
+
     /// The address of the app on a further host.
     #[must_use]
     pub const fn app_of(&self, host: &MoreHost) -> SocketAddr {
@@ -156,6 +162,8 @@ pub const STANDBY: SiteConfig = SiteConfig {
     ],
     peer_region: "us-east-1",
 };
+/// The region of the third register, in which there is nothing else.
+pub const WITNESS_REGION: &str = "us-east-2";
 /// Both.
 pub const SITES: [SiteConfig; 2] = [ACTIVE, STANDBY];
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    ACTIVE, APP, LabError, SITES, STANDBY, SiteConfig,
+    ACTIVE, APP, LabError, SITES, STANDBY, SiteConfig, WITNESS_REGION,
     aws::{between, run},
     config,
     preflight::{FUNCTIONS, Tools},
@@ -32,9 +32,10 @@ impl Lab {
         let staged = stage(&self.root, &self.home, tools).await?;
         let parameters = self.stack_parameters(&zone);
         let [first, second] = SITES.map(|site| self.deploy_into(site.region, &staged, &parameters));
-        let (first, second) = tokio::join!(first, second);
+        let (first, second, witness) = tokio::join!(first, second, self.deploy_witness());
         first?;
         second?;
+        witness?;
         self.deploy_app(APP).await?;
         for site in SITES {
             let topic = format!("arn:aws:sns:{}:000000000000:lifeboat-notifications", site.region);
@@ -60,6 +61,14 @@ impl Lab {
             ("RecoveryConcurrency", "10".to_owned()),
             ("ObserveConcurrency", "20".to_owned()),
         ]
+    }
+
+    /// The third register's region.
+    async fn deploy_witness(&self) -> Result<(), LabError> {
+        let template = read(&self.root.join("infra/witness.yaml"))?;
+        let template = ("TemplateBody", template.as_str());
+        let parameters = [("Environment", "lab")];
+        self.create_stack(WITNESS_REGION, "lifeboat-witness", template, &parameters).await
     }
 
     /// The stacks of an app, with the policies of its hosts.

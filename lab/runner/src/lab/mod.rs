@@ -36,7 +36,9 @@ use lifeboat_lab_rds::{RdsConfig, RdsHandle, RdsServer};
 
 pub use aws::Aws;
 pub use capture::{Capture, Captured};
-pub use config::{ACTIVE, APP, DNS, MoreHost, MoreKind, SITES, STANDBY, SiteConfig, addresses};
+pub use config::{
+    ACTIVE, APP, DNS, MoreHost, MoreKind, SITES, STANDBY, SiteConfig, WITNESS_REGION, addresses,
+};
 pub use disaster::Mode;
 use emulator::Emulator;
 pub use objects::backup_bucket;

@@ -98,12 +98,13 @@ impl Lab {
 
 /// What the unit `lifeboat-join@` does on a host with systemd: again, until it can be told.
 fn join_script(site: &SiteConfig) -> String {
-    let SiteConfig { name, region, peer_region, .. } = site;
+    let SiteConfig { name, region, .. } = site;
+    let peers = site.peers();
     format!(
         "#!/bin/sh\n\
          tries=0\n\
          until \"$LIFEBOAT_BIN\" host join --app {APP} --site {name} --region {region} \\\n  \
-         --peer {peer_region} --ledger-prefix lifeboat-ledger-000000000000 --home \"$LIFEBOAT_HOME\"\n\
+         --peer {peers} --ledger-prefix lifeboat-ledger-000000000000 --home \"$LIFEBOAT_HOME\"\n\
          do\n  \
          tries=$((tries + 1))\n  \
          [ \"$tries\" -lt 60 ] || exit 1\n  \

@@ -194,7 +194,7 @@ pub(super) fn guard(site: &SiteConfig, tools: &Tools, home: &Path) -> ServiceSpe
             "--region",
             site.region,
             "--peer",
-            site.peer_region,
+            &site.peers(),
             "--ledger-prefix",
             "lifeboat-ledger-000000000000",
             "--site-file",

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Authority;
 use crate::{
+    guard::ApprovalGiven,
     ids::SiteName,
     plan_file::Scenario,
     recovery_plan::RecoveryPlan,
@@ -27,6 +28,9 @@ pub struct Request {
     /// How many times this recovery has looked before.
     #[serde(default)]
     pub looks: u32,
+    /// A person's leave, given for an earlier plan of this recovery; the votes are newer than it.
+    #[serde(default)]
+    pub approval: Option<ApprovalGiven>,
 }
 
 /// The plan; always one that passes the linter.

@@ -1,5 +1,6 @@
 //! `promote-replica`: make the standby's database writable.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Authority, DatabaseAddress};
@@ -15,6 +16,9 @@ pub struct Request {
     pub scenario: Scenario,
     /// The plan's estimate of the loss, in seconds; none when unknown.
     pub estimated_loss_seconds: Option<f64>,
+    /// From when the loss counts; none when nothing is lost, or nothing is known.
+    #[serde(default)]
+    pub loss_since: Option<Timestamp>,
     /// A person's leave to lose that much, if one was needed.
     #[serde(default)]
     pub approval: Option<ApprovalGiven>,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Authority;
 use crate::{
-    ids::{AppName, Epoch, IncidentId, SiteName},
+    ids::{AppName, Epoch, IncidentId, Region, SiteName},
     ledger::Ending,
     plan_file::Scenario,
     recovery_log::EntryKind,
@@ -43,9 +43,13 @@ pub enum Request {
     Claim {
         /// Who asks.
         authority: Authority,
-        /// Whether the peers answered when the recovery was opened. If not, they are not asked
-        /// again: a region that hangs would cost its whole deadline a second time.
-        peers_answer: bool,
+        /// When the votes were taken that the claim rests on.
+        observed_at: Timestamp,
+    },
+    /// Move registers up that lag behind the claim that a majority holds.
+    Settle {
+        /// The app.
+        app: AppName,
     },
     /// End the recovery, and say what it achieved.
     Close {
@@ -95,8 +99,6 @@ pub enum Response {
         active_site: SiteName,
         /// The epoch under which that one serves.
         active_epoch: Epoch,
-        /// Whether every other region's ledger could be read.
-        peers_answer: bool,
     },
     /// Of [`Request::Open`]: not now, and why. Nothing was changed.
     StandDown {
@@ -112,6 +114,15 @@ pub enum Response {
     Claimed {
         /// The epoch that is now the active one.
         epoch: Epoch,
+        /// When a majority of the registers was known to hold it.
+        agreed_at: Timestamp,
+        /// The regions whose register does not hold it yet, or may not.
+        behind: Vec<Region>,
+    },
+    /// Of [`Request::Settle`].
+    Settled {
+        /// The regions whose register lags and could not be moved.
+        behind: Vec<Region>,
     },
     /// Of [`Request::Close`].
     Closed {

@@ -54,7 +54,8 @@ mod tests {
     use super::*;
     use crate::{
         ids::IncidentId,
-        ledger::{Claimant, HOLD_SECONDS, HolderState, Opening, open},
+        ledger::{Claimant, EpochClass, HOLD_SECONDS, HolderState, Opening, open},
+        registers::{Answer, Registers},
     };
 
     fn site(name: &str) -> SiteName {
@@ -71,6 +72,7 @@ mod tests {
             epoch: Epoch(2),
             opened_at: now,
             state,
+            agreed_at: None,
         });
         ControlRecord { recovery, ..first }
     }
@@ -86,7 +88,12 @@ mod tests {
                 let (record, target) = (record(holder), site(target));
                 let incident = IncidentId::new("other").unwrap();
                 let claimant = Claimant { incident: &incident, execution: "else", target: &target };
-                let opens = matches!(open(&record, &claimant, at), Opening::Write(_));
+                let own = "us-west-2".parse().unwrap();
+                let registers = Registers::new([(own, Answer::Holds(record.clone()))]);
+                let class = EpochClass::of(&target, [&site("a"), &site("b")]).unwrap();
+                let own = "us-west-2".parse().unwrap();
+                let opening = open(&own, &registers, &claimant, class, at);
+                let opens = matches!(opening, Opening::Write(_));
                 let met = met(&record, &target, at);
                 assert_eq!(met == Met::Nothing, opens, "{holder:?} {target} {at}");
             }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::ErrorName;
+use crate::{error::ErrorName, registers::Answer};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_767_268_800 + second).unwrap()
@@ -15,11 +15,28 @@ fn first() -> ControlRecord {
     ControlRecord::first("queue".parse().unwrap(), site("a"), at(0))
 }
 
+fn class(target: &str) -> EpochClass {
+    EpochClass::of(&site(target), [&site("a"), &site("b")]).unwrap()
+}
+
+/// Opens on one register alone, as if it were all that there is.
 fn opened(record: &ControlRecord, incident: &str, target: &str, second: i64) -> Opening {
+    let own: Region = "us-west-2".parse().unwrap();
+    let registers = Registers::new([(own.clone(), Answer::Holds(record.clone()))]);
+    opened_on(&own, &registers, incident, target, second)
+}
+
+fn opened_on(
+    own: &Region,
+    registers: &Registers,
+    incident: &str,
+    target: &str,
+    second: i64,
+) -> Opening {
     let id: IncidentId = incident.parse().unwrap();
-    let target = site(target);
+    let (class, target) = (class(target), site(target));
     let claimant = Claimant { incident: &id, execution: incident, target: &target };
-    open(record, &claimant, at(second))
+    open(own, registers, &claimant, class, at(second))
 }
 
 #[derive(Debug, Clone)]
@@ -71,7 +88,7 @@ proptest! {
                 Move::Claim { who } => {
                     if let Some((incident, epoch)) = &held[usize::from(who)] {
                         let newest = record.highest_reserved;
-                        match claim(&record, incident, *epoch, clock % 2 == 0, at(clock)) {
+                        match claim(&record, incident, *epoch, at(clock)) {
                             Ok(next) => {
                                 prop_assert_eq!(*epoch, newest, "an old epoch was claimed");
                                 record = next;
@@ -117,23 +134,66 @@ fn standing_down_leaves_the_active_site_in_place() {
     let Opening::Write(record) = opened(&first(), "one", "b", 1) else { panic!("refused") };
     let id = "one".parse().unwrap();
     let record = close(&record, &id, Ending::StoodDown, at(2)).unwrap();
-    assert_eq!(standing(&record, &site("a"), Epoch(1)), Standing::Active(Epoch(1)));
+    assert_eq!((record.active_site.as_str(), record.epoch), ("a", Epoch(1)));
     assert_eq!(close(&record, &id, Ending::StoodDown, at(3)).unwrap(), record);
 }
 
 #[test]
-fn a_claim_fences_the_old_site_and_a_failed_recovery_can_be_completed_by_another() {
+fn a_failed_recovery_can_be_completed_by_another() {
     let Opening::Write(record) = opened(&first(), "one", "b", 1) else { panic!("refused") };
     let one = "one".parse().unwrap();
-    let record = claim(&record, &one, Epoch(2), true, at(2)).unwrap();
-    assert_eq!(claim(&record, &one, Epoch(2), true, at(3)).unwrap(), record);
-    assert!(matches!(standing(&record, &site("a"), Epoch(1)), Standing::Fenced(_)));
-    assert_eq!(standing(&record, &site("b"), Epoch(2)), Standing::Active(Epoch(2)));
+    let record = claim(&record, &one, Epoch(2), at(2)).unwrap();
+    assert_eq!(claim(&record, &one, Epoch(2), at(3)).unwrap(), record);
+    assert_eq!((record.active_site.as_str(), record.epoch), ("b", Epoch(2)));
+    let record = agree(&record, &one, Epoch(2), at(3)).unwrap();
+    assert_eq!(record.recovery.as_ref().unwrap().agreed_at, Some(at(3)));
+    assert_eq!(agree(&record, &one, Epoch(2), at(9)).unwrap(), record, "the first time counts");
 
     let record = close(&record, &one, Ending::Failed, at(4)).unwrap();
     assert_eq!(authorize(&record, &one, Epoch(2)).unwrap_err().name, ErrorName::StaleEpoch);
     let Opening::Write(record) = opened(&record, "two", "b", 5) else { panic!("refused") };
-    assert_eq!(record.recovery.unwrap().epoch, Epoch(3));
+    assert_eq!(record.recovery.unwrap().epoch, Epoch(4));
+}
+
+#[test]
+fn an_attempt_in_the_wrong_region_blocks_neither_it_nor_the_right_one() {
+    let [west, east, witness] = ["us-west-2", "us-east-1", "us-east-2"].map(|r| r.parse().unwrap());
+    let all = |b: &ControlRecord, a: &ControlRecord, w: &ControlRecord| {
+        Registers::new([
+            (Region::clone(&west), Answer::Holds(b.clone())),
+            (Region::clone(&east), Answer::Holds(a.clone())),
+            (Region::clone(&witness), Answer::Holds(w.clone())),
+        ])
+    };
+    let before = all(&first(), &first(), &first());
+    let Opening::Write(b) = opened_on(&west, &before, "one", "b", 1) else { panic!("refused") };
+    let one = "one".parse().unwrap();
+    let b = claim(&b, &one, Epoch(2), at(2)).unwrap();
+    let b = close(&b, &one, Ending::Failed, at(3)).unwrap();
+    let told = ControlRecord { recovery: None, ..b.clone() };
+    let after = all(&b, &told, &told);
+    // In a's region, of a: it takes the claim back under an epoch of its own.
+    let Opening::Write(a) = opened_on(&east, &after, "two", "a", 4) else { panic!("refused") };
+    assert_eq!(a.recovery.as_ref().unwrap().epoch, Epoch(3));
+    let two = "two".parse().unwrap();
+    let a = close(&a, &two, Ending::Failed, at(5)).unwrap();
+    // And b's own region goes on from what it claimed, above every epoch that was handed out.
+    let after = all(&b, &a, &told);
+    let Opening::Write(b) = opened_on(&west, &after, "three", "b", 6) else { panic!("refused") };
+    assert_eq!(b.recovery.unwrap().epoch, Epoch(4));
+}
+
+#[test]
+fn no_two_sites_take_the_same_epochs() {
+    let (a, b) = (class("a"), class("b"));
+    let taken =
+        |class: EpochClass| (0..6).map(|epoch| class.above(Epoch(epoch)).0).collect::<Vec<_>>();
+    assert_eq!(taken(a), [1, 3, 3, 5, 5, 7]);
+    assert_eq!(taken(b), [2, 2, 4, 4, 6, 6]);
+    assert_eq!(EpochClass::of(&site("c"), [&site("a"), &site("b")]), None);
+    let three = ["a", "b", "c"].map(site);
+    let firsts = three.iter().map(|of| EpochClass::of(of, &three).unwrap().above(Epoch(3)).0);
+    assert_eq!(firsts.collect::<Vec<_>>(), [4, 5, 6]);
 }
 
 #[test]
@@ -144,17 +204,10 @@ fn a_holder_that_outlived_its_machine_does_not_block_the_next_recovery() {
 }
 
 #[test]
-fn the_newest_of_two_regions_records_is_the_one_with_the_higher_epoch() {
-    let old = first();
-    let new = ControlRecord { epoch: Epoch(2), highest_reserved: Epoch(2), ..first() };
-    assert_eq!(newest([&old, &new]), Some(&new));
-    assert_eq!(newest([&new, &old]), Some(&new));
-    assert_eq!(newest([]), None);
-}
-
-#[test]
 fn the_first_activation_is_one_only_while_nothing_has_happened() {
-    assert_eq!(first_activation(&first(), &site("a")), Ok(()));
+    let app = "queue".parse().unwrap();
+    let alone = |record| Registers::new([("us-west-2".parse().unwrap(), Answer::Holds(record))]);
+    assert_eq!(first_activation(&app, &alone(first()), &site("a"), at(1)), Ok(()));
     let Opening::Write(open) = opened(&first(), "one", "b", 0) else { panic!() };
     let moved = ControlRecord { epoch: Epoch(2), active_site: site("b"), ..first() };
     let back = ControlRecord { epoch: Epoch(3), ..first() };
@@ -164,7 +217,7 @@ fn the_first_activation_is_one_only_while_nothing_has_happened() {
         (moved, "a", "site b of queue is the active one (epoch 2), not a"),
         (back, "a", "activated by a recovery before (epoch 3)"),
     ] {
-        let fault = first_activation(&record, &site(asked)).unwrap_err();
+        let fault = first_activation(&app, &alone(record), &site(asked), at(1)).unwrap_err();
         assert_eq!(fault.name, ErrorName::Refused);
         assert!(fault.message.contains(says), "{fault}");
     }

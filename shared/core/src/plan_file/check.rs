@@ -51,6 +51,7 @@ pub fn check(plan: &AppPlan) -> Vec<Problem> {
 pub fn notes(plan: &AppPlan) -> Vec<Problem> {
     let mut report = Report::default();
     backup::notes(plan, &mut report);
+    detection::notes(plan, &mut report);
     place::notes(plan, &mut report);
     text::notes(plan, &mut report);
     target::notes(plan, &mut report);
@@ -91,6 +92,16 @@ fn sites(plan: &AppPlan, report: &mut Report) {
                 ),
             );
         }
+    }
+    if let Some((name, _)) = plan.site_in(plan.witness.region.as_str()) {
+        report.add(
+            &["witness", "region"],
+            format!(
+                "{} is the region of site `{name}`, and one outage would take two of the three \
+                 registers; name a third region (the stack of `infra/witness.yaml` goes there)",
+                plan.witness.region
+            ),
+        );
     }
     if !plan.sites.contains_key(&plan.initially_active) {
         let known: Vec<&str> = plan.sites.keys().map(crate::ids::SiteName::as_str).collect();

@@ -157,7 +157,7 @@ mod tests {
         only("app = \"queue\"", "app = \"queue\"\ncolour = 1", ":", "unknown key `colour`");
         only("region = \"us-west-2\"", "region = \"us-east-1\"", "sites.b.region", "own");
         only("ttl_seconds = 5", "ttl_seconds = 500", "dns.ttl_seconds", "lower the TTL");
-        only("rpo_seconds = 5", "rpo_seconds = 0", "scenarios.region-outage.rpo_seconds", "raise");
+        only("rpo_seconds = 30", "rpo_seconds = 0", "scenarios.region-outage.rpo_seconds", "raise");
         only("deadline_ms = 1800", "deadline_ms = 2000", "detection.deadline_ms", "1999");
         only("quorum = 2", "quorum = 4", "sites.a.health", "quorum");
         only("rounds_to_alarm = 3", "rounds_to_alarm = 6", "detection.rounds_to_alarm", "1 to 5");

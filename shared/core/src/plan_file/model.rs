@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backup, Target};
 use crate::{
     ids::{AppName, Region, SiteName},
+    ledger::EpochClass,
     round_trip::RoundTrip,
     vote::CheckKind,
 };
@@ -22,6 +23,8 @@ pub struct AppPlan {
     pub initially_active: SiteName,
     /// The sites, by name. Exactly two, in two regions.
     pub sites: BTreeMap<SiteName, Site>,
+    /// The third register, which decides who may write when the sites' regions cannot see each other.
+    pub witness: Witness,
     /// What the sites' databases have in common.
     pub database: Database,
     /// The name that clients use, and how it is moved.
@@ -59,11 +62,30 @@ impl AppPlan {
         RoundTrip::from_ms(self.detection.round_trip_ms)
     }
 
+    /// The regions that hold a register of the app: those of the sites, and the witness's.
+    pub fn registers(&self) -> impl Iterator<Item = &Region> {
+        self.sites.values().map(|site| &site.region).chain([&self.witness.region])
+    }
+
+    /// The epochs that recoveries of a site take; none for a site that the plan has not.
+    #[must_use]
+    pub fn epochs_of(&self, site: &SiteName) -> Option<EpochClass> {
+        EpochClass::of(site, self.sites.keys())
+    }
+
     /// The other site, the one to fail over to.
     #[must_use]
     pub fn other_than(&self, name: &SiteName) -> Option<(&SiteName, &Site)> {
         self.sites.iter().find(|(other, _)| *other != name)
     }
+}
+
+/// Where the third register is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// A region without a site, where `witness.yaml` is deployed.
+    pub region: Region,
 }
 
 /// One deployment of the system, in one region.

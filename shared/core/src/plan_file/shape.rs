@@ -175,7 +175,9 @@ impl Reading {
 fn placeholder(name: &str) -> Option<Value> {
     let text = |text: &str| Some(Value::String(text.to_owned()));
     match name {
-        "sites" | "database" | "dns" | "scenarios" | "health" => Some(Value::Table(Table::new())),
+        "sites" | "witness" | "database" | "dns" | "scenarios" | "health" => {
+            Some(Value::Table(Table::new()))
+        }
         "paths" | "names" => Some(Value::Array(Vec::new())),
         "ttl_seconds" | "rto_seconds" | "rpo_seconds" => Some(Value::Integer(60)),
         "region" => text("us-east-1"),
@@ -419,7 +421,10 @@ mod tests {
     #[test]
     fn an_empty_document_lacks_everything_and_a_table_of_another_kind_is_told_as_such() {
         let lacks: Vec<_> = read("").unwrap_err().into_iter().map(|m| m.path).collect();
-        assert_eq!(lacks, ["app", "initially_active", "sites", "database", "dns", "scenarios"]);
+        assert_eq!(
+            lacks,
+            ["app", "initially_active", "sites", "witness", "database", "dns", "scenarios"]
+        );
         let text = GOOD.replace("[scenarios.region-outage]", "[scenarios.region-outrage]");
         let found = read(&text).unwrap_err();
         assert_eq!(found.len(), 1, "{found:?}");

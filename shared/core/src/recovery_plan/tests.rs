@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    plan_file,
+    guard, plan_file,
     situation::{self, samples},
 };
 
@@ -24,6 +24,7 @@ fn situation(verdict: SiteVerdict, lag: i64, trigger: Trigger) -> Situation {
         continues: false,
         observation: samples::observation(verdict, lag),
         looks: 0,
+        approval: None,
     }
 }
 
@@ -48,7 +49,8 @@ fn multi_az() -> AppPlan {
 fn a_dead_region_with_a_fresh_replica_is_left_unattended() {
     let plan = plan(&situation(SiteVerdict::Down, 2, alarm()), &app());
     assert_eq!(plan.decision, Decision::Proceed, "{}", plan.reason);
-    assert_eq!(plan.estimated_loss_seconds, Some(2.0));
+    // 12:00:08 to 12:00:32, when the claim is complete, and 3.5 s until the last permit has ended.
+    assert_eq!(plan.estimated_loss_seconds, Some(27.5));
     assert_eq!(lint(&plan), Vec::<String>::new());
 }
 
@@ -135,13 +137,41 @@ fn an_operator_does_not_wait_and_is_told() {
 fn a_loss_beyond_the_rpo_or_an_unknown_one_asks_a_person() {
     let late = plan(&situation(SiteVerdict::Down, 6, alarm()), &app());
     assert_eq!(late.decision, Decision::AskApproval);
-    assert!(late.reason.contains("6.0 s"), "{}", late.reason);
+    assert!(late.reason.contains("31.5 s"), "{}", late.reason);
 
     let mut blind = situation(SiteVerdict::Down, 0, alarm());
     blind.observation.replica.caught_up_at = None;
     let blind = plan(&blind, &app());
     assert_eq!(blind.decision, Decision::AskApproval);
     assert!(blind.reason.contains("unknown amount"), "{}", blind.reason);
+}
+
+#[test]
+fn an_approval_counts_for_what_was_shown_while_the_site_is_still_down() {
+    let given = |shown| guard::ApprovalGiven {
+        approver: "ada".into(),
+        approved_at: "2026-01-01T12:00:20Z".parse().unwrap(),
+        shown_loss_seconds: shown,
+    };
+    let mut approved = situation(SiteVerdict::Down, 6, alarm());
+    approved.approval = Some(given(Some(19.5)));
+    let goes_on = plan(&approved, &app());
+    assert_eq!(goes_on.decision, Decision::Proceed, "{}", goes_on.reason);
+    assert_eq!(goes_on.approved_by.as_deref(), Some("ada"));
+    assert_eq!(lint(&goes_on), Vec::<String>::new());
+    // No figure was shown where there is one: nobody approved it.
+    approved.approval = Some(given(None));
+    assert_eq!(plan(&approved, &app()).decision, Decision::AskApproval);
+    // The site is back meanwhile: what was approved is not needed any more.
+    let mut back = situation(SiteVerdict::Up, 6, alarm());
+    back.approval = Some(given(Some(19.5)));
+    back.looks = 9;
+    assert_eq!(plan(&back, &app()).decision, Decision::StandDown);
+    // Approved long before, it costs more than anyone saw.
+    let mut late = situation(SiteVerdict::Down, 6, alarm());
+    late.observation.observed_at += jiff::SignedDuration::from_mins(10);
+    late.approval = Some(given(Some(19.5)));
+    assert_eq!(plan(&late, &app()).decision, Decision::AskApproval);
 }
 
 #[test]
@@ -229,7 +259,7 @@ fn any_situation() -> impl Strategy<Value = (Situation, AppPlan)> {
     let replica = prop_oneof![Just(Vote::Up), Just(Vote::Down), Just(Vote::Unknown)];
     let who = proptest::option::of(any::<bool>());
     let held = (proptest::option::of(0i64..200), 0u32..20);
-    (verdict, replica, -5i64..30, any::<bool>(), who, 0u32..10, any::<[bool; 3]>(), held).prop_map(
+    (verdict, replica, -5i64..30, any::<bool>(), who, 20u32..40, any::<[bool; 3]>(), held).prop_map(
         |(verdict, replica, lag, known, who, rpo, [same, required, record], (held, looks))| {
             let trigger = match who {
                 None => alarm(),
@@ -271,9 +301,9 @@ proptest! {
         let plan = plan(&situation, &app);
         if plan.decision == Decision::Proceed {
             prop_assert!(situation.continues || situation.active_verdict() == SiteVerdict::Down);
-            let loss = situation::estimated_loss_seconds(
+            let loss = situation::estimated_loss(
                 &situation.observation, &situation.active, app.database.replication);
-            prop_assert!(loss.is_some_and(|loss| loss <= f64::from(plan.rpo_seconds)));
+            prop_assert!(loss.seconds.is_some_and(|loss| loss <= f64::from(plan.rpo_seconds)));
             let held = situation.held_seconds().is_some_and(|held| held >= 100.0);
             let asked_for = matches!(situation.trigger, Trigger::Operator { .. });
             prop_assert!(held || asked_for || situation.continues);

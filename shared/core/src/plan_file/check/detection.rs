@@ -4,8 +4,10 @@
 use super::Report;
 use crate::{
     hold,
-    plan_file::model::{AppPlan, Detection},
+    permit::{MARGIN_MS, PERMIT_SECONDS},
+    plan_file::model::{AppPlan, Approval, Detection, Replication},
     round_trip::{RoundTrip, SERVICE_MS},
+    situation::CLAIM_SECONDS,
 };
 
 pub(super) fn check(plan: &AppPlan, report: &mut Report) {
@@ -13,6 +15,37 @@ pub(super) fn check(plan: &AppPlan, report: &mut Report) {
     holds(plan, report);
     reaches(plan, report);
     leaves_time(plan, report);
+}
+
+/// That an asynchronous replica's loss is known no finer than what passes until the old site has stopped.
+pub(super) fn notes(plan: &AppPlan, report: &mut Report) {
+    if plan.database.replication == Replication::Synchronous {
+        return;
+    }
+    let (takes, interval) =
+        (hold::longest_detection_seconds(plan), plan.detection.interval_seconds);
+    let permit_ms = PERMIT_SECONDS * 1000 + MARGIN_MS;
+    let floor_ms = i64::from(takes + interval) * 1000 + CLAIM_SECONDS * 1000 + permit_ms;
+    for (scenario, policy) in &plan.scenarios {
+        if policy.approval == Approval::Required || i64::from(policy.rpo_seconds) * 1000 >= floor_ms
+        {
+            continue;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of some minutes")]
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        report.add(
+            &["scenarios", scenario.as_str(), "rpo_seconds"],
+            format!(
+                "an asynchronous replica can lack more than {} s, so a recovery may have to ask a person: \
+                 one round of {interval} s since it was seen to have everything, {takes} s to detect, \
+                 {CLAIM_SECONDS} s to claim, and {} s until the old site's last permit has ended, are {} s; \
+                 raise the RPO, or use a synchronous standby (engine = \"postgres\")",
+                policy.rpo_seconds,
+                seconds(permit_ms),
+                seconds(floor_ms),
+            ),
+        );
+    }
 }
 
 fn rounds(plan: &AppPlan, report: &mut Report) {

@@ -30,6 +30,9 @@ pub(super) fn check(plan: &AppPlan, report: &mut Report) {
 
 /// What looks wrong, and may be meant.
 pub(super) fn notes(plan: &AppPlan, report: &mut Report) {
+    if let Some(doubt) = regions::doubt(&plan.witness.region) {
+        report.add(&["witness", "region"], doubt);
+    }
     for (name, site) in &plan.sites {
         if let Some(doubt) = regions::doubt(&site.region) {
             report.add(&["sites", name.as_str(), "region"], doubt);
