@@ -142,6 +142,43 @@ fn region_outage_behind_load_balancers() {
     held(&report, "4-needs-nothing-lost");
 }
 
+/// The regions are apart and both live, with the witness seen by these.
+fn parted(witness: &str) -> Value {
+    let report = drill(&["partition", "--witness", witness]);
+    assert_eq!(report["dual_writer_seconds"], 0.0);
+    assert_eq!(report["stale_writes_accepted"], 0);
+    held(&report, "1-one-writer");
+    held(&report, "5-serves-where-a-majority-is-seen");
+    held(&report, "8-registers-settle");
+    report
+}
+
+#[test]
+fn a_partition_in_which_both_see_the_witness_moves_the_site_and_never_has_two_writers() {
+    let report = parted("both");
+    assert_eq!(report["epoch_after"], 2);
+    held(&report, "2-estimate-covers-the-loss");
+}
+
+#[test]
+fn a_partition_in_which_only_the_standby_sees_the_witness_moves_the_site() {
+    let report = parted("standby");
+    assert_eq!(report["epoch_after"], 2);
+    held(&report, "2-estimate-covers-the-loss");
+}
+
+#[test]
+fn a_partition_in_which_only_the_active_site_sees_the_witness_disturbs_nobody_and_pages() {
+    let report = parted("active");
+    assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn a_partition_in_which_nobody_sees_the_witness_stops_the_site_and_loses_nothing() {
+    let report = parted("neither");
+    assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
+}
+
 #[test]
 fn a_failover_within_the_region_is_waited_out() {
     let report = drill(&["multi-az-failover"]);

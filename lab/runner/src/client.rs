@@ -62,6 +62,9 @@ pub enum ClientError {
 pub struct ClientConfig {
     /// The app's DNS name.
     pub name: String,
+    /// The address that is used whatever the name leads to: somebody whose resolver never moves, or who
+    /// is still connected. None: the name decides.
+    pub keeps_to: Option<IpAddr>,
     /// The DNS server that is asked for it.
     pub resolver: SocketAddr,
     /// The app's port.
@@ -207,7 +210,10 @@ impl Shared {
         let mut address = None;
         let limit = self.config.request_timeout;
         let attempt = async {
-            let found = self.names.address(number).await?;
+            let found = match self.config.keeps_to {
+                Some(address) => address,
+                None => self.names.address(number).await?,
+            };
             address = Some(found);
             let at = SocketAddr::new(found, self.config.port);
             http::issue(&self.http, at, &self.config.name, &id).await

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lifeboat_lab::{
-    drill::{self, Scenario},
+    drill::{self, Scenario, WitnessSeen},
     lab::{ACTIVE, Captured, DNS, Lab, LabError, Mode, Options, SITES, STANDBY},
     say,
 };
@@ -55,6 +55,9 @@ enum Command {
         /// acknowledged writes are lost and have to be counted.
         #[arg(long, default_value_t = 0, value_name = "MS")]
         stall: u64,
+        /// Who sees the witness in the partition.
+        #[arg(long, value_enum, default_value_t = WitnessSeen::Both)]
+        witness: WitnessSeen,
     },
 }
 
@@ -94,10 +97,10 @@ async fn run(args: Args) -> Result<ExitCode, LabError> {
             outcome = drill::check_canary(&root) => outcome,
             () = interrupted => Ok(ExitCode::from(130)),
         },
-        Command::Drill { scenario, mode, sync, switch_by_record, alias, stall } => {
+        Command::Drill { scenario, mode, sync, switch_by_record, alias, stall, witness } => {
             let options = Options { synchronous: sync, switch_by_record, aliased: alias };
             let stall = Duration::from_millis(stall);
-            let request = drill::Request { scenario, mode, options, stall };
+            let request = drill::Request { scenario, mode, options, stall, witness };
             // Dropping the drill ends everything that it started.
             tokio::select! {
                 outcome = drill::run(&root, request) => outcome,

@@ -109,6 +109,7 @@ async fn app(address: [u8; 4], port: u16) -> (Tickets, SocketAddr) {
 fn config(resolver: SocketAddr, port: u16) -> ClientConfig {
     ClientConfig {
         name: "queue.example.test".into(),
+        keeps_to: None,
         resolver,
         port,
         writes_per_second: 50,

@@ -118,6 +118,8 @@ async fn report(
         writes_lost: 0,
         writes_after_recovery: 0,
         stale_writes_accepted: 0,
+        dual_writer_seconds: 0.0,
+        loss_shown_seconds: None,
         epoch_before: epoch,
         epoch_after: epoch,
         parts: Parts::default(),

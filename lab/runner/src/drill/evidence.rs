@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::follow::Recovery;
 use crate::{
+    client::Write,
     clock,
     lab::{ACTIVE, APP, Lab, LabError, STANDBY, SiteConfig},
-    report::{InvariantResult, NotificationResult},
+    report::{InvariantResult, NotificationResult, seconds_between},
 };
 
 /// How long the returned site is offered writes.
@@ -22,6 +23,27 @@ const DELIVERED_WITHIN: Duration = Duration::from_secs(15);
 
 pub(super) fn invariant(id: &str, held: bool, evidence: impl Into<String>) -> InvariantResult {
     InvariantResult { id: id.to_owned(), held, evidence: evidence.into() }
+}
+
+/// Offers a site writes for a while: how many, and how many it took.
+async fn offer(site: &SiteConfig) -> (u64, u64) {
+    let client = reqwest::Client::new();
+    let url = format!("http://{}/tickets", site.app());
+    let (mut offered, mut accepted) = (0, 0);
+    let began = std::time::Instant::now();
+    while began.elapsed() < OFFERED_FOR {
+        let id = format!("stale-{offered}");
+        let answer = client
+            .post(&url)
+            .json(&json!({ "id": id }))
+            .timeout(Duration::from_secs(2))
+            .send()
+            .await;
+        offered += 1;
+        accepted += u64::from(answer.is_ok_and(|answer| answer.status().is_success()));
+        clock::pause(Duration::from_millis(100)).await;
+    }
+    (offered, accepted)
 }
 
 /// What the returned site did.
@@ -43,22 +65,7 @@ impl Lab {
         site: &SiteConfig,
         opened_at: Timestamp,
     ) -> Result<Returned, LabError> {
-        let client = reqwest::Client::new();
-        let url = format!("http://{}/tickets", site.app());
-        let (mut offered, mut accepted) = (0, 0);
-        let began = std::time::Instant::now();
-        while began.elapsed() < OFFERED_FOR {
-            let id = format!("stale-{offered}");
-            let answer = client
-                .post(&url)
-                .json(&json!({ "id": id }))
-                .timeout(Duration::from_secs(2))
-                .send()
-                .await;
-            offered += 1;
-            accepted += u64::from(answer.is_ok_and(|answer| answer.status().is_success()));
-            clock::pause(Duration::from_millis(100)).await;
-        }
+        let (offered, accepted) = offer(site).await;
         let permit = self.host_home(site).join(APP).join("permit.json");
         let fenced = clock::find(FENCED_WITHIN, || async {
             let permit: Value = serde_json::from_slice(&std::fs::read(&permit).ok()?).ok()?;
@@ -68,6 +75,20 @@ impl Lab {
         .await;
         let in_database = self.written_since(site, opened_at).await?;
         Ok(Returned { stale_writes: accepted.max(in_database), fenced, offered })
+    }
+
+    /// Offers writes to a site that was standby all along; its database is a replica, which takes none of
+    /// its own.
+    pub(super) async fn examine_standby(&self, site: &SiteConfig) -> Returned {
+        let (offered, stale_writes) = offer(site).await;
+        let permit = std::fs::read(self.host_home(site).join(APP).join("permit.json"));
+        let until = |text: Vec<u8>| -> Option<Timestamp> {
+            let permit: Value = serde_json::from_slice(&text).ok()?;
+            permit.get("valid_until")?.as_str()?.parse().ok()
+        };
+        let ends = permit.ok().and_then(until);
+        let fenced = ends.is_none_or(|end| end <= clock::now()).then(|| "no permit".to_owned());
+        Returned { stale_writes, fenced, offered }
     }
 
     /// Tickets that a site's own database took after this moment.
@@ -109,17 +130,16 @@ impl Lab {
             .collect()
     }
 
-    /// The control record of a region's ledger: epoch and active site.
-    pub(super) async fn control_record(&self, site: &SiteConfig) -> Result<Value, LabError> {
-        let path = format!("/lifeboat-ledger-000000000000-{}/control/{APP}.json", site.region);
-        let text =
-            self.aws.rest(reqwest::Method::GET, site.region, "s3", &path, String::new()).await?;
+    /// A region's register: epoch and active site.
+    pub(super) async fn register_in(&self, region: &str) -> Result<Value, LabError> {
+        let path = format!("/lifeboat-ledger-000000000000-{region}/control/{APP}.json");
+        let text = self.aws.rest(reqwest::Method::GET, region, "s3", &path, String::new()).await?;
         serde_json::from_str(&text).map_err(|error| LabError::from_error("the register", &error))
     }
 
-    /// The epoch that a region's ledger holds.
+    /// The epoch that the register of a site's region holds.
     pub(super) async fn epoch(&self, site: &SiteConfig) -> Result<u64, LabError> {
-        let record = self.control_record(site).await?;
+        let record = self.register_in(site.region).await?;
         Ok(record.get("epoch").and_then(Value::as_u64).unwrap_or(0))
     }
 
@@ -249,8 +269,26 @@ pub(super) fn loss_was_known(entries: &[Entry], rpo_seconds: f64) -> InvariantRe
 
 /// The loss that the plan expected at most, in seconds.
 pub(super) fn estimated_loss(entries: &[Entry]) -> Option<f64> {
-    let planned = entries.iter().find(|entry| entry.kind == EntryKind::Planned)?;
+    // What was approved is planned again: the last one is what was acted on.
+    let planned = entries.iter().rev().find(|entry| entry.kind == EntryKind::Planned)?;
     find_number(&planned.body, "estimated_loss_seconds")
+}
+
+/// For how long both sites acknowledged writes: from the first acknowledgement of the standby's site
+/// until the last one of the other.
+pub(super) fn dual_writer_seconds<'a>(clients: impl IntoIterator<Item = &'a Vec<Write>>) -> f64 {
+    let writes: Vec<&Write> = clients.into_iter().flatten().filter(|w| w.acknowledged).collect();
+    let at = |site: &SiteConfig| {
+        let address = site.app().ip();
+        writes
+            .iter()
+            .filter(move |write| write.address == Some(address))
+            .map(|write| write.ended_at)
+    };
+    match (at(&STANDBY).min(), at(&ACTIVE).max()) {
+        (Some(first), Some(last)) => seconds_between(first, last).max(0.0),
+        (None, _) | (_, None) => 0.0,
+    }
 }
 
 /// A number anywhere in a document.

@@ -10,9 +10,15 @@ mod hosts;
 pub mod models;
 mod outage;
 mod owners;
+mod partition;
 mod rounds;
 
-use std::{net::TcpListener, path::Path, process::ExitCode, time::Duration};
+use std::{
+    net::{IpAddr, TcpListener},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -46,6 +52,9 @@ pub enum Scenario {
     DoubleStart,
     /// An operator leaves a site that answers; a person approves, and the old site is fenced.
     Approval,
+    /// The link between the regions is cut, and both sites live: never do both write, and one does
+    /// wherever a majority of the registers can be seen.
+    Partition,
     /// Every kind of backup is taken on its schedule, proven by restoring it, and swept.
     BackupCycle,
     /// A byte is flipped in the newest backup of each kind: it must be found, and not restored.
@@ -63,6 +72,7 @@ impl Scenario {
             Self::MultiAzFailover => "multi-az-failover",
             Self::DoubleStart => "double-start",
             Self::Approval => "approval",
+            Self::Partition => "partition",
             Self::BackupCycle => "backup-cycle",
             Self::CorruptBackup => "corrupt-backup",
         }
@@ -70,6 +80,31 @@ impl Scenario {
 
     const fn is_about_backups(self) -> bool {
         matches!(self, Self::BackupCycle | Self::CorruptBackup)
+    }
+}
+
+/// Who sees the third register while the regions do not see each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum WitnessSeen {
+    /// Both regions.
+    Both,
+    /// The active one only.
+    Active,
+    /// The standby's only.
+    Standby,
+    /// Neither.
+    Neither,
+}
+
+impl WitnessSeen {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Neither => "neither",
+        }
     }
 }
 
@@ -84,6 +119,8 @@ pub struct Request {
     pub options: Options,
     /// For how long the replication stream is held back before the disaster.
     pub stall: Duration,
+    /// Who sees the witness in a partition.
+    pub witness: WitnessSeen,
 }
 
 /// Starts a lab and checks what drills rely on in it.
@@ -127,6 +164,7 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
         Scenario::RegionOutage | Scenario::DoubleStart | Scenario::Approval => {
             outage::run(&lab, request).await
         }
+        Scenario::Partition => partition::run(&lab, request).await,
         Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
         Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
         Scenario::MultiAzFailover => false_alarm::run(&lab, request, Trouble::DatabaseAway).await,
@@ -195,6 +233,9 @@ fn command(request: Request) -> String {
     if request.options.aliased {
         words.push("ALIAS=1".to_owned());
     }
+    if request.scenario == Scenario::Partition {
+        words.push(format!("WITNESS={}", request.witness.as_str()));
+    }
     if !request.stall.is_zero() {
         words.push(format!("STALL={}", request.stall.as_millis()));
     }
@@ -249,8 +290,17 @@ fn judge(finding: &mut Finding) {
 
 /// A client that has been served for a while.
 async fn serving_client(request_timeout: Duration) -> Result<ClientHandle, LabError> {
+    served(request_timeout, None).await
+}
+
+/// The same for a client that keeps to an address, whatever the name leads to.
+async fn served(
+    request_timeout: Duration,
+    keeps_to: Option<IpAddr>,
+) -> Result<ClientHandle, LabError> {
     let config = ClientConfig {
         name: "queue.example.test".to_owned(),
+        keeps_to,
         resolver: DNS,
         port: ACTIVE.app().port(),
         writes_per_second: WRITES_PER_SECOND,

@@ -11,7 +11,7 @@ use lifeboat_core::{
 use super::{
     Finding, Request, Scenario,
     approval::{APPROVER, start_and_approve},
-    evidence::{Returned, chain, invariant, loss_was_known},
+    evidence::{Returned, chain, dual_writer_seconds, invariant, loss_was_known},
     follow::Recovery,
     hosts::know_their_site,
     serving_client,
@@ -67,6 +67,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         Scenario::RegionOutage
         | Scenario::StandbyBlind
         | Scenario::SlowPrimary
+        | Scenario::Partition
         | Scenario::MultiAzFailover
         | Scenario::BackupCycle
         | Scenario::CorruptBackup => (lab.next_execution(&STANDBY).await, Vec::new()),
@@ -199,6 +200,8 @@ async fn measure(
         writes_lost: count(loss.as_ref().map_or(0, |loss| loss.ids.len())),
         writes_after_recovery: served_at.map_or(0, |at| count(traffic.acknowledged_since(at))),
         stale_writes_accepted: returned.stale_writes,
+        dual_writer_seconds: dual_writer_seconds([&traffic.writes]),
+        loss_shown_seconds: super::evidence::estimated_loss(&entries),
         epoch_before,
         epoch_after,
         parts: parts(&recovery, struck_at, moved_at, outage),
@@ -302,6 +305,7 @@ fn parts(
     until("open_and_assess", recovery.last_end("AssessSituation"));
     until("plan_and_claim", recovery.last_end("ClaimEpoch"));
     until("fence", recovery.last_end("FencePrimary"));
+    until("permits", recovery.last_end("WaitForPermits"));
     until("promotion", recovery.last_end("PromoteReplica"));
     until("activation", recovery.last_end("ActivateSite"));
     until("verification", recovery.last_end("VerifySite"));
@@ -342,14 +346,14 @@ fn named(addresses: &[String]) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of an outage fit an f64 exactly")]
-fn window_seconds(loss: &Loss) -> f64 {
+pub(super) fn window_seconds(loss: &Loss) -> f64 {
     loss.window_ms as f64 / 1000.0
 }
 
-fn count(length: usize) -> u64 {
+pub(super) fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn tell(zero: Timestamp, at: Timestamp, name: &str, what: &str) {
+pub(super) fn tell(zero: Timestamp, at: Timestamp, name: &str, what: &str) {
     say::line(&live_line(Palette::detect(), at.duration_since(zero), name, what, None));
 }

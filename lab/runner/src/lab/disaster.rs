@@ -18,6 +18,9 @@ const ROUTE53_RULE: &str = "route53-control-plane";
 /// The rule under which one region's functions do not reach another region's API.
 const CUT_RULE: &str = "cut-off-from-a-region";
 
+/// What the rules begin with under which two regions do not reach each other.
+const PART_RULE: &str = "part";
+
 /// How a region dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -188,6 +191,39 @@ impl Lab {
     /// They are answered again.
     pub fn rejoin(&self) {
         self.gateway.faults().remove(CUT_RULE);
+    }
+
+    /// Nothing passes between these regions any more, neither to the AWS API nor on the private links;
+    /// what is in each of them goes on.
+    ///
+    /// # Errors
+    /// The gateway does not take the rule.
+    pub fn part(&self, pairs: &[(&str, &str)]) -> Result<(), LabError> {
+        for (from, to) in pairs {
+            let matching = Matching {
+                caller: Some((*from).to_owned()),
+                region: Some((*to).to_owned()),
+                ..Matching::default()
+            };
+            let id = format!("{PART_RULE}:{from}:{to}");
+            let rule = FaultRule { id, matching, action: FaultAction::Hang };
+            let added = self.gateway.faults().add(rule).map(|_| ());
+            added.map_err(|error| LabError::from_error("part two regions", &error))?;
+            if let Some(site) = super::SITES.iter().find(|site| site.region == *to) {
+                self.links.links().set_prefix(&format!("{from}->{}", site.name), LinkState::Hang);
+            }
+        }
+        Ok(())
+    }
+
+    /// It passes again.
+    pub fn reunite(&self, pairs: &[(&str, &str)]) {
+        for (from, to) in pairs {
+            self.gateway.faults().remove(&format!("{PART_RULE}:{from}:{to}"));
+            if let Some(site) = super::SITES.iter().find(|site| site.region == *to) {
+                self.links.links().set_prefix(&format!("{from}->{}", site.name), LinkState::Up);
+            }
+        }
     }
 
     /// What the active site's database sends to the standby's region is held back, replication

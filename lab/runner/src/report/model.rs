@@ -168,6 +168,10 @@ pub struct DrillReport {
     pub writes_after_recovery: u64,
     /// Writes that the old site accepted after the new one had opened.
     pub stale_writes_accepted: u64,
+    /// For how long both sites acknowledged writes, by the clients' acknowledgements.
+    pub dual_writer_seconds: f64,
+    /// The most that the plan, or its approver, was told would be lost; none when nothing was planned.
+    pub loss_shown_seconds: Option<f64>,
     /// The epoch before the disaster.
     pub epoch_before: u64,
     /// The epoch at the end.

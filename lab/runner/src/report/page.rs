@@ -165,6 +165,7 @@ fn facts(report: &DrillReport) -> String {
         ("of them lost", report.writes_lost.to_string()),
         ("after the recovery", report.writes_after_recovery.to_string()),
         ("accepted by a stale site", report.stale_writes_accepted.to_string()),
+        ("both sites wrote", format!("{:.1} s", report.dual_writer_seconds)),
         ("Epoch", format!("{} → {}", report.epoch_before, report.epoch_after)),
     ];
     let shown = if report.is_of_backups() { 2 } else { items.len() };

@@ -119,6 +119,9 @@ pub fn summary(palette: Palette, report: &DrillReport) -> String {
         let count = format!("{count:>24}");
         line(format!("    {name:<20}{}", if bad { palette.bad(&count) } else { count }));
     }
+    let both = format!("{:>22.3} s", report.dual_writer_seconds);
+    let both = if report.dual_writer_seconds > 0.0 { palette.bad(&both) } else { both };
+    line(format!("    {:<20}{both}", "by both sites"));
     line(format!(
         "    {:<20}{:>24}",
         "epoch",

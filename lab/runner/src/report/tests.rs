@@ -17,7 +17,7 @@ fn sample_dir() -> std::path::PathBuf {
 }
 
 /// The keys that programs may rely on, in their order, and those that say more.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "scenario",
     "started_at",
     "struck_at",
@@ -31,6 +31,8 @@ const KEYS: [&str; 21] = [
     "writes_lost",
     "writes_after_recovery",
     "stale_writes_accepted",
+    "dual_writer_seconds",
+    "loss_shown_seconds",
     "epoch_before",
     "epoch_after",
     "steps",

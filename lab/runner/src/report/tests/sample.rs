@@ -82,6 +82,8 @@ pub(super) fn sample() -> DrillEvidence {
         writes_lost: 2,
         writes_after_recovery: 577,
         stale_writes_accepted: 0,
+        dual_writer_seconds: 0.0,
+        loss_shown_seconds: None,
         epoch_before: 7,
         epoch_after: 8,
         steps: vec![
