@@ -1,0 +1,92 @@
+//! The protocol of registers, claims, permits and the wait, searched: every order of the steps of two guards
+//! and two recoveries over three registers, with links that are cut in each direction, answers that are
+//! lost, and time that passes in between, up to a depth.
+//!
+//! Every judgement is that of the real functions in `lifeboat_core`. What is written here is only what
+//! the world may do between two of their calls. That the search can find something is shown by rules that
+//! are wrong on purpose: each is one that the project had, or could have, and each must be found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may fail where it stands"
+)]
+
+#[path = "model/search.rs"]
+mod search;
+#[path = "model/world.rs"]
+mod world;
+
+use search::{explore, walk};
+use world::{Rules, World};
+
+/// States that are looked at, at the most; what a minute of a small machine is good for.
+const STATES: usize = 1_200_000;
+/// Steps of one random walk.
+const STEPS: usize = 120;
+/// Random walks, each from its own seed.
+const WALKS: u64 = 10_000;
+
+fn must_find(rules: Rules, what: &str) {
+    let found = explore(World::begins(), rules, STATES);
+    let trace = found.broken.unwrap_or_else(|| {
+        panic!("{what}: nothing is found in {} states to depth {}", found.states, found.depth)
+    });
+    println!("{what}, found after {} states:\n  {}", found.states, trace.join("\n  "));
+}
+
+#[test]
+fn no_two_sites_write_and_no_epoch_is_taken_twice() {
+    let found = explore(World::begins(), Rules::REAL, STATES);
+    println!("{} states, every one to depth {}", found.states, found.depth);
+    assert!(found.broken.is_none(), "{:#?}", found.broken);
+    assert!(found.states >= STATES / 2, "the search ends early, after {} states", found.states);
+}
+
+#[test]
+fn a_long_random_walk_finds_nothing_either() {
+    let rules = Rules { fine: true, cuts: 12, ..Rules::REAL };
+    let begins = World::begins();
+    let mut recovered = 0;
+    for seed in 0..WALKS {
+        let (end, broken) = walk(&begins, rules, seed, STEPS);
+        if let Some(trace) = broken {
+            panic!("seed {seed}: {trace:#?}");
+        }
+        recovered += u64::from(end.has_recovered());
+    }
+    println!("{recovered} of {WALKS} walks of {STEPS} steps opened a database");
+    assert!(recovered * 20 > WALKS, "the walks seldom come as far as a promotion: {recovered}");
+}
+
+/// A site whose recovery opens at once, while a permit of the old one is good for three seconds more.
+#[test]
+fn a_promotion_that_does_not_wait_for_permits_is_found() {
+    must_find(Rules { waits: false, ..Rules::REAL }, "no wait");
+}
+
+/// A permit by the own region's register alone, as a site had it that could see no other.
+#[test]
+fn a_permit_by_one_register_is_found() {
+    must_find(Rules { permits_by_own: true, ..Rules::REAL }, "one register permits");
+}
+
+/// A claim that counts once its own region's register holds it.
+#[test]
+fn a_claim_without_a_majority_is_found() {
+    must_find(Rules { claims_alone: true, ..Rules::REAL }, "no majority claims");
+}
+
+/// A permit that counts from when the answer was there, and not from before it was asked for.
+#[test]
+fn a_permit_that_counts_from_the_answer_is_found() {
+    must_find(Rules { permits_from_answer: true, ..Rules::REAL }, "a permit from its answer on");
+}
+
+/// Epochs that are one above the newest that was seen, whoever takes them.
+#[test]
+fn epochs_of_no_class_are_found() {
+    must_find(Rules { one_class: true, ..Rules::REAL }, "one epoch for two sites");
+}

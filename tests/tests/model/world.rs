@@ -1,0 +1,549 @@
+//! The world: what is where, and what may happen next.
+//!
+//! Time counts in half seconds, so that a permit of 3 s is six of them and the wait of 3.5 s is seven.
+
+use std::sync::LazyLock;
+
+use jiff::{SignedDuration, Timestamp};
+use lifeboat_core::{
+    AppName, Epoch, Fault, IncidentId, Region, SiteName,
+    ledger::{
+        self, Claimant, ControlRecord, EpochClass, FIRST_EPOCH, Holder, HolderState, Opening,
+    },
+    permit::{self, Memory},
+    registers::{self, Answer, Claim, Raise, Registers, claim_of, majority, raise},
+};
+
+/// A region's place: those of the sites a and b, and the witness's.
+const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "us-east-2"];
+const SITES: [&str; 2] = ["a", "b"];
+/// Half seconds that a run lasts at the most.
+const END: u8 = 24;
+/// Half seconds that pass at once: one, a permit's length, and that of the wait.
+const WAITS: [u8; 3] = [1, 6, 7];
+/// Recoveries that each region opens in one run.
+const RECOVERIES: u8 = 2;
+
+/// The rules; those that are not the real ones are wrong on purpose.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    /// A guard's reads are steps of their own, and an answer may be lost. Off, they all happen when the
+    /// tick begins: the earlier a register is read, the older is what it says, and the permit is written
+    /// whenever it may be all the same.
+    pub(crate) fine: bool,
+    /// Changes of links in one run.
+    pub(crate) cuts: u8,
+    /// Nothing is opened before the last permit has ended.
+    pub(crate) waits: bool,
+    /// A permit rests on the own region's register alone.
+    pub(crate) permits_by_own: bool,
+    /// A claim counts once its own register holds it.
+    pub(crate) claims_alone: bool,
+    /// A permit counts from the answer.
+    pub(crate) permits_from_answer: bool,
+    /// Every site takes the next epoch.
+    pub(crate) one_class: bool,
+}
+
+impl Rules {
+    pub(crate) const REAL: Self = Self {
+        fine: false,
+        cuts: 1,
+        waits: true,
+        permits_by_own: false,
+        claims_alone: false,
+        permits_from_answer: false,
+        one_class: false,
+    };
+}
+
+/// A register, in as little as it takes to tell two states apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Register {
+    epoch: u8,
+    site: u8,
+    reserved: u8,
+    holder: Option<Held>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Held {
+    /// Which recovery of the region, from 1.
+    number: u8,
+    epoch: u8,
+    claimed: bool,
+    failed: bool,
+    agreed_at: Option<u8>,
+}
+
+/// A site's host: its guard, and what its app may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Host {
+    /// Its `site.json`: the epoch; 0 is standby.
+    epoch: u8,
+    /// When its permit ends.
+    permit: u8,
+    /// The reads of the tick that it makes: since when, and what came so far.
+    tick: Option<Tick>,
+    memory: Memory,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Tick {
+    began: u8,
+    /// Answered, silent, or not yet, for each register.
+    read: [Option<Option<Register>>; 3],
+}
+
+/// An execution of the recover machine, which activates its own region's site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Recovery {
+    /// How many this region has opened.
+    opened: u8,
+    /// The epoch of the one that runs; 0 when none does.
+    epoch: u8,
+    /// Registers that it knows to hold its claim.
+    reached: [bool; 3],
+    /// Whether the database of its site was opened by it.
+    promoted: bool,
+}
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct World {
+    now: u8,
+    registers: [Register; 3],
+    /// Whether what is in a site's region reaches a register.
+    links: [[bool; 3]; 2],
+    cuts: u8,
+    hosts: [Host; 2],
+    recoveries: [Recovery; 2],
+    /// Whether a site's database takes writes.
+    writable: [bool; 2],
+    /// The epoch under which a recovery opened it; 0 when none did.
+    opened: [u8; 2],
+    /// The epochs that were claimed, as bits, by site.
+    claimed: [u32; 2],
+}
+
+/// What may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// So many half seconds pass.
+    Wait(u8),
+    /// A link is cut, or back.
+    Link(u8, u8),
+    /// A guard begins to read.
+    Tick(u8),
+    /// It gets the answer of one register, or none.
+    Read(u8, u8),
+    /// It has what it can get, and writes the permit.
+    Permit(u8),
+    /// A recovery opens.
+    Open(u8),
+    /// It writes its claim into its own register.
+    ClaimOwn(u8),
+    /// And into another one; the answer may be lost.
+    ClaimOther(u8, u8, bool),
+    /// It notes that a majority holds it.
+    Agree(u8),
+    /// It opens the database.
+    Promote(u8),
+    /// It gives the epoch to its site's host.
+    Activate(u8),
+    /// It gives up.
+    Fail(u8),
+    /// A register that lags is settled, seen from a site's region.
+    Settle(u8, u8),
+}
+
+impl Step {
+    /// Whether it ends what is under way, or uses up what there is little of.
+    pub(crate) const fn is_rare(self) -> bool {
+        matches!(self, Self::Wait(_) | Self::Link(..) | Self::Fail(_))
+    }
+}
+
+impl World {
+    /// Site a is active under the first epoch, and every register says so, with every choice of what is
+    /// cut.
+    pub(crate) fn begins() -> Vec<Self> {
+        let cut = |bits: u8| {
+            let mut links = [[true; 3]; 2];
+            let far = [(0, 1), (0, 2), (1, 0), (1, 2)];
+            for (bit, (site, register)) in far.into_iter().enumerate() {
+                links[site][register] = bits & (1 << bit) == 0;
+            }
+            Self { links, ..Self::begin() }
+        };
+        (0..16).map(cut).collect()
+    }
+
+    fn begin() -> Self {
+        let register = Register { epoch: 1, site: 0, reserved: 1, holder: None };
+        let host = |epoch| Host { epoch, permit: 0, tick: None, memory: Memory::default() };
+        Self {
+            now: 0,
+            registers: [register; 3],
+            links: [[true; 3]; 2],
+            cuts: 0,
+            hosts: [host(1), host(0)],
+            recoveries: [Recovery::default(); 2],
+            writable: [true, false],
+            opened: [0, 0],
+            claimed: [1 << 1, 0],
+        }
+    }
+
+    /// Everything that may happen next.
+    pub(crate) fn steps(&self, rules: Rules) -> Vec<Step> {
+        let waits = WAITS.into_iter().filter(|halves| self.now + halves <= END);
+        let mut steps: Vec<Step> = waits.map(Step::Wait).collect();
+        for site in 0..2u8 {
+            let host = self.hosts[usize::from(site)];
+            match host.tick {
+                None if host.epoch > 0 => steps.push(Step::Tick(site)),
+                None => {}
+                Some(tick) => {
+                    // Without any the permit would be refused, which only matters for time.
+                    let unread = (0..3u8).filter(|r| tick.read[usize::from(*r)].is_none());
+                    steps.extend(unread.map(|register| Step::Read(site, register)));
+                    steps.push(Step::Permit(site));
+                }
+            }
+            for register in 0..3 {
+                if self.cuts < rules.cuts && register != site {
+                    steps.push(Step::Link(site, register));
+                }
+                steps.push(Step::Settle(site, register));
+            }
+            let recovery = self.recoveries[usize::from(site)];
+            if recovery.epoch == 0 {
+                if recovery.opened < RECOVERIES {
+                    steps.push(Step::Open(site));
+                }
+                continue;
+            }
+            steps.extend([Step::ClaimOwn(site), Step::Agree(site), Step::Promote(site)]);
+            steps.extend([Step::Activate(site), Step::Fail(site)]);
+            for register in (0..3).filter(|register| *register != site) {
+                steps.push(Step::ClaimOther(site, register, false));
+                if rules.fine {
+                    steps.push(Step::ClaimOther(site, register, true));
+                }
+            }
+        }
+        steps
+    }
+
+    /// What is so after a step; none when it changes nothing.
+    pub(crate) fn after(&self, step: Step, rules: Rules) -> Option<Self> {
+        let mut next = self.clone();
+        match step {
+            Step::Wait(halves) => next.now += halves,
+            Step::Link(site, register) => {
+                let link = &mut next.links[usize::from(site)][usize::from(register)];
+                *link = !*link;
+                next.cuts += 1;
+            }
+            Step::Tick(site) => {
+                let read = if rules.fine {
+                    [None; 3]
+                } else {
+                    [0, 1, 2].map(|register| Some(self.read(site, register)))
+                };
+                next.hosts[usize::from(site)].tick = Some(Tick { began: self.now, read });
+            }
+            Step::Read(site, register) => {
+                let answer = self.read(site, register);
+                next.hosts[usize::from(site)].tick.as_mut()?.read[usize::from(register)] =
+                    Some(answer);
+            }
+            Step::Permit(site) => next.permit(site, rules)?,
+            Step::Open(site) => next.open(site, rules)?,
+            Step::ClaimOwn(site) => next.claim_own(site)?,
+            Step::ClaimOther(site, register, lost) => next.claim_other(site, register, lost)?,
+            Step::Agree(site) => next.agree(site, rules)?,
+            Step::Promote(site) => next.promote(site, rules)?,
+            Step::Activate(site) => next.activate(site, rules)?,
+            Step::Fail(site) => next.fail(site)?,
+            Step::Settle(site, register) => next.settle(site, register)?,
+        }
+        (next != *self).then_some(next)
+    }
+
+    /// Whether a recovery has opened a database.
+    pub(crate) fn has_recovered(&self) -> bool {
+        self.opened != [0, 0]
+    }
+
+    /// What is wrong here; none when nothing is.
+    pub(crate) fn broken(&self) -> Option<String> {
+        let writes = |site: usize| {
+            self.writable[site] && self.hosts[site].epoch > 0 && self.now < self.hosts[site].permit
+        };
+        if writes(0) && writes(1) {
+            return Some("both sites may write".to_owned());
+        }
+        for (site, other) in [(0, 1), (1, 0)] {
+            if writes(site) && self.opened[other] > self.hosts[site].epoch {
+                return Some(format!(
+                    "site {} may write, and the database of {} was opened under a newer epoch",
+                    SITES[site], SITES[other]
+                ));
+            }
+        }
+        if self.claimed[0] & self.claimed[1] != 0 {
+            return Some("two sites claimed one epoch".to_owned());
+        }
+        None
+    }
+
+    fn read(&self, site: u8, register: u8) -> Option<Register> {
+        self.links[usize::from(site)][usize::from(register)]
+            .then(|| self.registers[usize::from(register)])
+    }
+
+    fn seen_from(&self, site: u8) -> Registers {
+        all(std::array::from_fn(|register| self.read(site, u8::try_from(register).unwrap())))
+    }
+
+    fn permit(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let host = self.hosts[usize::from(site)];
+        let tick = host.tick?;
+        let answers = tick.read.map(Option::flatten);
+        let began = if rules.permits_from_answer { self.now } else { tick.began };
+        let claim = Claim { epoch: Epoch(host.epoch.into()), site: site_name(site) };
+        let registers = if rules.permits_by_own {
+            let own = answers[usize::from(site)];
+            let region = region(site);
+            let silent = || Answer::Silent("dark".into());
+            Registers::new([(
+                region,
+                own.map_or_else(silent, |own| Answer::Holds(own.record(site))),
+            )])
+        } else {
+            all(answers)
+        };
+        let (permit, memory) = permit::decide(host.memory, &app(), &claim, &registers, at(began));
+        let host = &mut self.hosts[usize::from(site)];
+        host.memory = memory;
+        host.tick = None;
+        host.permit = since_begin(permit.valid_until);
+        Some(())
+    }
+
+    fn open(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let seen = self.seen_from(site);
+        let recovery = self.recoveries[usize::from(site)];
+        let number = recovery.opened + 1;
+        let (incident, target) = (incident(site, number), site_name(site));
+        let claimant =
+            Claimant { incident: &incident, execution: incident.as_str(), target: &target };
+        let class = if rules.one_class {
+            EpochClass::of(&target, [&target])
+        } else {
+            EpochClass::of(&target, NAMES.iter())
+        };
+        let class = class.unwrap();
+        let opened = match ledger::open(&region(site), &seen, &claimant, class, at(self.now)) {
+            Opening::Write(record) => record,
+            Opening::AlreadyOurs(_) | Opening::StandDown(_) => return None,
+        };
+        let holder = opened.recovery.as_ref().unwrap();
+        let epoch = small(holder.epoch);
+        self.registers[usize::from(site)] = Register::of(&opened);
+        self.recoveries[usize::from(site)] =
+            Recovery { opened: number, epoch, reached: [false; 3], promoted: false };
+        Some(())
+    }
+
+    fn mine(&self, site: u8) -> (ControlRecord, IncidentId, Epoch) {
+        let recovery = self.recoveries[usize::from(site)];
+        let record = self.registers[usize::from(site)].record(site);
+        (record, incident(site, recovery.opened), Epoch(recovery.epoch.into()))
+    }
+
+    fn claim_own(&mut self, site: u8) -> Option<()> {
+        let (record, incident, epoch) = self.mine(site);
+        let claimed = ledger::claim(&record, &incident, epoch, at(self.now)).ok()?;
+        self.registers[usize::from(site)] = Register::of(&claimed);
+        self.recoveries[usize::from(site)].reached[usize::from(site)] = true;
+        self.claimed[usize::from(site)] |= 1 << epoch.0;
+        Some(())
+    }
+
+    fn claim_other(&mut self, site: u8, register: u8, lost: bool) -> Option<()> {
+        let recovery = self.recoveries[usize::from(site)];
+        if !recovery.reached[usize::from(site)] {
+            return None;
+        }
+        let theirs = self.read(site, register)?.record(register);
+        let claim = Claim { epoch: Epoch(recovery.epoch.into()), site: site_name(site) };
+        match raise(&theirs, &claim, at(self.now)) {
+            Raise::Write(raised) => self.registers[usize::from(register)] = Register::of(&raised),
+            Raise::Holds => {}
+            Raise::Newer(_) => return None,
+        }
+        if !lost {
+            self.recoveries[usize::from(site)].reached[usize::from(register)] = true;
+        }
+        Some(())
+    }
+
+    fn agree(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let recovery = self.recoveries[usize::from(site)];
+        let reached = recovery.reached.iter().filter(|reached| **reached).count();
+        let enough = if rules.claims_alone { 1 } else { majority(3) };
+        if reached < enough {
+            return None;
+        }
+        let (record, incident, epoch) = self.mine(site);
+        let agreed = ledger::agree(&record, &incident, epoch, at(self.now)).ok()?;
+        self.registers[usize::from(site)] = Register::of(&agreed);
+        Some(())
+    }
+
+    /// What every action asks before it acts.
+    fn may_act(&self, site: u8, rules: Rules) -> Result<Holder, Fault> {
+        let (record, incident, epoch) = self.mine(site);
+        if rules.claims_alone {
+            return ledger::authorize(&record, &incident, epoch).cloned();
+        }
+        let seen = self.seen_from(site);
+        registers::may_act(&seen, &region(site), &incident, epoch).cloned()
+    }
+
+    fn promote(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let holder = self.may_act(site, rules).ok()?;
+        if rules.waits {
+            permit::ended(&holder, at(self.now)).ok()?;
+        } else {
+            holder.agreed_at?;
+        }
+        self.writable[usize::from(site)] = true;
+        self.opened[usize::from(site)] = self.recoveries[usize::from(site)].epoch;
+        self.recoveries[usize::from(site)].promoted = true;
+        Some(())
+    }
+
+    fn activate(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let recovery = self.recoveries[usize::from(site)];
+        if !recovery.promoted {
+            return None;
+        }
+        self.may_act(site, rules).ok()?;
+        self.hosts[usize::from(site)].epoch = recovery.epoch;
+        let (record, incident, _) = self.mine(site);
+        let closed = ledger::close(&record, &incident, ledger::Ending::Recovered, at(self.now));
+        self.registers[usize::from(site)] = Register::of(&closed.ok()?);
+        self.recoveries[usize::from(site)].epoch = 0;
+        Some(())
+    }
+
+    fn fail(&mut self, site: u8) -> Option<()> {
+        let (record, incident, _) = self.mine(site);
+        // Closed or taken over: the execution ends either way.
+        if let Ok(closed) = ledger::close(&record, &incident, ledger::Ending::Failed, at(self.now))
+        {
+            self.registers[usize::from(site)] = Register::of(&closed);
+        }
+        self.recoveries[usize::from(site)].epoch = 0;
+        Some(())
+    }
+
+    fn settle(&mut self, site: u8, register: u8) -> Option<()> {
+        let seen = self.seen_from(site);
+        let lagging = seen.lagging(&app(), at(self.now));
+        let (_, record) = lagging.into_iter().find(|(at, _)| *at == region(register))?;
+        self.registers[usize::from(register)] = Register::of(&record);
+        Some(())
+    }
+}
+
+impl Register {
+    fn of(record: &ControlRecord) -> Self {
+        Self {
+            epoch: small(record.epoch),
+            site: u8::from(record.active_site.as_str() == SITES[1]),
+            reserved: small(record.highest_reserved),
+            holder: record.recovery.as_ref().map(|holder| Held {
+                number: holder.incident.as_str().bytes().last().unwrap() - b'0',
+                epoch: small(holder.epoch),
+                claimed: holder.state == HolderState::Claimed,
+                failed: holder.state == HolderState::Failed,
+                agreed_at: holder.agreed_at.map(since_begin),
+            }),
+        }
+    }
+
+    /// As the real functions take it; `of` is the place of its region.
+    fn record(self, of: u8) -> ControlRecord {
+        let first = ControlRecord::first(app(), site_name(self.site), at(0));
+        let recovery = self.holder.map(|held| Holder {
+            incident: incident(of, held.number),
+            execution: incident(of, held.number).to_string(),
+            target: site_name(of),
+            epoch: Epoch(held.epoch.into()),
+            opened_at: at(0),
+            state: match (held.failed, held.claimed) {
+                (true, _) => HolderState::Failed,
+                (false, true) => HolderState::Claimed,
+                (false, false) => HolderState::Open,
+            },
+            agreed_at: held.agreed_at.map(at),
+        });
+        let record = ControlRecord {
+            epoch: Epoch(self.epoch.into()),
+            highest_reserved: Epoch(self.reserved.into()),
+            recovery,
+            ..first
+        };
+        debug_assert!(claim_of(&record).epoch >= FIRST_EPOCH);
+        record
+    }
+}
+
+fn all(answers: [Option<Register>; 3]) -> Registers {
+    Registers::new(answers.into_iter().enumerate().map(|(place, register)| {
+        let place = u8::try_from(place).unwrap();
+        let silent = || Answer::Silent("dark".into());
+        (region(place), register.map_or_else(silent, |r| Answer::Holds(r.record(place))))
+    }))
+}
+
+fn small(epoch: Epoch) -> u8 {
+    u8::try_from(epoch.0).unwrap()
+}
+
+static APP: LazyLock<AppName> = LazyLock::new(|| "queue".parse().unwrap());
+static NAMES: LazyLock<[SiteName; 2]> = LazyLock::new(|| SITES.map(|name| name.parse().unwrap()));
+static PLACES: LazyLock<[Region; 3]> = LazyLock::new(|| REGIONS.map(|name| name.parse().unwrap()));
+
+fn app() -> AppName {
+    APP.clone()
+}
+
+fn site_name(site: u8) -> SiteName {
+    NAMES[usize::from(site)].clone()
+}
+
+fn region(place: u8) -> Region {
+    PLACES[usize::from(place)].clone()
+}
+
+fn incident(site: u8, number: u8) -> IncidentId {
+    format!("{}-{number}", SITES[usize::from(site)]).parse().unwrap()
+}
+
+/// The moment this many half seconds after the beginning.
+fn at(halves: u8) -> Timestamp {
+    Timestamp::from_second(1_767_268_800).unwrap()
+        + SignedDuration::from_millis(500 * i64::from(halves))
+}
+
+/// Half seconds since the beginning, rounded up.
+fn since_begin(moment: Timestamp) -> u8 {
+    let since = moment.duration_since(at(0)).as_millis();
+    u8::try_from((since + 499) / 500).unwrap()
+}
