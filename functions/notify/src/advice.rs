@@ -51,10 +51,12 @@ pub(crate) fn advice(request: &Request, region: &Region) -> Vec<Advice> {
         Stage::Failed => {
             let text = "Find the step that failed, mend its cause, and start the recovery again; \
                         every step is safe to repeat.";
-            vec![match &request.execution {
+            let look = match &request.execution {
                 Some(execution) => Advice::run(text, history(execution, region)),
                 None => Advice::say(text),
-            }]
+            };
+            let again = format!("lifeboat recover --app {} --region {region}", request.app);
+            vec![look, Advice::run("To start it again:", again)]
         }
     }
 }
@@ -78,7 +80,8 @@ fn approval(token: &str, plan: Option<&RecoveryPlan>, region: &Region) -> Vec<Ad
     };
     vec![
         Advice::run(
-            "To approve, put your name in the place of YOUR NAME:",
+            "To approve, put your name in the place of YOUR NAME (a loss that is known grows by a second each \
+             second until then, which is approved too; the sites are looked at once more):",
             format!(
                 "{} --task-output '{{\"approver\":\"YOUR NAME\",\"approved_at\":\"'$(date -u \
                  +%FT%TZ)'\",\"shown_loss_seconds\":{shown}}}'",

@@ -109,8 +109,9 @@ fn body(request: &Request, region: &Region, advice: &[Advice]) -> String {
         lines.extend(command.iter().map(|command| format!("    {command}")));
     }
     if let Some(plan) = &request.plan {
-        lines.extend([String::new(), "THE PLAN".to_owned()]);
-        lines.extend(plan_lines(plan));
+        let title = if has_ended(request.stage) { "WHAT WAS PLANNED" } else { "THE PLAN" };
+        lines.extend([String::new(), title.to_owned()]);
+        lines.extend(plan_lines(plan, request.stage));
     }
     lines.extend([
         String::new(),
@@ -123,13 +124,23 @@ fn body(request: &Request, region: &Region, advice: &[Advice]) -> String {
     lines.join("\n")
 }
 
+/// Whether nothing of the plan is still to come, its time least of all.
+pub(crate) const fn has_ended(stage: Stage) -> bool {
+    match stage {
+        Stage::Started | Stage::ApprovalNeeded => false,
+        Stage::Recovered | Stage::StoodDown | Stage::Failed => true,
+    }
+}
+
 /// The plan, line by line.
-pub(crate) fn plan_lines(plan: &RecoveryPlan) -> Vec<String> {
+pub(crate) fn plan_lines(plan: &RecoveryPlan, stage: Stage) -> Vec<String> {
     let mut lines = vec![
         format!("{}: site {} -> site {}", plan.scenario.as_str(), plan.old_active, plan.target),
         format!("Data loss: {}", loss(plan)),
-        format!("Time: {}", time(plan)),
     ];
+    if !has_ended(stage) {
+        lines.push(format!("Time: {}", time(plan)));
+    }
     lines.extend(plan.steps.iter().zip(1..).map(|(step, place)| {
         format!("{place}. {} (site {}): {}", doing(step.action), step.site, step.reason)
     }));

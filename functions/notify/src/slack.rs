@@ -3,7 +3,7 @@
 use lifeboat_core::contract::notify::{Request, Stage};
 use serde_json::{Value, json};
 
-use crate::message::{Message, headline, loss, plan_lines, time};
+use crate::message::{Message, has_ended, headline, loss, plan_lines, time};
 
 /// The body of the webhook's POST: one attachment, coloured by stage.
 pub(crate) fn payload(request: &Request, message: &Message) -> Value {
@@ -13,7 +13,9 @@ pub(crate) fn payload(request: &Request, message: &Message) -> Value {
         field("Incident", request.incident.as_str(), false),
     ];
     if let Some(plan) = &request.plan {
-        fields.push(field("RTO", &escaped(&time(plan)), true));
+        if !has_ended(request.stage) {
+            fields.push(field("RTO", &escaped(&time(plan)), true));
+        }
         fields.push(field("RPO", &escaped(&loss(plan)), true));
     }
     fields.push(field("What happened", &escaped(&request.summary), false));
@@ -25,7 +27,11 @@ pub(crate) fn payload(request: &Request, message: &Message) -> Value {
         fields.push(field(title, &value, false));
     }
     if let (Stage::ApprovalNeeded, Some(plan)) = (request.stage, &request.plan) {
-        fields.push(field("The plan", &escaped(&plan_lines(plan).join("\n")), false));
+        fields.push(field(
+            "The plan",
+            &escaped(&plan_lines(plan, request.stage).join("\n")),
+            false,
+        ));
     }
     json!({
         "text": format!("{} {}: {}", sign(request.stage), request.app, headline(request.stage)),
