@@ -4,7 +4,9 @@
 //! that, with the reason.
 
 mod ask;
+mod clock;
 mod judge;
+mod registers;
 
 use std::path::Path;
 

@@ -25,8 +25,10 @@ use crate::{
 pub(crate) struct Found {
     /// The plan must not be applied: each with the arithmetic and what to do.
     pub(crate) problems: Vec<String>,
-    /// It may, and people should know; that a region could not be asked is one.
+    /// It may, and people should know.
     pub(crate) warnings: Vec<String>,
+    /// What could not be asked.
+    pub(crate) unchecked: Vec<String>,
 }
 
 impl Found {
@@ -35,7 +37,8 @@ impl Found {
     /// # Errors
     /// There are problems.
     pub(crate) fn said(self) -> Result<(), Failure> {
-        self.warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
+        let told = self.warnings.iter().chain(&self.unchecked);
+        told.for_each(|warning| complain(&format!("warning: {warning}")));
         if self.problems.is_empty() {
             return Ok(());
         }
@@ -66,11 +69,11 @@ pub(crate) async fn check<'a>(
         let stored = there.stored.as_deref().and_then(|text| serde_json::from_str(text).ok());
         match seen(&there.config, plan).await {
             Ok(Some(seen)) => found.add(quota::fit(plan, stored.as_ref(), region, &seen)),
-            Ok(None) => found.warnings.push(format!(
+            Ok(None) => found.unchecked.push(format!(
                 "RDS names no quota ManualSnapshots in {region}: whether the snapshots of this plan \
                  fit was not checked"
             )),
-            Err(fault) => found.warnings.push(format!(
+            Err(fault) => found.unchecked.push(format!(
                 "whether the snapshots of this plan fit into {region} was not checked: {}",
                 fault.message
             )),

@@ -8,6 +8,7 @@ use aws_sdk_ssm::types::{InstanceInformationStringFilter, PingStatus};
 use jiff::SignedDuration;
 use lifeboat_core::{
     Fault, Region,
+    backup::quota,
     plan_file::{AppPlan, Engine, HostTag, Scenario, Switch},
 };
 use lifeboat_parameters::Parameters;
@@ -28,7 +29,8 @@ pub(super) async fn region(
 ) -> Vec<Finding> {
     let config = &there.config;
     let account = &there.machine.account;
-    let mut found = Vec::new();
+    let mut found = vec![super::clock::look(config, region).await];
+    found.extend(quotas(plan, region, there).await);
     found.push(
         told("secrets", region, async {
             let missing = missing_secrets(config, plan).await?;
@@ -64,6 +66,15 @@ pub(super) async fn region(
         );
     }
     found
+}
+
+/// Whether the snapshots that the plan keeps fit; nothing of a plan that keeps none.
+async fn quotas(plan: &AppPlan, region: &Region, there: &There) -> Option<Finding> {
+    if quota::kept(plan) == 0 {
+        return None;
+    }
+    let found = crate::quotas::check(plan, std::iter::once((region, there))).await;
+    Some(judge::quota(region, &found.problems, &found.warnings, &found.unchecked))
 }
 
 /// The hosts and the database of the region's site.

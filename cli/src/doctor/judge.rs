@@ -7,6 +7,7 @@ use lifeboat_core::{
 };
 use serde::Serialize;
 
+use super::registers;
 use crate::plan::{There, has_begun, is_changed};
 
 /// How a thing is.
@@ -50,11 +51,16 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    fn new(health: Health, check: &'static str, region: &Region, said: impl Into<String>) -> Self {
+    pub(super) fn new(
+        health: Health,
+        check: &'static str,
+        region: &Region,
+        said: impl Into<String>,
+    ) -> Self {
         Self { health, check, region: Some(region.clone()), said: said.into(), next: None }
     }
 
-    fn next(self, next: impl Into<String>) -> Self {
+    pub(super) fn next(self, next: impl Into<String>) -> Self {
         Self { next: Some(next.into()), ..self }
     }
 
@@ -66,19 +72,32 @@ impl Finding {
     /// It could not be asked.
     pub(super) fn unasked(check: &'static str, region: Option<&Region>, fault: &Fault) -> Self {
         let forbidden = ["AccessDenied", "AuthorizationError", "not authorized"];
-        let next = if forbidden.iter().any(|word| fault.message.contains(word)) {
-            "give this role the permission that the message names"
-        } else {
-            "give the same command again"
+        let next = match missing_action(&fault.message) {
+            Some(action) => {
+                format!("give this role {action} (infra/operators.yaml has what it needs)")
+            }
+            None if forbidden.iter().any(|word| fault.message.contains(word)) => {
+                "give this role the policy AuditorPolicyArn of infra/operators.yaml".to_owned()
+            }
+            None => "give the same command again".to_owned(),
         };
         Self {
             health: Health::Unknown,
             check,
             region: region.cloned(),
             said: fault.message.clone(),
-            next: Some(next.to_owned()),
+            next: Some(next),
         }
     }
+}
+
+/// The action that a refusal names (IAM user guide, "Troubleshooting access denied error messages"):
+/// `... is not authorized to perform: rds:DescribeDBInstances on resource: ...`.
+fn missing_action(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("not authorized to perform: ")?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == ':' || c == '-'));
+    let action = rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches(':');
+    action.contains(':').then_some(action)
 }
 
 /// The stored plans, the registers and the alarms of the regions that answered.
@@ -94,9 +113,12 @@ pub(super) fn records(
         answered.iter().any(|(_, there)| !there.alarms.is_empty()),
     );
     let mut found = Vec::new();
+    if let Some((_, there)) = answered.first() {
+        found.push(registers::judge(plan, file, &plan.witness.region, &there.seen.registers));
+    }
     for (region, there) in answered {
         found.push(stored(plan, file, region, there.stored.as_deref()));
-        found.push(register(plan, file, region, there));
+        found.push(registers::judge(plan, file, region, &there.seen.registers));
         let names: Vec<&str> = there.alarms.iter().filter_map(|alarm| alarm.alarm_name()).collect();
         found.push(alarms(plan, file, region, &names, begun));
     }
@@ -113,24 +135,6 @@ fn stored(plan: &AppPlan, file: &str, region: &Region, stored: Option<&str>) -> 
         }
         Some(_) => of(Health::Ok, "the stored plan is this one"),
     }
-}
-
-fn register(plan: &AppPlan, file: &str, region: &Region, there: &There) -> Finding {
-    let of = |health, said: String| Finding::new(health, "register", region, said);
-    let show = || format!("lifeboat plan show --app {} --region {region}", plan.app);
-    let Some((own, _)) = &there.seen.own else {
-        return of(Health::Fault, "there is no register".to_owned())
-            .next(format!("lifeboat plan apply {file}"));
-    };
-    if let Some(newest) = there.overview.as_ref().filter(|newest| newest.epoch > own.epoch) {
-        let said = format!("epoch {} here, and {} in another region", own.epoch, newest.epoch);
-        return of(Health::Warning, said).next(show());
-    }
-    if let Some(holder) = &own.recovery {
-        let said = format!("recovery {} holds it since {}", holder.incident, holder.opened_at);
-        return of(Health::Warning, said).next(show());
-    }
-    of(Health::Ok, format!("epoch {}, site {} active", own.epoch, own.active_site))
 }
 
 fn alarms(plan: &AppPlan, file: &str, region: &Region, names: &[&str], begun: bool) -> Finding {
@@ -163,6 +167,23 @@ pub(super) fn secrets(file: &str, region: &Region, missing: &[&str]) -> Finding 
             format!("not stored: {}", missing.join(", ")),
         )
         .next(format!("lifeboat secret {file} {name}")),
+    }
+}
+
+/// Whether the manual snapshots that the plan keeps fit into RDS's quota.
+pub(super) fn quota(
+    region: &Region,
+    problems: &[String],
+    warnings: &[String],
+    unchecked: &[String],
+) -> Finding {
+    let of = |health, said: &[String]| Finding::new(health, "quota", region, said.join("; "));
+    let more = "ask for more of RDS's manual snapshots (Service Quotas), or keep fewer days";
+    match (problems, warnings, unchecked) {
+        ([], [], []) => Finding::new(Health::Ok, "quota", region, "the snapshots of the plan fit"),
+        ([], [], unchecked) => of(Health::Unknown, unchecked).next("give the same command again"),
+        ([], warnings, _) => of(Health::Warning, warnings).next(more),
+        (problems, _, _) => of(Health::Fault, problems).next(more),
     }
 }
 
@@ -464,7 +485,22 @@ mod tests {
         let fault = Fault::needs_human("list the hosts failed: AccessDeniedException: no");
         let finding = Finding::unasked("hosts", Some(&region()), &fault);
         assert_eq!(finding.health, Health::Unknown);
-        assert!(finding.next.unwrap().contains("permission"));
+        assert!(finding.next.unwrap().contains("AuditorPolicyArn"));
+        for (said, action) in [
+            (
+                "User: arn:aws:sts::123456789012:assumed-role/Ops/ada is not authorized to perform: \
+                 rds:DescribeDBInstances on resource: arn:aws:rds:us-east-1:123456789012:db:* because no \
+                 identity-based policy allows the rds:DescribeDBInstances action",
+                Some("rds:DescribeDBInstances"),
+            ),
+            (
+                "User: arn:aws:iam::123456789012:user/ada is not authorized to perform: route53:ListHostedZones",
+                Some("route53:ListHostedZones"),
+            ),
+            ("Access Denied", None),
+        ] {
+            assert_eq!(missing_action(said), action);
+        }
         let of = |found| policy(&region(), "b", found).health;
         let open = r#"{"Statement":[{"Effect":"Allow","Action":"s3:DeleteObject"}]}"#;
         assert_eq!(of(Some(open)), Health::Fault);

@@ -23,12 +23,16 @@ fn lines(plan: &AppPlan) -> Vec<String> {
             site.database.identifier
         ));
     }
+    lines.push(format!("witness    {}", plan.witness.region));
     lines.push(format!(
         "dns        {}  ttl {} s  switched by {}",
         plan.dns.name,
         plan.dns.ttl_seconds,
         match plan.dns.switch {
-            Switch::HealthCheck => "health check",
+            Switch::HealthCheck => {
+                "health check (an object that everyone may read: the account must allow it, see S3 Block \
+                 Public Access)"
+            }
             Switch::Record => "record",
         }
     ));

@@ -14,8 +14,10 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use lifeboat_core::{ErrorName, Fault};
 
 mod bucket_owner;
+mod server_date;
 
 pub use bucket_owner::ExpectedBucketOwner;
+pub use server_date::ServerDate;
 
 /// For a connection inside a region, which takes milliseconds when it works at all.
 const CONNECT: Duration = Duration::from_secs(1);
