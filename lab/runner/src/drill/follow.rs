@@ -250,6 +250,8 @@ fn machine_steps(output: &Value) -> Option<Vec<StepResult>> {
 fn steps_of(events: &[Value]) -> Vec<StepResult> {
     let mut entered: BTreeMap<String, Timestamp> = BTreeMap::new();
     let mut steps = Vec::new();
+    // How the last try of the state that runs has failed; a state that catches it is left all the same.
+    let mut failure: Option<String> = None;
     for event in events {
         let kind = event.get("type").and_then(Value::as_str).unwrap_or_default();
         let Some(at) = event.get("timestamp").and_then(time_of) else { continue };
@@ -261,7 +263,15 @@ fn steps_of(events: &[Value]) -> Vec<StepResult> {
                 if let Some(name) = name("stateEnteredEventDetails") {
                     entered.insert(name, at);
                 }
+                failure = None;
             }
+            "TaskFailed" | "TaskTimedOut" => {
+                let details = ["taskFailedEventDetails", "taskTimedOutEventDetails"];
+                let error = details.iter().find_map(|key| event.pointer(&format!("/{key}/error")));
+                let error = error.and_then(Value::as_str).unwrap_or(kind);
+                failure = Some(format!("failed: {error}"));
+            }
+            "TaskSucceeded" => failure = None,
             "TaskStateExited" | "ParallelStateExited" => {
                 if let Some(name) = name("stateExitedEventDetails")
                     && let Some(started_at) = entered.remove(&name)
@@ -270,7 +280,7 @@ fn steps_of(events: &[Value]) -> Vec<StepResult> {
                         name,
                         started_at,
                         ended_at: Some(at),
-                        outcome: "done".to_owned(),
+                        outcome: failure.take().unwrap_or_else(|| "done".to_owned()),
                     });
                 }
             }
@@ -297,6 +307,28 @@ fn time_of(value: &Value) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_that_was_left_by_a_catch_has_failed() {
+        let entered = |name: &str, at: f64| json!({ "type": "TaskStateEntered", "timestamp": at, "stateEnteredEventDetails": { "name": name } });
+        let exited = |name: &str, at: f64| json!({ "type": "TaskStateExited", "timestamp": at, "stateExitedEventDetails": { "name": name } });
+        let failed = json!({
+            "type": "TaskFailed", "timestamp": 2.0, "taskFailedEventDetails": { "error": "Transient" },
+        });
+        let succeeded = json!({ "type": "TaskSucceeded", "timestamp": 3.0 });
+        let events = [
+            entered("ClaimEpoch", 1.0),
+            failed.clone(),
+            failed.clone(),
+            exited("ClaimEpoch", 4.0),
+            entered("CloseFailed", 4.0),
+            failed,
+            succeeded,
+            exited("CloseFailed", 5.0),
+        ];
+        let outcomes: Vec<String> = steps_of(&events).into_iter().map(|s| s.outcome).collect();
+        assert_eq!(outcomes, ["failed: Transient", "done"]);
+    }
 
     #[test]
     fn the_alarms_time_is_read_as_cloudwatch_writes_it() {
