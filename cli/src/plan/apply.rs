@@ -71,6 +71,9 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
     if there.is_empty() {
         return outcome.settled();
     }
+    for (_, there) in &there {
+        change::keeps_registers(&plan, there.stored.as_deref()).map_err(Failure::refused)?;
+    }
     let begun = has_begun(
         there.iter().filter_map(|(_, there)| there.overview.as_ref()),
         there.iter().any(|(_, there)| !there.alarms.is_empty()),

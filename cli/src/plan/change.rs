@@ -48,6 +48,29 @@ pub(super) fn of_plan(plan: &AppPlan, stored: Option<&str>, region: &Region) -> 
     (!details.is_empty()).then(|| Change::new(region, format!("changes plan {path}"), details))
 }
 
+/// That the registers stay where they are. A guard that reads the old ones and a recovery that reads the new
+/// ones need not have one in common, and then both sites might write.
+pub(super) fn keeps_registers(plan: &AppPlan, stored: Option<&str>) -> Result<(), String> {
+    let Some(before) = stored.and_then(|text| serde_json::from_str::<AppPlan>(text).ok()) else {
+        return Ok(());
+    };
+    let of = |plan: &AppPlan| plan.registers().cloned().collect::<std::collections::BTreeSet<_>>();
+    if of(&before) == of(plan) {
+        return Ok(());
+    }
+    let named = |plan: &AppPlan| {
+        let names: Vec<&str> = plan.registers().map(Region::as_str).collect();
+        names.join(", ")
+    };
+    Err(format!(
+        "the registers of {} are in {}, and this plan has them in {}: they move only while nobody may \
+         write (docs/operating.md, \"Moving a register\")",
+        plan.app,
+        named(&before),
+        named(plan)
+    ))
+}
+
 /// Every value that is another one, by the keys that lead to it.
 fn differences(before: &Value, after: &Value) -> Vec<String> {
     let mut lines = Vec::new();
@@ -259,6 +282,17 @@ mod tests {
         // A claim that is not complete is not carried on.
         assert_eq!(moved([new(), old(), old()]), none);
         assert_eq!(moved([new(), Answer::Silent("dark".into()), Answer::Absent]), none);
+    }
+
+    #[test]
+    fn registers_do_not_move_under_a_site_that_may_write() {
+        let stored = serde_json::to_string(&plan()).unwrap();
+        assert_eq!(keeps_registers(&plan(), Some(&stored)), Ok(()));
+        assert_eq!(keeps_registers(&plan(), None), Ok(()));
+        let mut other = plan();
+        other.witness.region = "eu-west-1".parse().unwrap();
+        let refused = keeps_registers(&other, Some(&stored)).unwrap_err();
+        assert!(refused.contains("us-east-2") && refused.contains("eu-west-1"), "{refused}");
     }
 
     #[test]
