@@ -71,14 +71,7 @@ impl Plans for Outside {
 impl Sites for Outside {
     async fn active(&self, plan: &AppPlan) -> Result<SiteName, Fault> {
         // All registers are asked: that of a region that was dark may not know yet that it was left.
-        let peers = plan.registers().cloned().collect();
-        let ledger = Ledger::over(
-            Arc::clone(&self.ledger),
-            self.ledger_prefix.clone(),
-            self.region.clone(),
-            peers,
-        )
-        .over_a_round_trip(plan.round_trip());
+        let ledger = Ledger::of_plan(&self.ledger, &self.ledger_prefix, &self.region, plan);
         let registers = ledger.majority(&plan.app).await;
         registers
             .overview(clock::now())

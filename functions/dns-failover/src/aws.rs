@@ -76,12 +76,8 @@ impl Plans for Aws {
 
 impl Authorizer for Aws {
     async fn authorize(&self, authority: &Authority, plan: &AppPlan) -> Result<(), Fault> {
-        let (store, regions) = (Arc::clone(&self.registers), plan.registers().cloned().collect());
-        Ledger::over(store, self.prefix.clone(), self.region.clone(), regions)
-            .over_a_round_trip(plan.round_trip())
-            .may_act(authority)
-            .await
-            .map(|_| ())
+        let ledger = Ledger::of_plan(&self.registers, &self.prefix, &self.region, plan);
+        ledger.may_act(authority).await.map(|_| ())
     }
 }
 

@@ -50,18 +50,18 @@ pub async fn handle<P: Plans, S: Store>(
     ports: &Ports<P, S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
-    let over = |regions: Vec<Region>| {
-        Ledger::over(Arc::clone(&ports.store), ports.prefix.clone(), ports.region.clone(), regions)
-    };
-    let app = match ports.plans.plan(&request.authority.app).await {
+    let Ports { plans, store, prefix, region } = ports;
+    let app = match plans.plan(&request.authority.app).await {
         Ok(app) => app,
         // Whoever is stale has to stop, and not to mend a plan.
         Err(fault) => {
-            over(Vec::new()).authorize(&request.authority).await?;
+            Ledger::over(Arc::clone(store), prefix.clone(), region.clone(), Vec::new())
+                .authorize(&request.authority)
+                .await?;
             return Err(fault);
         }
     };
-    let ledger = over(app.registers().cloned().collect()).over_a_round_trip(app.round_trip());
+    let ledger = Ledger::of_plan(store, prefix, region, &app);
     let agreed = ledger.standing(&request.authority).await?;
     check_sites(&request, &app)?;
 

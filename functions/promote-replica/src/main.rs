@@ -37,11 +37,7 @@ impl Plans for Outside {
 
 impl Authorizer for Outside {
     async fn authorize(&self, authority: &Authority, plan: &AppPlan) -> Result<Holder, Fault> {
-        let (store, regions) = (Arc::clone(&self.registers), plan.registers().cloned().collect());
-        Ledger::over(store, self.prefix.clone(), self.region.clone(), regions)
-            .over_a_round_trip(plan.round_trip())
-            .may_act(authority)
-            .await
+        Ledger::of_plan(&self.registers, &self.prefix, &self.region, plan).may_act(authority).await
     }
 }
 

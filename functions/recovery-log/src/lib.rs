@@ -57,9 +57,7 @@ pub struct Ports<P, S, M> {
 impl<P, S: Store, M> Ports<P, S, M> {
     /// The plan's registers, seen from this region.
     fn ledger(&self, plan: &AppPlan) -> Ledger<S> {
-        let regions = plan.registers().cloned().collect();
-        Ledger::over(Arc::clone(&self.store), self.prefix.clone(), self.region.clone(), regions)
-            .over_a_round_trip(plan.round_trip())
+        Ledger::of_plan(&self.store, &self.prefix, &self.region, plan)
     }
 }
 

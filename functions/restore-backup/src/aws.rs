@@ -66,10 +66,7 @@ impl Ledgers for Outside {
     async fn record(&self, plan: &AppPlan) -> Result<Option<ControlRecord>, Fault> {
         // All registers are asked: that of a region that was dark may not know yet that it was left,
         // and a recovery may be open in either.
-        let peers = plan.registers().cloned().collect();
-        let (store, prefix) = (Arc::clone(&self.ledger), self.ledger_prefix.clone());
-        let ledger = Ledger::over(store, prefix, self.region.clone(), peers)
-            .over_a_round_trip(plan.round_trip());
+        let ledger = Ledger::of_plan(&self.ledger, &self.ledger_prefix, &self.region, plan);
         Ok(ledger.look(&plan.app).await?.registers.overview(clock::now()))
     }
 }

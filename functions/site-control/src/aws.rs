@@ -57,9 +57,7 @@ pub(crate) struct Registers {
 
 impl Registers {
     fn of(&self, plan: &AppPlan) -> Ledger {
-        let (store, regions) = (Arc::clone(&self.store), plan.registers().cloned().collect());
-        Ledger::over(store, self.prefix.clone(), self.own.clone(), regions)
-            .over_a_round_trip(plan.round_trip())
+        Ledger::of_plan(&self.store, &self.prefix, &self.own, plan)
     }
 }
 

@@ -29,6 +29,7 @@ use lifeboat_core::{
     AppName, ErrorName, Fault, Region,
     contract::Authority,
     ledger::{self, ControlRecord, Holder},
+    plan_file::AppPlan,
     registers::{self, Answer, Claim, Registers, majority, overtaken},
     round_trip::RoundTrip,
 };
@@ -87,6 +88,14 @@ impl<S: Store> Ledger<S> {
         Self { store, prefix, own, peers, round_trip: RoundTrip::default() }
     }
 
+    /// The registers of a plan, with its round trip.
+    #[must_use]
+    pub fn of_plan(store: &Arc<S>, prefix: &str, own: &Region, plan: &AppPlan) -> Self {
+        let regions = plan.registers().cloned().collect();
+        Self::over(Arc::clone(store), prefix.to_owned(), own.clone(), regions)
+            .over_a_round_trip(plan.round_trip())
+    }
+
     /// The same with another round trip to the peers than [`RoundTrip::DEFAULT_MS`]; limits on calls
     /// to them follow from it.
     #[must_use]
@@ -110,12 +119,6 @@ impl<S: Store> Ledger<S> {
     #[must_use]
     pub fn log_location(&self, app: &AppName, incident: &lifeboat_core::IncidentId) -> String {
         format!("s3://{}/{}", self.bucket(&self.own).name, log::prefix(app, incident))
-    }
-
-    /// The region that this ledger is seen from.
-    #[must_use]
-    pub const fn region(&self) -> &Region {
-        &self.own
     }
 
     /// Every register, each waited for at most [`Ledger::peer_deadline`]; a region that does not answer
@@ -187,8 +190,9 @@ impl<S: Store> Ledger<S> {
     /// until a majority holds it. Each call goes on from what the ones before it reached.
     ///
     /// # Errors
-    /// `Refused` when no majority holds it yet and the votes are too old to go on; `StaleEpoch` when someone newer has claimed the app; `Transient` when there is no majority, of
-    /// which it is not known whether it will yet come about: ask again.
+    /// `Refused` when no majority holds it yet and the votes are too old to go on; `StaleEpoch` when
+    /// someone newer has claimed the app; `Transient` when there is no majority, of which it is not known
+    /// whether it will yet come about: ask again.
     pub async fn claim(
         &self,
         authority: &Authority,
@@ -250,10 +254,7 @@ impl<S: Store> Ledger<S> {
             let (store, bucket) = (Arc::clone(&self.store), self.bucket(peer));
             let (app, claim) = (app.clone(), claim.clone());
             writes.spawn(async move {
-                let raised = raise_register(store.as_ref(), &bucket, &app, &claim, now);
-                let raised = tokio::time::timeout(limit, raised).await.unwrap_or_else(|_| {
-                    Err(Behind::Unknown(format!("no answer within {} ms", limit.as_millis())))
-                });
+                let raised = raised_within(limit, store.as_ref(), &bucket, &app, &claim, now).await;
                 (bucket.region, raised)
             });
         }
@@ -293,18 +294,15 @@ impl<S: Store> Ledger<S> {
         claim: &Claim,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        let bucket = self.bucket(region);
-        let raised = raise_register(self.store.as_ref(), &bucket, app, claim, now);
-        match tokio::time::timeout(self.move_deadline(), raised).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(Behind::Unknown(why))) => {
-                Err(Fault::transient(format!("the register in {region}: {why}")))
-            }
-            Ok(Err(newer @ Behind::Newer(_))) => {
-                Err(Fault::stale(format!("the register in {region}: {}", newer.words())))
-            }
-            Err(_) => Err(Fault::transient(format!("the register in {region}: no answer in time"))),
-        }
+        let (store, bucket) = (self.store.as_ref(), self.bucket(region));
+        let raised = raised_within(self.move_deadline(), store, &bucket, app, claim, now).await;
+        raised.map_err(|behind| {
+            let named = match &behind {
+                Behind::Newer(_) => Fault::stale,
+                Behind::Unknown(_) => Fault::transient,
+            };
+            named(format!("the register in {region}: {}", behind.words()))
+        })
     }
 
     /// Moves registers that lag behind the claim that a majority holds. What failed, and why; the next
@@ -455,6 +453,21 @@ pub fn no_record(app: &AppName) -> Fault {
         "app {app} has no register in this region; run `lifeboat plan apply`, which writes \
          the first one, and `lifeboat init`, which brings up the first site"
     ))
+}
+
+/// One register moved up, for at most `limit`.
+async fn raised_within<S: Store>(
+    limit: Duration,
+    store: &S,
+    bucket: &Bucket,
+    app: &AppName,
+    claim: &Claim,
+    now: Timestamp,
+) -> Result<(), Behind> {
+    let raised = raise_register(store, bucket, app, claim, now);
+    tokio::time::timeout(limit, raised).await.unwrap_or_else(|_| {
+        Err(Behind::Unknown(format!("no answer within {} ms", limit.as_millis())))
+    })
 }
 
 async fn within<T>(
