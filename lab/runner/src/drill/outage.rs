@@ -72,14 +72,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         | Scenario::BackupCycle
         | Scenario::CorruptBackup => (lab.next_execution(&STANDBY).await, Vec::new()),
     };
-    let arn = arn.ok_or_else(|| LabError::new("the alarm started no recovery within 60 s"))?;
-    let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
-    tell(
-        struck_at,
-        clock::now(),
-        "machine",
-        &format!("{} {}", recovery.outcome(), recovery.reason()),
-    );
+    let recovery = followed(lab, arn, struck_at).await?;
     let kept_longer = Duration::from_secs_f64(rto_seconds(request) - RTO_SECONDS);
     let served_within = SERVED_WITHIN + kept_longer;
     let served = client
@@ -116,6 +109,19 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         .map_err(|error| LabError::from_error("compare the writes", &error))?;
     let facts = Facts { started_at, struck_at, epoch_before, recovery, returned, traffic, missing };
     measure(lab, request, facts, &starts).await
+}
+
+/// The recovery that was started, followed to its end, which is told.
+pub(super) async fn followed(
+    lab: &Lab,
+    arn: Option<String>,
+    struck_at: Timestamp,
+) -> Result<Recovery, LabError> {
+    let arn = arn.ok_or_else(|| LabError::new("the alarm started no recovery within 60 s"))?;
+    let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
+    let ended = format!("{} {}", recovery.outcome(), recovery.reason());
+    tell(struck_at, clock::now(), "machine", &ended);
+    Ok(recovery)
 }
 
 struct Facts {

@@ -12,7 +12,7 @@ use super::{
     Finding, Request, WitnessSeen,
     evidence::{Returned, chain, dual_writer_seconds, estimated_loss, invariant},
     follow::Recovery,
-    outage::{count, dns_answers, tell},
+    outage::{count, dns_answers, followed, tell},
     served,
 };
 use crate::{
@@ -83,15 +83,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         "parted",
         &format!("the regions are apart; the witness is seen by {}", request.witness.as_str()),
     );
-    let arn = lab.next_execution(&STANDBY).await;
-    let arn = arn.ok_or_else(|| LabError::new("the alarm started no recovery within 60 s"))?;
-    let recovery = lab.follow(&STANDBY, &arn, struck_at).await?;
-    tell(
-        struck_at,
-        clock::now(),
-        "machine",
-        &format!("{} {}", recovery.outcome(), recovery.reason()),
-    );
+    let recovery = followed(lab, lab.next_execution(&STANDBY).await, struck_at).await?;
     let serves = Serves::with(request.witness);
     if serves == Serves::Standby {
         sustained(&by_name, clock::now()).await;
