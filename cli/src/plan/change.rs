@@ -236,6 +236,17 @@ mod tests {
         assert!(odd.change.starts_with("replaces plan"), "{odd:?}");
     }
 
+    fn now() -> Timestamp {
+        "2026-11-24T12:00:00Z".parse().unwrap()
+    }
+
+    /// The first register, and one of a later epoch.
+    fn records() -> (ControlRecord, ControlRecord) {
+        let first = ControlRecord::first(plan().app, plan().initially_active, now());
+        let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..first.clone() };
+        (first, newer)
+    }
+
     /// What us-west-2, us-east-1 and the witness answer.
     fn seen(answers: [Answer; 3]) -> Seen {
         let own = match &answers[0] {
@@ -248,12 +259,10 @@ mod tests {
 
     #[test]
     fn a_first_register_is_written_only_when_nothing_newer_can_be_hidden() {
-        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let record = ControlRecord::first(plan().app, plan().initially_active, now);
-        let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..record.clone() };
+        let (record, newer) = records();
         let (old, new) = (|| Answer::Holds(record.clone()), || Answer::Holds(newer.clone()));
         let dark = || Answer::Silent("no answer".into());
-        let of = |answers| of_register(&seen(answers), &plan(), now);
+        let of = |answers| of_register(&seen(answers), &plan(), now());
         let write = |record: &ControlRecord| Register::Write(record.clone());
         assert_eq!(of([Answer::Absent, Answer::Absent, Answer::Absent]), write(&record));
         assert!(matches!(of([Answer::Absent, Answer::Absent, dark()]), Register::Owed { .. }));
@@ -265,12 +274,10 @@ mod tests {
 
     #[test]
     fn the_witness_gets_its_register_and_one_that_lags_is_moved() {
-        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let record = ControlRecord::first(plan().app, plan().initially_active, now);
-        let newer = ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), ..record.clone() };
+        let (record, newer) = records();
         let (old, new) = (|| Answer::Holds(record.clone()), || Answer::Holds(newer.clone()));
         let moved = |answers| -> Vec<(String, u64)> {
-            let others = of_others(&seen(answers), &plan(), now).into_iter();
+            let others = of_others(&seen(answers), &plan(), now()).into_iter();
             others.map(|(region, claim)| (region.to_string(), claim.epoch.0)).collect()
         };
         let to = |region: &str, epoch| vec![(region.to_owned(), epoch)];
@@ -297,8 +304,7 @@ mod tests {
 
     #[test]
     fn alarms_wait_for_the_first_site() {
-        let now: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-        let first = ControlRecord::first(plan().app, plan().initially_active, now);
+        let (first, _) = records();
         assert!(!has_begun([].into_iter(), false));
         assert!(!has_begun([&first].into_iter(), false));
         assert!(has_begun([&first].into_iter(), true));
