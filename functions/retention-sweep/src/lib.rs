@@ -82,8 +82,9 @@ const SHOWN: usize = 100;
 /// Carries out a sweep, or shows what it would do.
 ///
 /// # Errors
-/// What the ports report. A sweep that failed has deleted a part of what it may, and the same
-/// request goes on where it stopped.
+/// What the ports report; `Transient` when it cannot be told whether a recovery is open or the backups
+/// are held, of which nothing is deleted. A sweep that failed has deleted a part of what it may, and the
+/// same request goes on where it stopped.
 pub async fn handle<P, R, B, S>(
     request: Request,
     ports: &Ports<P, R, B, S>,
@@ -112,7 +113,12 @@ where
         },
     };
     let plan = retention::plan(&survey.catalogue, &retention, &circumstances);
-    let stopped = stopped(&circumstances, survey.catalogue.complete);
+    let stopped = match stopped(&circumstances, survey.catalogue.complete) {
+        // One slow answer must not cost a day: the machine asks again, and then tells people.
+        Some(Stop::CouldNotTell(why)) if execute => return Err(Fault::transient(why)),
+        Some(Stop::Rule(why) | Stop::CouldNotTell(why)) => Some(why),
+        None => None,
+    };
     let mut response = Response {
         executed: execute && stopped.is_none(),
         considered: count(survey.catalogue.points.len()),
@@ -166,17 +172,24 @@ fn reasons(plan: &SweepPlan<'_>) -> BTreeMap<delete::Named, String> {
 }
 
 /// Why nothing at all may be deleted.
-fn stopped(circumstances: &Circumstances, complete: bool) -> Option<String> {
+enum Stop {
+    /// A rule says so, and will until somebody changes something.
+    Rule(String),
+    /// It is not known whether one does.
+    CouldNotTell(String),
+}
+
+fn stopped(circumstances: &Circumstances, complete: bool) -> Option<Stop> {
     match (&circumstances.recovery, &circumstances.hold) {
-        (Seen::Present(incident), _) => Some(format!("recovery {incident} is open")),
-        (_, Seen::Present(reason)) => Some(reason.clone()),
-        (Seen::Unknown(why), _) | (_, Seen::Unknown(why)) => Some(why.clone()),
+        (Seen::Present(incident), _) => Some(Stop::Rule(format!("recovery {incident} is open"))),
+        (_, Seen::Present(reason)) => Some(Stop::Rule(reason.clone())),
+        (Seen::Unknown(why), _) | (_, Seen::Unknown(why)) => Some(Stop::CouldNotTell(why.clone())),
         (Seen::Absent, Seen::Absent) if complete => None,
-        (Seen::Absent, Seen::Absent) => Some(
+        (Seen::Absent, Seen::Absent) => Some(Stop::Rule(
             "an object's name is not understood by this version, so the listing is incomplete: \
              deploy the newest version, or move the object away"
                 .to_owned(),
-        ),
+        )),
     }
 }
 

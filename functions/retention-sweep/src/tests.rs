@@ -252,18 +252,15 @@ async fn what_only_keeps_its_objects_is_no_backup_any_more_and_is_reported() {
 }
 
 #[tokio::test]
-async fn nothing_goes_while_a_hold_a_recovery_or_doubt_stands() {
+async fn nothing_goes_while_a_hold_or_a_recovery_stands_or_a_name_is_strange() {
     let incident: IncidentId = "queue-2".parse().unwrap();
     type Stop = fn(&World, &IncidentId);
-    let stops: [(&str, Stop); 4] = [
+    let stops: [(&str, Stop); 3] = [
         ("an investigation", |world, _| {
             world.bucket.force(&keys::hold(&app()), "an investigation")
         }),
         ("recovery queue-2 is open", |world, incident| {
             *world.recovery.lock().unwrap() = Seen::Present(incident.clone());
-        }),
-        ("silent", |world, _| {
-            *world.recovery.lock().unwrap() = Seen::Unknown("us-east-1 is silent".into());
         }),
         ("not understood", |world, _| world.bucket.force("manifests/queue/tapes/1.json", "{}")),
     ];
@@ -279,6 +276,20 @@ async fn nothing_goes_while_a_hold_a_recovery_or_doubt_stands() {
         assert_eq!(world.bucket.keys_with_versions(), before, "{word}");
         assert!(!world.bucket.calls().contains(&"delete"));
     }
+}
+
+#[tokio::test]
+async fn what_could_not_be_told_deletes_nothing_and_is_asked_again() {
+    let world = World::new();
+    world.backup(Kind::Config, &days_ago(40));
+    world.backup(Kind::Config, &days_ago(1));
+    *world.recovery.lock().unwrap() = Seen::Unknown("us-east-1 is silent".into());
+    let before = world.bucket.keys_with_versions();
+    let fault = world.sweep().await.unwrap_err();
+    assert_eq!((fault.name, fault.message.as_str()), (ErrorName::Transient, "us-east-1 is silent"));
+    assert_eq!(world.bucket.keys_with_versions(), before);
+    *world.recovery.lock().unwrap() = Seen::Absent;
+    assert_eq!(ids(&world.sweep().await.unwrap().deleted), [days_ago(40)]);
 }
 
 #[tokio::test]

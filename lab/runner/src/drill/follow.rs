@@ -63,8 +63,22 @@ impl Recovery {
     }
 }
 
-fn machine(site: &SiteConfig) -> String {
-    format!("arn:aws:states:{}:000000000000:stateMachine:lifeboat-recover", site.region)
+const RECOVER: &str = "lifeboat-recover";
+
+fn machine(region: &str, name: &str) -> String {
+    format!("arn:aws:states:{region}:000000000000:stateMachine:{name}")
+}
+
+/// What a task answered, shortened: its output, or its error and cause.
+fn answered(event: &Value) -> Option<String> {
+    let details = event.as_object()?.iter().find(|(key, _)| key.starts_with("task"))?.1;
+    let text = |key| details.get(key).and_then(Value::as_str);
+    let said = match (text("output"), text("error")) {
+        (Some(output), _) => output.to_owned(),
+        (None, Some(error)) => format!("{error}: {}", text("cause").unwrap_or_default()),
+        (None, None) => return None,
+    };
+    Some(said.chars().take(400).collect())
 }
 
 impl Lab {
@@ -73,14 +87,33 @@ impl Lab {
     /// # Errors
     /// Step Functions does not answer.
     pub(crate) async fn executions(&self, site: &SiteConfig) -> Result<Vec<String>, LabError> {
-        let body = json!({ "stateMachineArn": machine(site) });
+        self.executions_of(site.region, RECOVER).await
+    }
+
+    /// The newest first.
+    async fn executions_of(&self, region: &str, name: &str) -> Result<Vec<String>, LabError> {
+        let body = json!({ "stateMachineArn": machine(region, name) });
         let answer =
-            self.aws.json(site.region, "states", "AWSStepFunctions.ListExecutions", &body).await?;
+            self.aws.json(region, "states", "AWSStepFunctions.ListExecutions", &body).await?;
         let list = answer.get("executions").and_then(Value::as_array).cloned().unwrap_or_default();
         Ok(list
             .iter()
             .filter_map(|one| Some(one.get("executionArn")?.as_str()?.to_owned()))
             .collect())
+    }
+
+    /// What the last tasks of a machine's newest execution answered, for the message of a drill that
+    /// waited for it in vain.
+    ///
+    /// # Errors
+    /// Step Functions does not answer.
+    pub(crate) async fn last_words(&self, region: &str, name: &str) -> Result<String, LabError> {
+        let Some(arn) = self.executions_of(region, name).await?.into_iter().next() else {
+            return Ok(format!("no execution of {name} was started in {region}"));
+        };
+        let events = self.events(region, &arn).await?;
+        let words: Vec<String> = events.iter().rev().filter_map(answered).take(3).collect();
+        Ok(format!("the last answers in {arn}: {}", words.join(" | ")))
     }
 
     /// The first execution that appears; none within [`STARTS_WITHIN`].
@@ -107,7 +140,7 @@ impl Lab {
         let began = std::time::Instant::now();
         loop {
             let described = self.status(site, arn).await?;
-            let events = self.events(site, arn).await?;
+            let events = self.events(site.region, arn).await?;
             let ended = steps_of(&events);
             for step in ended.iter().skip(told) {
                 if let Some(end) = step.ended_at {
@@ -189,7 +222,7 @@ impl Lab {
         self.aws.json(site.region, "states", "AWSStepFunctions.DescribeExecution", &body).await
     }
 
-    async fn events(&self, site: &SiteConfig, arn: &str) -> Result<Vec<Value>, LabError> {
+    async fn events(&self, region: &str, arn: &str) -> Result<Vec<Value>, LabError> {
         let mut all = Vec::new();
         let mut token = None;
         loop {
@@ -199,7 +232,7 @@ impl Lab {
                 None => json!({ "executionArn": arn, "maxResults": 1000 }),
             };
             let target = "AWSStepFunctions.GetExecutionHistory";
-            let page = self.aws.json(site.region, "states", target, &body).await?;
+            let page = self.aws.json(region, "states", target, &body).await?;
             all.extend(page.get("events").and_then(Value::as_array).cloned().unwrap_or_default());
             token = page.get("nextToken").and_then(Value::as_str).map(str::to_owned);
             if token.is_none() {

@@ -172,6 +172,10 @@ async fn sweep(lab: &Lab, steps: &mut Steps) -> Result<Vec<InvariantResult>, Lab
         (!points.keys().any(|(_, _, id)| planted(id))).then_some(())
     })
     .await;
+    let why = match swept {
+        Some(()) => None,
+        None => Some(lab.last_words(ACTIVE.region, "lifeboat-sweep").await?),
+    };
     let after = lab.points(ACTIVE.region).await?;
     let mut left = Vec::new();
     for prefix in ["manifests", "artifacts"] {
@@ -186,13 +190,20 @@ async fn sweep(lab: &Lab, steps: &mut Steps) -> Result<Vec<InvariantResult>, Lab
     steps.done(
         "SweepBackups",
         began,
-        if swept.is_some() { "2 expired backups deleted" } else { "failed: nothing was deleted" },
+        match &why {
+            None => "2 expired backups deleted".to_owned(),
+            Some(why) => format!("failed: {why}"),
+        },
     );
     Ok(vec![
         invariant(
             "5-expired-is-deleted",
-            swept.is_some() && left.is_empty(),
-            format!("2 expired backups were planted; {} versions of them are left", left.len()),
+            why.is_none() && left.is_empty(),
+            format!(
+                "2 expired backups were planted; {} versions of them are left{}",
+                left.len(),
+                why.map(|why| format!("; {why}")).unwrap_or_default()
+            ),
         ),
         invariant(
             "5-kept-is-kept",
