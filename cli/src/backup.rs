@@ -3,6 +3,7 @@
 use lifeboat_core::{
     backup::{Kind, PointId},
     contract::backup_trigger::Due,
+    registers::Claim,
 };
 use lifeboat_parameters::Parameters;
 use lifeboat_runtime::{aws, clock};
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     args::BackupArgs,
-    cloud::{Machine, control_record, machine},
+    cloud::{self, Machine, machine},
     credentials,
     output::{Failure, say, say_json},
     regions::dark,
@@ -42,7 +43,8 @@ pub(crate) async fn start(request: BackupArgs, as_json: bool) -> Result<(), Fail
             "the plan of {app} schedules no backups: add [backup.schedule] and apply it"
         )));
     }
-    let active = control_record(&config, &machine, &plan, &region).await?.active_site;
+    let (_, Claim { site: active, .. }) =
+        cloud::registers(&config, &machine, &plan, &region).await?;
     if plan.site_in(region.as_str()).is_none_or(|(here, _)| *here != active) {
         let there = plan.sites.get(&active).map_or("", |site| site.region.as_str());
         return Err(Failure {

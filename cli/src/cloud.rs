@@ -11,7 +11,10 @@ use aws_sdk_cloudwatch::{
 };
 use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
-    AppName, Fault, Region, SiteName, backup::Kind, ledger::ControlRecord, plan_file::AppPlan,
+    AppName, Fault, Region, SiteName,
+    backup::Kind,
+    plan_file::AppPlan,
+    registers::{Claim, Registers},
 };
 use lifeboat_ledger::Ledger;
 use lifeboat_runtime::aws;
@@ -74,21 +77,22 @@ pub(crate) fn ledger(
         .over_a_round_trip(plan.round_trip())
 }
 
-/// What the registers of an app say together.
+/// What the registers of an app say, and the claim that counts.
 ///
 /// # Errors
 /// There is none, or the own region's cannot be read.
-pub(crate) async fn control_record(
+pub(crate) async fn registers(
     config: &SdkConfig,
     machine: &Machine,
     plan: &AppPlan,
     region: &Region,
-) -> Result<ControlRecord, Failure> {
+) -> Result<(Registers, Claim), Failure> {
     let seen = ledger(config, machine, plan, region).look(&plan.app).await?;
-    seen.registers.overview(lifeboat_runtime::clock::now()).ok_or_else(|| {
+    let claim = seen.registers.presumed().ok_or_else(|| {
         let app = &plan.app;
         Failure::input(format!("{app} has no register: run `lifeboat plan apply` first"))
-    })
+    })?;
+    Ok((seen.registers, claim))
 }
 
 /// A state machine of a region.

@@ -6,7 +6,8 @@ mod words;
 use aws_config::SdkConfig;
 use lifeboat_core::{
     AppName, IncidentId, Region, SiteName,
-    ledger::{ControlRecord, Holder, Met, attempt_name, met},
+    ledger::{Holder, Met, attempt_name, met},
+    registers::{Claim, Registers},
     situation::Trigger,
 };
 use lifeboat_parameters::Parameters;
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     args::RecoverArgs,
-    cloud::{Machine, Status, control_record, recover_machine},
+    cloud::{self, Machine, Status, recover_machine},
     credentials,
     follow::Followed,
     output::{Failure, complain, say, say_json, say_json_line},
@@ -57,10 +58,10 @@ pub(crate) async fn run(request: RecoverArgs, as_json: bool) -> Result<(), Failu
         "scenario": "region-outage",
         "trigger": Trigger::Operator { who: who.clone(), override_votes },
     });
-    let record = control_record(&config, &machine, &plan, &region).await;
+    let known = cloud::registers(&config, &machine, &plan, &region).await;
     let found = match incident {
-        Some(incident) => find.named(&incident, record.as_ref().ok(), &input.to_string()).await?,
-        None => find.next(&record?, &input.to_string()).await?,
+        Some(incident) => find.named(&incident, known.as_ref().ok(), &input.to_string()).await?,
+        None => find.next(&known?, &input.to_string()).await?,
     };
     let Some(Found { incident, execution, new }) = found else {
         return already_active(&app, &region, target, as_json);
@@ -94,6 +95,16 @@ pub(crate) async fn run(request: RecoverArgs, as_json: bool) -> Result<(), Failu
     follow::until_ended(&follow::Told { followed, anew, as_json }).await
 }
 
+/// What a request meets.
+enum Meets {
+    /// The site is the active one already.
+    Active,
+    /// A recovery of the same site that runs.
+    Running(Found),
+    /// Nothing that stands against it.
+    Nothing,
+}
+
 /// Where to look for a recovery.
 struct Find<'a> {
     app: &'a AppName,
@@ -103,15 +114,18 @@ struct Find<'a> {
 
 impl Find<'_> {
     /// The recovery that is under way, or the next attempt; none when the site is active already.
-    async fn next(&self, record: &ControlRecord, input: &str) -> Result<Option<Found>, Failure> {
-        match met(record, self.target, clock::now()) {
-            Met::Active(_) => return Ok(None),
-            Met::Other(holder) => return Err(self.other(holder)),
-            Met::Same(holder) => return self.same(holder).await.map(Some),
-            Met::Nothing => {}
+    async fn next(
+        &self,
+        (registers, claim): &(Registers, Claim),
+        input: &str,
+    ) -> Result<Option<Found>, Failure> {
+        match self.meets(registers).await? {
+            Meets::Active => return Ok(None),
+            Meets::Running(found) => return Ok(Some(found)),
+            Meets::Nothing => {}
         }
         for attempt in 1..=MOST_ATTEMPTS {
-            let name = attempt_name(self.app, record.epoch, attempt);
+            let name = attempt_name(self.app, claim.epoch, attempt);
             let (execution, new) = self.machine.start(&name, input).await?;
             if new || self.is_running(&execution).await? {
                 return Ok(Some(Found { incident: name, execution, new }));
@@ -120,7 +134,7 @@ impl Find<'_> {
         Err(Failure::refused(format!(
             "{MOST_ATTEMPTS} attempts to leave epoch {} of {} have ended; read why the last one did, \
              mend it, and name the next one with --incident",
-            record.epoch, self.app
+            claim.epoch, self.app
         )))
     }
 
@@ -128,7 +142,7 @@ impl Find<'_> {
     async fn named(
         &self,
         incident: &IncidentId,
-        record: Option<&ControlRecord>,
+        known: Option<&(Registers, Claim)>,
         input: &str,
     ) -> Result<Option<Found>, Failure> {
         let execution = self.machine.execution(incident.as_str());
@@ -136,30 +150,40 @@ impl Find<'_> {
         if self.machine.see(&execution).await?.is_some() {
             return Ok(Some(Found { incident, execution, new: false }));
         }
-        // A record that cannot be read keeps nobody from starting: the machine asks for itself.
-        match record.map(|record| met(record, self.target, clock::now())) {
-            Some(Met::Active(_)) => return Ok(None),
-            Some(Met::Other(holder)) => return Err(self.other(holder)),
-            Some(Met::Same(holder)) => return self.same(holder).await.map(Some),
-            Some(Met::Nothing) | None => {}
+        // Registers that cannot be read keep nobody from starting: the machine asks for itself.
+        let meets = match known {
+            Some((registers, _)) => self.meets(registers).await?,
+            None => Meets::Nothing,
+        };
+        match meets {
+            Meets::Active => return Ok(None),
+            Meets::Running(found) => return Ok(Some(found)),
+            Meets::Nothing => {}
         }
         let (execution, new) = self.machine.start(&incident, input).await?;
         Ok(Some(Found { incident, execution, new }))
     }
 
-    /// The recovery that holds the register for the same site.
-    async fn same(&self, holder: &Holder) -> Result<Found, Failure> {
-        let execution = holder.execution.clone();
-        if self.is_running(&execution).await? {
-            return Ok(Found { incident: holder.incident.to_string(), execution, new: false });
+    /// What stands against another attempt. A holder whose execution has ended does not: the machine sees
+    /// that too, and releases it.
+    async fn meets(&self, registers: &Registers) -> Result<Meets, Failure> {
+        match met(registers, self.target, clock::now()) {
+            Met::Active(_) => Ok(Meets::Active),
+            Met::Other(region, holder) => Err(self.other(region, holder)),
+            Met::Same(holder) if self.is_running(&holder.execution).await? => {
+                let (incident, execution) = (holder.incident.to_string(), holder.execution.clone());
+                Ok(Meets::Running(Found { incident, execution, new: false }))
+            }
+            Met::Same(_) | Met::Nothing => Ok(Meets::Nothing),
         }
-        Err(Failure { code: crate::exit::REFUSED, lines: words::stuck(self.app, holder) })
     }
 
-    fn other(&self, holder: &Holder) -> Failure {
+    fn other(&self, region: &Region, holder: &Holder) -> Failure {
+        let Self { app, target, .. } = self;
         Failure::refused(format!(
-            "recovery {} of {} is under way since {} and activates site {}, not {}; let it end first",
-            holder.incident, self.app, holder.opened_at, holder.target, self.target
+            "recovery {} of {app} is under way since {} and activates site {}, not {target}; let it end \
+             first. If its execution has ended: lifeboat ledger release --app {app} --region {region}",
+            holder.incident, holder.opened_at, holder.target
         ))
     }
 

@@ -142,15 +142,18 @@ fn what_is_active_or_under_way_is_said_and_not_started_again() {
     let (code, out, _) = aws.lifeboat(&with(&["--no-wait"]));
     assert!(code == 0 && out.contains("queue-by-alarm was started before"), "{out}");
 
-    // It was stopped, and holds the ledger: another one would only stand down.
-    aws.world().executions.insert("by-alarm".into(), Execution { status: "ABORTED", ..running() });
-    let (code, _, err) = aws.lifeboat(&RECOVER);
-    assert!(code == 3 && err.contains("redrive-execution --region us-west-2"), "{err}");
-
     aws.world().record = Some(record("b", 1, &holder("by-alarm", "a")));
     let (code, _, err) = aws.lifeboat(&RECOVER);
     assert!(code == 3 && err.contains("activates site a, not b"), "{err}");
+    assert!(err.contains("lifeboat ledger release --app queue --region"), "{err}");
     assert_eq!(aws.world().executions.len(), 1);
+
+    // It was stopped, and holds the register: the next one sees that, and releases it.
+    aws.world().record = Some(record("a", 1, &holder("by-alarm", "b")));
+    aws.world().executions.insert("by-alarm".into(), Execution { status: "ABORTED", ..running() });
+    let (code, out, _) = aws.lifeboat(&RECOVER);
+    assert!(code == 0 && out.contains("recovered"), "{out}");
+    assert_eq!(aws.world().executions.len(), 2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What is said of a recovery.
 
-use lifeboat_core::{AppName, Region, SiteName, ledger::Holder};
+use lifeboat_core::{AppName, Region, SiteName};
 
 use crate::credentials;
 
@@ -41,23 +41,12 @@ pub(super) fn begun(incident: &str, app: &AppName, target: &SiteName, new: bool)
     }
 }
 
-/// A recovery that holds the register and does not run: its execution was stopped or took too long.
-pub(super) fn stuck(app: &AppName, holder: &Holder) -> Vec<String> {
-    let Holder { incident, execution, opened_at, .. } = holder;
-    vec![
-        format!(
-            "recovery {incident} of {app} holds the register since {opened_at}, and its execution does \
-             not run any more"
-        ),
-        format!("let it go on: {}", redrive(execution)),
-        "then give the same command again to follow it".to_owned(),
-    ]
-}
-
 /// What a state of the machine does; none of one that takes no time.
 pub(super) fn doing(state: &str) -> Option<&'static str> {
     Some(match state {
         "OpenAndAssess" => "takes the register, and looks at the sites",
+        "DescribeHolder" => "sees whether the recovery that holds the register still runs",
+        "ReleaseHolder" => "releases the register from a recovery that has ended",
         "NotifyStarted" => "tells people that it began",
         "PlanRecovery" => "decides what to do",
         "WaitAndLookAgain" => "waits: the votes do not prove the site lost",

@@ -62,7 +62,7 @@ pub async fn handle<P: Plans, S: Store>(
         }
     };
     let ledger = Ledger::of_plan(store, prefix, region, &app);
-    let agreed = ledger.standing(&request.authority).await?;
+    let (registers, holder) = ledger.held_by(&request.authority).await?;
     check_sites(&request, &app)?;
 
     let Request { authority, scenario, trigger, active_site, observation, looks, approval } =
@@ -73,9 +73,11 @@ pub async fn handle<P: Plans, S: Store>(
         target: authority.site.clone(),
         active: active_site,
         epoch: authority.epoch,
-        // The target is the active site before this recovery has claimed anything: one before it
-        // claimed it, and failed. A claim that no majority holds changed nothing, and excuses nothing.
-        continues: agreed.is_some_and(|claim| claim.site == authority.site),
+        // A claim that no majority holds changed nothing, and excuses nothing.
+        continues: holder.agreed_at.is_some()
+            || registers.agreed().is_some_and(|claim| claim.site == authority.site),
+        agreed_at: holder.agreed_at,
+        no_majority: registers.too_few().then(|| registers.words()),
         observation,
         looks,
         approval,

@@ -214,6 +214,8 @@ fn a_plan_that_breaks_a_rule_is_not_handed_out() {
         active: "a".parse().unwrap(),
         epoch: Epoch(2),
         continues: false,
+        agreed_at: None,
+        no_majority: None,
         observation: samples::observation(SiteVerdict::Down, 1),
         looks: 0,
         approval: None,
@@ -238,4 +240,19 @@ async fn only_a_claim_that_a_majority_holds_is_gone_on_with() {
     world.store.seed("ledger-us-east-2", &told);
     let decided = handle(request(SiteVerdict::Up), &world, at(31)).await.unwrap();
     assert_eq!(decided.decision, Decision::Proceed, "{}", decided.reason);
+}
+
+#[tokio::test]
+async fn without_a_majority_of_registers_nothing_is_claimed_and_they_are_asked_again() {
+    let world = world();
+    for dark in ["us-east-1", "us-east-2"] {
+        world.store.darken(&dark.parse().unwrap());
+    }
+    let asked = request(SiteVerdict::Down);
+    let first = Request { looks: 0, ..asked.clone() };
+    let waits = handle(first, &world, at(30)).await.unwrap();
+    assert_eq!(waits.decision, Decision::Wait, "{}", waits.reason);
+    assert!(waits.reason.contains("us-east-2: no answer"), "{}", waits.reason);
+    let gives_up = handle(asked, &world, at(90)).await.unwrap();
+    assert_eq!(gives_up.decision, Decision::Blocked, "{}", gives_up.reason);
 }

@@ -20,7 +20,7 @@ use lifeboat_core::{
     ledger::Holder,
     permit,
     plan_file::{AppPlan, Engine, Site},
-    situation::lost_seconds,
+    situation::Loss,
 };
 
 /// The plans of this region.
@@ -110,20 +110,12 @@ pub async fn handle(
     let plan = plans.plan(&authority.app).await?;
     let holder = authorizer.authorize(&authority, &plan).await?;
     let site = site_here(&plan, &authority.site, region)?;
-    let policy = plan.scenarios.get(&scenario).ok_or_else(|| {
-        Fault::invalid(format!(
-            "the plan of {} has no objectives for {}; add [scenarios.{0}] and apply it",
-            plan.app,
-            scenario.as_str()
-        ))
-    })?;
+    let policy = plan.objectives(scenario)?;
     permit::ended(&holder, now)?;
     // Measured where it counts: the claim may have taken longer than the plan reckoned with.
-    let loss = match (estimated_loss_seconds, loss_since, holder.agreed_at) {
-        (Some(_), Some(since), Some(agreed_at)) => Some(lost_seconds(since, agreed_at)),
-        (estimated, _, _) => estimated,
-    };
-    guard::may_promote(loss, loss_since, policy.rpo_seconds, approval.as_ref())?;
+    let planned = Loss { seconds: estimated_loss_seconds, since: loss_since };
+    let loss = holder.agreed_at.map_or(planned, |agreed_at| planned.claimed_at(agreed_at));
+    guard::may_promote(loss, policy.rpo_seconds, approval.as_ref(), now)?;
 
     let database = database(&plan, site, region);
     let mut promoted_now = false;

@@ -12,14 +12,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use lifeboat_core::{
-    AppName, Fault, Region, SiteName,
+    AppName, Epoch, Fault, IncidentId, Region, SiteName,
     contract::{
         Authority,
         recovery_log::{Request, Response},
     },
+    guard,
+    ledger::{self, Ending},
     plan_file::AppPlan,
     recovery_log::{Entry, EntryKind, Fact},
     registers::Registers,
+    situation::Loss,
 };
 use lifeboat_ledger::{Ledger, Store};
 use serde_json::{Value, json};
@@ -82,9 +85,28 @@ pub async fn handle<P: Plans, S: Store, M: Meter>(
             let plan = ports.plans.plan(&authority.app).await?;
             record(authority, kind, body, &ports.ledger(&plan), now).await
         }
-        Request::Claim { authority, observed_at } => {
+        Request::Claim {
+            authority,
+            observed_at,
+            scenario,
+            estimated_loss_seconds,
+            loss_since,
+            approval,
+        } => {
             let plan = ports.plans.plan(&authority.app).await?;
-            claim(authority, observed_at, &ports.ledger(&plan), now).await
+            let rpo_seconds = plan.objectives(scenario)?.rpo_seconds;
+            // Before anything is changed: a claim that the promotion would have to refuse stops the old
+            // site for nothing.
+            let may = || {
+                ledger::votes_count(observed_at, now)?;
+                let loss = Loss { seconds: estimated_loss_seconds, since: loss_since };
+                guard::may_promote(loss.claimed_at(now), rpo_seconds, approval.as_ref(), now)
+            };
+            claim(authority, may, &ports.ledger(&plan), now).await
+        }
+        Request::Release { app, incident, epoch } => {
+            let plan = ports.plans.plan(&app).await?;
+            release(&app, &incident, epoch, &ports.ledger(&plan), now).await
         }
         Request::Settle { app } => {
             let plan = ports.plans.plan(&app).await?;
@@ -134,11 +156,11 @@ async fn record<S: Store>(
 /// Makes the site the active one, in a majority of the registers, then in the log.
 async fn claim<S: Store>(
     authority: Authority,
-    observed_at: Timestamp,
+    may: impl Fn() -> Result<(), Fault>,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
-    let claimed = ledger.claim(&authority, observed_at, now).await?;
+    let claimed = ledger.claim(&authority, may, now).await?;
     for (region, reason) in &claimed.behind {
         tracing::warn!(
             region = region.as_str(),
@@ -155,6 +177,29 @@ async fn claim<S: Store>(
         agreed_at: claimed.agreed_at,
         behind: claimed.behind.into_iter().map(|(region, _)| region).collect(),
     })
+}
+
+/// Marks the recovery of an execution that has ended as failed, so that another may go on from there. One
+/// that does not hold the register any more is left as it is.
+async fn release<S: Store>(
+    app: &AppName,
+    incident: &IncidentId,
+    epoch: Epoch,
+    ledger: &Ledger<S>,
+    now: Timestamp,
+) -> Result<Response, Fault> {
+    let (record, etag) = ledger.require(app).await?;
+    let is_held = record
+        .recovery
+        .as_ref()
+        .is_some_and(|holder| holder.incident == *incident && holder.epoch == epoch);
+    if is_held {
+        let released = ledger::close(&record, incident, Ending::Failed, now)?;
+        if released.recovery != record.recovery {
+            ledger.write(&released, Some(&etag)).await?;
+        }
+    }
+    Ok(Response::Released {})
 }
 
 /// Moves registers up that lag behind what a majority holds; the regions where that failed.

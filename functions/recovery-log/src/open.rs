@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Epoch, Fault, IncidentId, Region, SiteName,
-    contract::recovery_log::Response,
-    ledger::{self, Claimant, ControlRecord, Holder, HolderState, Opening},
+    contract::recovery_log::{HeldBy, Response, StandDownReason},
+    ledger::{self, Claimant, ControlRecord, Holder, HolderState, Opening, StandDown},
     plan_file::{AppPlan, Scenario},
     recovery_log::{Entry, EntryKind, Fact},
     situation::Trigger,
@@ -54,8 +54,8 @@ pub(crate) async fn open<S: Store>(
         tokio::join!(ledger.look(&request.app), told(ledger, &request.app, &request.incident));
     let seen = seen?;
     let overview = seen.registers.overview(now).ok_or_else(|| no_record(&request.app))?;
-    if let Some(epoch) = ended(&entries, &request.execution) {
-        return Ok(stand_down(format!(
+    if let Some(epoch) = closed(&entries, &request.execution) {
+        return Ok(ended(format!(
             "execution {} closed its recovery, which held epoch {epoch}; start another execution",
             request.execution
         )));
@@ -65,7 +65,7 @@ pub(crate) async fn open<S: Store>(
         Fault::invalid(format!("the plan of app {} has no site {target}", request.app))
     })?;
     match ledger::open(region, &seen.registers, &claimant, epochs, now) {
-        Opening::StandDown(reason) => Ok(stand_down(reason)),
+        Opening::StandDown(why) => Ok(stand_down(&why, region)),
         Opening::AlreadyOurs(record) | Opening::Write(record) => {
             let found = Found { record, overview: &overview, seen: &seen, entries: &entries };
             take(request, found, plan, ledger, now).await
@@ -95,7 +95,7 @@ async fn take<S: Store>(
         return Err(Fault::needs_human("the register was taken for nobody, which is a defect"));
     };
     if holder.state == HolderState::Failed {
-        return Ok(stand_down(format!(
+        return Ok(ended(format!(
             "execution {} was marked as failed; start another execution",
             request.execution
         )));
@@ -162,7 +162,7 @@ fn opened(entries: &[Entry], epoch: Epoch) -> Option<Opened> {
 
 /// The epoch under which this execution was closed. A late second call must not take the ledger
 /// for an execution that has ended: nobody would release it.
-fn ended(entries: &[Entry], execution: &str) -> Option<Epoch> {
+fn closed(entries: &[Entry], execution: &str) -> Option<Epoch> {
     all_opened(entries)
         .filter(|(_, opened)| opened.execution == execution)
         .map(|(epoch, _)| epoch)
@@ -176,6 +176,22 @@ fn all_opened(entries: &[Entry]) -> impl Iterator<Item = (Epoch, Opened)> {
         .filter_map(|entry| Some((entry.epoch, Opened::deserialize(&entry.body).ok()?)))
 }
 
-fn stand_down(reason: String) -> Response {
-    Response::StandDown { reason }
+fn stand_down(why: &StandDown, own: &Region) -> Response {
+    let reason = why.to_string();
+    let (why, holder) = match why {
+        StandDown::NothingKnown(_) => (StandDownReason::NothingKnown, None),
+        StandDown::Active(_) => (StandDownReason::Active, None),
+        // An execution of another region cannot be asked about here.
+        StandDown::Held { region, .. } if region != own => (StandDownReason::Held, None),
+        StandDown::Held { holder, .. } => {
+            let Holder { incident, execution, epoch, .. } = holder.clone();
+            (StandDownReason::Held, Some(HeldBy { incident, execution, epoch }))
+        }
+    };
+    Response::StandDown { reason, why, holder }
+}
+
+/// Of an execution that has ended: it was redriven.
+fn ended(reason: String) -> Response {
+    Response::StandDown { reason, why: StandDownReason::Ended, holder: None }
 }

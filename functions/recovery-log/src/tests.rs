@@ -8,7 +8,8 @@ use std::{
 
 use lifeboat_core::{
     Epoch, ErrorName, IncidentId,
-    contract::recovery_log::StepTaken,
+    contract::recovery_log::{HeldBy, StandDownReason, StepTaken},
+    guard::ApprovalGiven,
     ledger::{ControlRecord, Ending, HolderState},
     plan_file::{self, Scenario},
     recovery_log,
@@ -104,7 +105,30 @@ fn record_approval() -> Request {
 }
 
 fn claim() -> Request {
-    Request::Claim { authority: authority(), observed_at: at(30) }
+    claim_that_loses(Some(1.5), None, None)
+}
+
+fn claim_that_loses(
+    seconds: Option<f64>,
+    since: Option<Timestamp>,
+    approval: Option<ApprovalGiven>,
+) -> Request {
+    Request::Claim {
+        authority: authority(),
+        observed_at: at(30),
+        scenario: Scenario::RegionOutage,
+        estimated_loss_seconds: seconds,
+        loss_since: since,
+        approval,
+    }
+}
+
+fn release(incident: &str, epoch: u64) -> Request {
+    Request::Release {
+        app: "queue".parse().unwrap(),
+        incident: incident.parse().unwrap(),
+        epoch: Epoch(epoch),
+    }
 }
 
 fn close(ending: Ending) -> Request {
@@ -217,13 +241,17 @@ async fn a_dark_region_fails_nothing_and_costs_less_than_a_second() {
 
 #[tokio::test]
 async fn a_claim_that_no_majority_holds_is_none_and_can_be_completed_or_overtaken() {
+    // The others are read, and no write reaches them any more.
     let world = after(&[open("e-1")]).await;
+    let app = "queue".parse().unwrap();
+    let alone = ledger::claim(&control(&world, WEST), &authority().incident, Epoch(2), at(40));
+    world.store.seed(WEST, &alone.unwrap());
     for region in ["us-east-1", "us-east-2"] {
         world.store.darken(&region.parse().unwrap());
     }
-    let fault = handle(claim(), &world, at(40)).await.unwrap_err();
+    let fault = handle(claim(), &world, at(41)).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Transient);
-    assert!(fault.message.contains("no majority"), "{fault}");
+    assert!(fault.message.contains("needs a majority"), "{fault}");
     let holder = control(&world, WEST).recovery.unwrap();
     assert_eq!((holder.state, holder.agreed_at), (HolderState::Claimed, None));
     // One of them answers again: the same call completes it.
@@ -235,7 +263,7 @@ async fn a_claim_that_no_majority_holds_is_none_and_can_be_completed_or_overtake
     );
     // What lagged is settled by the next look.
     world.store.light(&"us-east-1".parse().unwrap());
-    let settle = Request::Settle { app: "queue".parse().unwrap() };
+    let settle = Request::Settle { app };
     assert_eq!(handle(settle, &world, at(60)).await.unwrap(), Response::Settled { behind: vec![] });
     assert_eq!(control(&world, EAST).epoch, Epoch(2));
     assert_eq!(control(&world, EAST).recovery, None, "another region's holder is not copied");

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region,
     backup::{Choice, Kind, Manifest, PointId, Window},
-    ledger::ControlRecord,
     plan_file::{AppPlan, HostTag},
+    registers::Registers,
 };
 use lifeboat_hosts::{FarLimits, Found, HostWork, Order, Progress, RunCommand, To};
 use lifeboat_ledger::{Ledger, S3Store};
 use lifeboat_parameters::Parameters;
-use lifeboat_runtime::{aws, clock, env};
+use lifeboat_runtime::{aws, env};
 use restore_backup::{
     Backups, Instance, Instances, Ledgers, Looked, NewInstance, Outputs, Plans, Ports, Restoring,
     Source, Sql, Visit,
@@ -63,11 +63,11 @@ impl Plans for Outside {
 }
 
 impl Ledgers for Outside {
-    async fn record(&self, plan: &AppPlan) -> Result<Option<ControlRecord>, Fault> {
+    async fn registers(&self, plan: &AppPlan) -> Result<Registers, Fault> {
         // All registers are asked: that of a region that was dark may not know yet that it was left,
         // and a recovery may be open in either.
         let ledger = Ledger::of_plan(&self.ledger, &self.ledger_prefix, &self.region, plan);
-        Ok(ledger.look(&plan.app).await?.registers.overview(clock::now()))
+        Ok(ledger.look(&plan.app).await?.registers)
     }
 }
 

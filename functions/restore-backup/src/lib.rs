@@ -129,9 +129,8 @@ async fn held<W: World>(
         )));
     }
     let windows = ports.world.windows(plan).await?;
-    let record = ports.world.record(plan).await?;
-    let active = record.as_ref().map(|record| &record.active_site);
-    let chosen = choose_window(&windows, &plan.app, &ports.region, active, to);
+    let active = ports.world.registers(plan).await?.presumed().map(|claim| claim.site);
+    let chosen = choose_window(&windows, &plan.app, &ports.region, active.as_ref(), to);
     Ok(chosen.map(|(window, reason)| (Source::Moment(window.backups.clone(), to), reason)))
 }
 
@@ -150,10 +149,10 @@ async fn no_recovery<W: World>(
     ports: &Ports<W>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let record = ports.world.record(plan).await?;
-    match record.as_ref().and_then(|record| ledger::under_way(record, now)) {
+    let registers = ports.world.registers(plan).await?;
+    match ledger::acting(&registers, now) {
         None => Ok(()),
-        Some(holder) => Err(Fault::refused(format!(
+        Some((_, holder)) => Err(Fault::refused(format!(
             "recovery {} of {} is open since {}, and decides what its sites run: let it end, or \
              restore into scratch",
             holder.incident, plan.app, holder.opened_at

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use lifeboat_core::{
     AppName, Fault, Region,
     backup::{Automated, Choice, Kind, Manifest, PointId, Window},
-    ledger::ControlRecord,
     plan_file::AppPlan,
+    registers::Registers,
 };
 use lifeboat_hosts::HostWork;
 
@@ -21,11 +21,11 @@ pub trait Plans {
 
 /// Who knows which site is active, and whether a recovery is open.
 pub trait Ledgers {
-    /// The newest register of the app that can be seen; none when there is none.
-    fn record(
+    /// What every region's register says.
+    fn registers(
         &self,
         plan: &AppPlan,
-    ) -> impl Future<Output = Result<Option<ControlRecord>, Fault>> + Send;
+    ) -> impl Future<Output = Result<Registers, Fault>> + Send;
 }
 
 /// This region's backups.

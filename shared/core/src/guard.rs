@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::Fault,
-    situation::lost_seconds,
+    situation::{Loss, lost_seconds},
     vote::{Checks, Vote},
 };
 
@@ -27,59 +27,62 @@ pub struct ApprovalGiven {
 /// Whether a promotion that can lose this much may go on.
 ///
 /// The invariant: no promotion loses more than the RPO unless a person saw that bound and approved it.
-/// An unknown loss is more than any RPO. `since` is from when the loss counts: it grows by a second each
+/// An unknown loss is more than any RPO. Where the loss counts from a moment on it grows by a second each
 /// second, as the person was told, until the claim that follows the approval.
 ///
 /// # Errors
 /// [`crate::ErrorName::Refused`] with the reason; ask for approval, or wait for the replica.
 pub fn may_promote(
-    estimated_loss_seconds: Option<f64>,
-    since: Option<Timestamp>,
+    loss: Loss,
     rpo_seconds: u32,
     approval: Option<&ApprovalGiven>,
+    now: Timestamp,
 ) -> Result<(), Fault> {
-    let within_rpo = estimated_loss_seconds.is_some_and(|loss| loss <= f64::from(rpo_seconds));
-    if within_rpo {
+    if loss.seconds.is_some_and(|seconds| seconds <= f64::from(rpo_seconds)) {
         return Ok(());
     }
-    let shown = match estimated_loss_seconds {
-        Some(loss) => format!("promoting may lose {loss:.1} s of acknowledged writes"),
+    let shown = match loss.seconds {
+        Some(seconds) => format!("promoting may lose {seconds:.1} s of acknowledged writes"),
         None => "how much promoting would lose is unknown".to_owned(),
     };
-    match approval {
-        None => Err(Fault::refused(format!(
+    let Some(given) = approval else {
+        return Err(Fault::refused(format!(
             "{shown}, more than the RPO of {rpo_seconds} s, and nobody approved that"
-        ))),
-        Some(given) => {
-            let saw_as_much = match (given.shown_loss_seconds, estimated_loss_seconds) {
-                (None, None) => true,
-                (Some(shown), Some(loss)) => loss <= approved_seconds(given, shown, since),
-                (None, Some(_)) | (Some(_), None) => false,
-            };
-            if saw_as_much {
-                Ok(())
-            } else {
-                let saw = match given.shown_loss_seconds {
-                    Some(seconds) => format!("{seconds} s"),
-                    None => "an unknown loss".to_owned(),
-                };
-                Err(Fault::refused(format!(
-                    "{shown}, but {} approved {saw}; ask again with the new figure",
-                    given.approver,
-                )))
-            }
-        }
+        )));
+    };
+    let saw_as_much = match (given.shown_loss_seconds, loss.seconds) {
+        (None, None) => true,
+        (Some(shown), Some(seconds)) => seconds <= approved_seconds(given, shown, loss.since, now),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    if saw_as_much {
+        return Ok(());
     }
+    let saw = match given.shown_loss_seconds {
+        Some(seconds) => format!("{seconds} s"),
+        None => "an unknown loss".to_owned(),
+    };
+    Err(Fault::refused(format!(
+        "{shown}, but {} approved {saw}; ask again with the new figure",
+        given.approver,
+    )))
 }
 
 /// From an approval until a majority holds the claim, in seconds: a look, a plan and the claim, each
 /// with its retries.
 const APPROVED_CLAIM_SECONDS: f64 = 30.0;
 
-/// What a person approved who saw this loss: that, and what was added until the claim.
-fn approved_seconds(given: &ApprovalGiven, shown: f64, since: Option<Timestamp>) -> f64 {
+/// What a person approved who saw this loss: that, and what was added until the claim. The time of an
+/// approval is the approver's clock's, and one that is ahead approves nothing that is still to come.
+fn approved_seconds(
+    given: &ApprovalGiven,
+    shown: f64,
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> f64 {
     since.map_or(shown, |since| {
-        shown.max(lost_seconds(since, given.approved_at) + APPROVED_CLAIM_SECONDS)
+        let approved_at = given.approved_at.min(now);
+        shown.max(lost_seconds(since, approved_at) + APPROVED_CLAIM_SECONDS)
     })
 }
 
@@ -109,10 +112,22 @@ mod tests {
     use super::*;
     use crate::error::ErrorName;
 
+    const NOON: &str = "2026-01-01T12:00:00Z";
+
+    fn may(
+        seconds: Option<f64>,
+        since: Option<Timestamp>,
+        rpo: u32,
+        given: Option<&ApprovalGiven>,
+        now: &str,
+    ) -> Result<(), Fault> {
+        may_promote(Loss { seconds, since }, rpo, given, now.parse().unwrap())
+    }
+
     fn approval(shown_loss_seconds: Option<f64>) -> ApprovalGiven {
         ApprovalGiven {
             approver: "ada".into(),
-            approved_at: "2026-01-01T12:00:00Z".parse().unwrap(),
+            approved_at: NOON.parse().unwrap(),
             shown_loss_seconds,
         }
     }
@@ -124,7 +139,7 @@ mod tests {
             shown in proptest::option::of(proptest::option::of(0.0f64..1e6)),
         ) {
             let given = shown.map(approval);
-            let allowed = may_promote(loss, None, rpo, given.as_ref()).is_ok();
+            let allowed = may(loss, None, rpo, given.as_ref(), NOON).is_ok();
             let harmless = loss.is_some_and(|loss| loss <= f64::from(rpo));
             let seen = given.is_some_and(|given| match given.shown_loss_seconds {
                 None => loss.is_none(),
@@ -139,15 +154,25 @@ mod tests {
         // Everything was there at 11:59:00; shown was what was lost by 11:59:20, 63.5 s are by 12:00:00.
         let since = Some("2026-01-01T11:59:00Z".parse().unwrap());
         let given = approval(Some(25.5));
-        assert!(may_promote(Some(70.0), since, 5, Some(&given)).is_ok());
-        assert!(may_promote(Some(93.5), since, 5, Some(&given)).is_ok());
-        assert!(may_promote(Some(94.0), since, 5, Some(&given)).is_err());
-        assert!(may_promote(Some(26.0), None, 5, Some(&given)).is_err());
+        assert!(may(Some(70.0), since, 5, Some(&given), NOON).is_ok());
+        assert!(may(Some(93.5), since, 5, Some(&given), NOON).is_ok());
+        assert!(may(Some(94.0), since, 5, Some(&given), NOON).is_err());
+        assert!(may(Some(26.0), None, 5, Some(&given), NOON).is_err());
+    }
+
+    #[test]
+    fn an_approvers_clock_that_is_ahead_approves_nothing_more() {
+        let since = Some("2026-01-01T11:59:00Z".parse().unwrap());
+        let given = approval(Some(25.5));
+        // It was 11:59:30 when they approved: 33.5 s by then, and 30 s until the claim.
+        let now = "2026-01-01T11:59:30Z";
+        assert!(may(Some(63.5), since, 5, Some(&given), now).is_ok());
+        assert!(may(Some(64.0), since, 5, Some(&given), now).is_err());
     }
 
     #[test]
     fn a_refusal_says_how_much_would_be_lost() {
-        let fault = may_promote(Some(7.25), None, 5, None).unwrap_err();
+        let fault = may(Some(7.25), None, 5, None, NOON).unwrap_err();
         assert_eq!(fault.name, ErrorName::Refused);
         assert!(fault.message.contains("7.2 s") && fault.message.contains("RPO of 5 s"));
     }

@@ -14,6 +14,8 @@
 
 mod request;
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -164,7 +166,40 @@ pub enum Opening {
     /// The same execution opened it before; go on with this record.
     AlreadyOurs(ControlRecord),
     /// Not now, for this reason. Not an error: the caller stands down and says so.
-    StandDown(String),
+    StandDown(StandDown),
+}
+
+/// Why a recovery may not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandDown {
+    /// No register answered.
+    NothingKnown(String),
+    /// This recovery holds the register of a region.
+    Held {
+        /// The region.
+        region: Region,
+        /// The recovery.
+        holder: Holder,
+    },
+    /// A majority names the target as the active site, and no recovery of it is unfinished.
+    Active(Claim),
+}
+
+impl fmt::Display for StandDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingKnown(silence) => write!(f, "no register could be read ({silence})"),
+            Self::Held { region, holder } => write!(
+                f,
+                "recovery {} is open in {region} since {} (execution {}); let it end, or stop it and \
+                 mark it failed before starting another",
+                holder.incident, holder.opened_at, holder.execution
+            ),
+            Self::Active(claim) => {
+                write!(f, "site {} is the active site already (epoch {})", claim.site, claim.epoch)
+            }
+        }
+    }
 }
 
 /// The epochs that a site's recoveries take: those that leave the site's place when they are divided by
@@ -215,28 +250,15 @@ pub fn open(
         return Opening::AlreadyOurs(record.clone());
     }
     let Some(overview) = registers.overview(now) else {
-        return Opening::StandDown(format!("no register could be read ({})", registers.silence()));
+        return Opening::StandDown(StandDown::NothingKnown(registers.silence()));
     };
     // One of another region is asked too, where it can be: it would only be overtaken in the middle.
-    for (region, record) in registers.held() {
-        if let Some(holder) = under_way(record, now) {
-            return Opening::StandDown(format!(
-                "recovery {} is open in {region} since {} (execution {}); let it end, or stop it and \
-                 mark it failed before starting another",
-                holder.incident, holder.opened_at, holder.execution
-            ));
-        }
+    if let Some((region, holder)) = acting(registers, now) {
+        let (region, holder) = (region.clone(), holder.clone());
+        return Opening::StandDown(StandDown::Held { region, holder });
     }
-    // A recovery that claimed its epoch and then failed leaves its target named as the active site;
-    // only a recovery of that same target can complete it.
-    let unfinished = held.and_then(|record| record.recovery.as_ref()).is_some_and(|holder| {
-        holder.target == *claimant.target && overview.active_site == holder.target
-    });
-    if overview.active_site == *claimant.target && !unfinished {
-        return Opening::StandDown(format!(
-            "site {} is the active site already (epoch {})",
-            claimant.target, overview.epoch
-        ));
+    if let Some(claim) = active_already(registers, claimant.target) {
+        return Opening::StandDown(StandDown::Active(claim));
     }
     let epoch = class.above(overview.highest_reserved);
     let base = held.cloned().unwrap_or_else(|| {
@@ -259,14 +281,35 @@ pub fn open(
     })
 }
 
-/// The recovery that may be acting now: one that failed, or has held the ledger for longer than it
-/// can live, acts no more.
+/// The claim by which `target` is the active site and needs no recovery: a majority holds it, and no
+/// recovery that made it is unfinished.
+///
+/// The newest claim is not enough: one that reached its own register alone names a site that never
+/// served, and whoever believed it would stand down for good when the other site is lost. Nor is the
+/// majority's: a recovery that failed behind its claim left a site that does not serve yet.
+#[must_use]
+pub fn active_already(registers: &Registers, target: &SiteName) -> Option<Claim> {
+    let claim = registers.agreed().filter(|claim| claim.site == *target)?;
+    let mut holders = registers.held().filter_map(|(_, record)| record.recovery.as_ref());
+    let unfinished = holders.any(|holder| holder.target == *target);
+    (!unfinished).then_some(claim)
+}
+
+/// The recovery that may be acting now. One that failed acts no more, nor does one that has held the
+/// register for longer than it can live, or one whose epoch was overtaken, which [`authorize`] refuses.
 #[must_use]
 pub fn under_way(record: &ControlRecord, now: Timestamp) -> Option<&Holder> {
     let holder = record.recovery.as_ref()?;
     let held = now.duration_since(holder.opened_at);
     let expired = held > SignedDuration::from_secs(HOLD_SECONDS);
-    (holder.state != HolderState::Failed && !expired).then_some(holder)
+    let overtaken = record.highest_reserved > holder.epoch;
+    (holder.state != HolderState::Failed && !expired && !overtaken).then_some(holder)
+}
+
+/// The recovery of any region that may be acting now, as far as the registers tell.
+#[must_use]
+pub fn acting(registers: &Registers, now: Timestamp) -> Option<(&Region, &Holder)> {
+    registers.held().find_map(|(region, record)| Some((region, under_way(record, now)?)))
 }
 
 /// That `incident` still holds the ledger under `epoch`: the check before every action.
@@ -379,6 +422,9 @@ pub enum Ending {
 
 /// The record after the recovery has ended. Ending twice is once.
 ///
+/// A recovery that stands down before its own claim may have been opened to complete the claim of one
+/// that failed before it. Then that claim is still there, and unfinished: the holder stays, as failed.
+///
 /// # Errors
 /// [`crate::ErrorName::StaleEpoch`] when another recovery holds the ledger.
 pub fn close(
@@ -394,10 +440,13 @@ pub fn close(
             holder.incident
         )));
     }
-    let recovery = match ending {
-        Ending::Recovered | Ending::StoodDown => None,
-        Ending::Failed => Some(Holder { state: HolderState::Failed, ..holder.clone() }),
+    let is_finished = match ending {
+        Ending::Recovered => true,
+        Ending::StoodDown => record.active_site != holder.target,
+        Ending::Failed => false,
     };
+    let recovery =
+        (!is_finished).then(|| Holder { state: HolderState::Failed, ..holder.clone() });
     Ok(ControlRecord { recovery, updated_at: now, ..record.clone() })
 }
 

@@ -41,6 +41,8 @@ const LOOKS_AT_UNWELL: u32 = 6;
 /// Looks at a site that answers again: until its alarm is off, two periods and an evaluation later.
 /// One that dies before that rings nobody a second time.
 const LOOKS_AT_UP: u32 = 3;
+/// Looks at registers of which no majority answers: a minute, in which a short cut heals by itself.
+const LOOKS_AT_UNREADABLE: u32 = 6;
 /// Looks at a site that is down and not for long enough, beyond twice the time that it needs: it
 /// comes and goes, and a person decides.
 const LOOKS_AT_FLAPPING: u32 = 10;
@@ -119,6 +121,10 @@ pub struct RecoveryPlan {
     /// From when that loss counts: each second until the claim is complete adds one.
     #[serde(default)]
     pub loss_since: Option<Timestamp>,
+    /// Whether the target is claimed already: then nobody is served until it is activated, and giving up
+    /// leaves it so.
+    #[serde(default)]
+    pub continues: bool,
     /// Who approved it, when it goes on because a person did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
@@ -143,13 +149,14 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
     } else {
         estimated_loss(observation, active, app.database.replication)
     };
+    let loss = situation.agreed_at.map_or(loss, |agreed_at| loss.claimed_at(agreed_at));
     let (mut decision, mut reason) = decide(situation, app, loss.seconds);
     let rpo_seconds = policy.map_or(0, |policy| policy.rpo_seconds);
     let mut approved_by = None;
     // The situation is as bad as it was when a person approved, and costs no more than they saw.
     if decision == Decision::AskApproval
         && let Some(given) = &situation.approval
-        && may_promote(loss.seconds, loss.since, rpo_seconds, Some(given)).is_ok()
+        && may_promote(loss, rpo_seconds, Some(given), observation.observed_at).is_ok()
     {
         decision = Decision::Proceed;
         reason = format!("{reason}; approved by {}", given.approver);
@@ -168,6 +175,7 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
         wait_seconds,
         estimated_loss_seconds: loss.seconds,
         loss_since: loss.since,
+        continues: situation.continues,
         approved_by,
         rpo_seconds,
         estimated_rto_seconds: estimated_rto_seconds(app),
@@ -213,6 +221,16 @@ fn decide(situation: &Situation, app: &AppPlan, loss: Option<f64>) -> (Decision,
         && situation.looks < looks_at_short(app)
     {
         return (Decision::Wait, still_short(active, held, app));
+    }
+    if let Some(answers) = &situation.no_majority {
+        let needs = format!(
+            "site {active} is down, but too few registers answer for a majority to say so ({answers})"
+        );
+        return if is_unattended(situation) && situation.looks < LOOKS_AT_UNREADABLE {
+            (Decision::Wait, format!("{needs}; they are asked again"))
+        } else {
+            (Decision::Blocked, format!("{needs}; nothing is changed before one more does"))
+        };
     }
     let replica = &situation.observation.replica;
     if replica.vote != Vote::Up {

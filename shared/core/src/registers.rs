@@ -109,6 +109,13 @@ impl Registers {
         self.held().map(|(_, record)| claim_of(record)).max()
     }
 
+    /// The claim that a majority holds; where that cannot be told, the newest that is known, for it may be
+    /// the one.
+    #[must_use]
+    pub fn presumed(&self) -> Option<Claim> {
+        self.agreed().or_else(|| self.newest())
+    }
+
     /// The highest epoch that any register knows of, handed out or claimed.
     #[must_use]
     pub fn highest(&self) -> Option<Epoch> {
@@ -122,11 +129,10 @@ impl Registers {
     }
 
     /// The app as one record: the claim that counts, and the recovery that is under way, or was last,
-    /// in any region. The claim is the one that a majority holds; where that cannot be told, the newest
-    /// that is known, for it may be the one.
+    /// in any region. The claim is the [presumed](Self::presumed) one.
     #[must_use]
     pub fn overview(&self, now: Timestamp) -> Option<ControlRecord> {
-        let claim = self.agreed().or_else(|| self.newest())?;
+        let claim = self.presumed()?;
         let newest =
             self.held().map(|(_, record)| record).max_by_key(|r| (r.epoch, r.updated_at))?;
         let recovery = self

@@ -149,8 +149,13 @@ pub struct Situation {
     pub active: SiteName,
     /// The epoch that this recovery holds.
     pub epoch: Epoch,
-    /// Whether it goes on from a recovery that failed after its claim: from there on forward only.
+    /// Whether its target is the active site already, by the claim of a recovery that failed behind it or
+    /// by its own: from there on forward only.
     pub continues: bool,
+    /// When a majority was known to hold this recovery's own claim; none before.
+    pub agreed_at: Option<Timestamp>,
+    /// What the registers answered, where those that answered are no majority: nothing can be claimed.
+    pub no_majority: Option<String>,
     /// The votes.
     pub observation: Observation,
     /// How many times this recovery has looked before.
@@ -183,6 +188,19 @@ pub struct Loss {
     /// The last moment at which the replica held everything, from which the loss counts on until the
     /// old site has stopped; none when nothing is lost, or nothing is known.
     pub since: Option<Timestamp>,
+}
+
+impl Loss {
+    /// The same once it is known that a majority held the claim at `agreed_at`, or not before.
+    #[must_use]
+    pub fn claimed_at(self, agreed_at: Timestamp) -> Self {
+        match self {
+            Self { seconds: Some(_), since: Some(since) } => {
+                Self { seconds: Some(lost_seconds(since, agreed_at)), since: Some(since) }
+            }
+            other => other,
+        }
+    }
 }
 
 /// What promoting the replica can lose, when a majority holds the claim [`CLAIM_SECONDS`] from now.

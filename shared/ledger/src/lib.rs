@@ -187,24 +187,42 @@ impl<S: Store> Ledger<S> {
     }
 
     /// Makes `authority.site` the active one: in the own register, then in the others at the same time,
-    /// until a majority holds it. Each call goes on from what the ones before it reached.
+    /// until a majority holds it. Each call goes on from what the ones before it reached. `may` is asked
+    /// while no majority is known to hold the claim.
+    ///
+    /// Nothing is written while fewer than a majority answer: a claim that its own register alone holds
+    /// would confirm nobody, and take a vote from the site that serves.
     ///
     /// # Errors
-    /// `Refused` when no majority holds it yet and the votes are too old to go on; `StaleEpoch` when
-    /// someone newer has claimed the app; `Transient` when there is no majority, of which it is not known
-    /// whether it will yet come about: ask again.
+    /// What `may` says; `StaleEpoch` when someone newer has claimed the app; `Transient` when there is no
+    /// majority, of which it is not known whether it will yet come about: ask again.
     pub async fn claim(
         &self,
         authority: &Authority,
-        observed_at: Timestamp,
+        may: impl Fn() -> Result<(), Fault>,
         now: Timestamp,
     ) -> Result<Claimed, Fault> {
         let began = tokio::time::Instant::now();
-        let (record, etag) = self.held(authority).await?;
+        let app = &authority.app;
+        let (held, seen) = tokio::join!(
+            self.held(authority),
+            self.registers_until(app, |registers| !registers.too_few())
+        );
+        let (record, etag) = held?;
         if record.recovery.as_ref().is_none_or(|holder| holder.agreed_at.is_none()) {
-            ledger::votes_count(observed_at, now)?;
+            may()?;
+            if seen.too_few() {
+                return Err(Fault::transient(format!(
+                    "a claim needs a majority of the registers, and too few answer ({}); nothing was \
+                     written",
+                    seen.words()
+                )));
+            }
         }
         let (incident, epoch) = (&authority.incident, authority.epoch);
+        if let Some(newer) = seen.newest().filter(|newest| newest.epoch > epoch) {
+            return Err(overtaken(incident, epoch, &newer));
+        }
         let claimed = ledger::claim(&record, incident, epoch, now)?;
         let etag = if claimed == record { etag } else { self.write(&claimed, Some(&etag)).await? };
         let claim = Claim { epoch, site: authority.site.clone() };
@@ -335,12 +353,12 @@ impl<S: Store> Ledger<S> {
         Ok((record, holder))
     }
 
-    /// That this recovery holds the own register, and the claim that a majority holds; none when they
-    /// disagree, or too few answer.
+    /// What the registers say, and the holder that proves that it is this recovery that holds the own one.
+    /// Those that are not waited for once a majority has answered count as silent.
     ///
     /// # Errors
     /// As [`Ledger::authorize`]; `Transient` when the own register cannot be read.
-    pub async fn standing(&self, authority: &Authority) -> Result<Option<Claim>, Fault> {
+    pub async fn held_by(&self, authority: &Authority) -> Result<(Registers, Holder), Fault> {
         let registers = self.registers_until(&authority.app, |seen| self.is_enough(seen)).await;
         let Some(record) = registers.of(&self.own) else {
             return Err(match registers.silent().find(|(region, _)| **region == self.own) {
@@ -350,8 +368,10 @@ impl<S: Store> Ledger<S> {
                 None => no_record(&authority.app),
             });
         };
-        of_site(ledger::authorize(record, &authority.incident, authority.epoch)?, authority)?;
-        Ok(registers.agreed())
+        let holder = ledger::authorize(record, &authority.incident, authority.epoch)?;
+        of_site(holder, authority)?;
+        let holder = holder.clone();
+        Ok((registers, holder))
     }
 
     /// Whether nothing more has to be read: the own register, and a majority.

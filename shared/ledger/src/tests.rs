@@ -77,6 +77,11 @@ fn fact(step: &str) -> Fact {
     }
 }
 
+/// Nothing stands against a claim.
+fn may() -> Result<(), Fault> {
+    Ok(())
+}
+
 fn newer() -> ControlRecord {
     let site = "b".parse().unwrap();
     ControlRecord { epoch: Epoch(4), highest_reserved: Epoch(4), active_site: site, ..first() }
@@ -127,7 +132,7 @@ async fn a_claim_holds_once_a_majority_holds_it() {
     store.seed(WEST, &opened(&first(), "one", 1));
     store.darken(&region("us-east-1"));
     let begun = Instant::now();
-    let claimed = ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap();
+    let claimed = ledger.claim(&authority("one", 2, "b"), may, at(2)).await.unwrap();
     assert!(claimed.agreed_at >= at(2));
     assert_eq!(claimed.behind[0].0, region("us-east-1"));
     assert!(begun.elapsed() < Duration::from_millis(800), "a dark region is not waited for");
@@ -135,7 +140,7 @@ async fn a_claim_holds_once_a_majority_holds_it() {
     let holder = ledger.may_act(&authority("one", 2, "b")).await.unwrap();
     assert_eq!((holder.state, holder.agreed_at), (HolderState::Claimed, Some(claimed.agreed_at)));
     // Again, it answers the same.
-    let again = ledger.claim(&authority("one", 2, "b"), at(1), at(30)).await.unwrap();
+    let again = ledger.claim(&authority("one", 2, "b"), may, at(30)).await.unwrap();
     assert_eq!(again.agreed_at, claimed.agreed_at);
     // The dark region comes back and is settled, without the holder of another region.
     store.light(&region("us-east-1"));
@@ -151,16 +156,19 @@ async fn a_claim_that_was_overtaken_is_stale_and_writes_over_nothing() {
     let ledger = west(&store);
     store.seed(WEST, &opened(&first(), "one", 1));
     store.seed(EAST, &newer());
-    let fault = ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap_err();
+    store.darken(&region("us-east-2"));
+    let before = store.contents();
+    let fault = ledger.claim(&authority("one", 2, "b"), may, at(2)).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::StaleEpoch);
-    assert_eq!(store.record(EAST, "queue"), Some(newer()));
+    assert_eq!(store.contents(), before, "what is seen before is not written over anywhere");
     // A rival is faster between the read and the write: it stays.
     let store = self::store();
     let ledger = west(&store);
     store.seed(WEST, &opened(&first(), "one", 1));
     store.darken(&region("us-east-2"));
-    store.rival(3, EAST, "control/queue.json", serde_json::to_vec(&newer()).unwrap());
-    let fault = ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap_err();
+    // Before it, the own register is read twice, this one twice, and the own one written.
+    store.rival(5, EAST, "control/queue.json", serde_json::to_vec(&newer()).unwrap());
+    let fault = ledger.claim(&authority("one", 2, "b"), may, at(2)).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Transient, "{fault}");
     assert_eq!(store.record(EAST, "queue"), Some(newer()));
 }
@@ -172,13 +180,44 @@ async fn nothing_is_done_before_the_claim_and_nothing_without_a_majority() {
     store.seed(WEST, &opened(&first(), "one", 1));
     let fault = ledger.may_act(&authority("one", 2, "b")).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Refused);
-    let standing = ledger.standing(&authority("one", 2, "b")).await.unwrap();
-    assert_eq!(standing.unwrap().site.as_str(), "a");
-    ledger.claim(&authority("one", 2, "b"), at(1), at(2)).await.unwrap();
+    let (registers, holder) = ledger.held_by(&authority("one", 2, "b")).await.unwrap();
+    assert_eq!(registers.agreed().unwrap().site.as_str(), "a");
+    assert_eq!(holder.agreed_at, None);
+    ledger.claim(&authority("one", 2, "b"), may, at(2)).await.unwrap();
     store.darken(&region("us-east-1"));
     store.darken(&region("us-east-2"));
     let fault = ledger.may_act(&authority("one", 2, "b")).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Transient);
+}
+
+#[tokio::test]
+async fn a_claim_that_cannot_reach_a_majority_writes_nothing() {
+    let store = store();
+    let ledger = west(&store);
+    store.seed(WEST, &opened(&first(), "one", 1));
+    store.darken(&region("us-east-1"));
+    store.darken(&region("us-east-2"));
+    let before = store.contents();
+    let fault = ledger.claim(&authority("one", 2, "b"), may, at(2)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Transient, "{fault}");
+    assert!(fault.message.contains("nothing was written"), "{fault}");
+    assert_eq!(store.contents(), before);
+    store.light(&region("us-east-2"));
+    ledger.claim(&authority("one", 2, "b"), may, at(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_asks_whether_it_may_until_a_majority_holds_it() {
+    let store = store();
+    let ledger = west(&store);
+    store.seed(WEST, &opened(&first(), "one", 1));
+    let no = || Err(Fault::refused("the votes are too old"));
+    let before = store.contents();
+    let fault = ledger.claim(&authority("one", 2, "b"), no, at(2)).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Refused);
+    assert_eq!(store.contents(), before);
+    ledger.claim(&authority("one", 2, "b"), may, at(3)).await.unwrap();
+    ledger.claim(&authority("one", 2, "b"), no, at(4)).await.unwrap();
 }
 
 #[tokio::test]

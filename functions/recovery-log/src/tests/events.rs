@@ -14,7 +14,9 @@ macro_rules! event {
 }
 
 async fn play(world: &World, request: Request) -> Result<Response, ErrorName> {
-    handle(request, world, at(60)).await.map_err(|fault| fault.name)
+    // A claim loses what is written until it is made.
+    let second = if matches!(request, Request::Claim { .. }) { 40 } else { 60 };
+    handle(request, world, at(second)).await.map_err(|fault| fault.name)
 }
 
 #[tokio::test]
@@ -56,4 +58,8 @@ async fn the_other_endings_by_example() {
         let next = play(&world, event!("open-by-operator")).await.unwrap();
         assert!(matches!(next, Response::Opened { epoch: Epoch(4), .. }), "{next:?}");
     }
+    let world = world();
+    play(&world, event!("open-by-alarm")).await.unwrap();
+    assert_eq!(play(&world, event!("release")).await, Ok(Response::Released {}));
+    assert_eq!(play(&world, event!("claim")).await, Err(ErrorName::StaleEpoch));
 }

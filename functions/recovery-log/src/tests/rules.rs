@@ -4,12 +4,16 @@ use super::*;
 
 fn reason(response: Response) -> String {
     match response {
-        Response::StandDown { reason } => reason,
-        Response::Opened { .. }
-        | Response::Recorded { .. }
-        | Response::Claimed { .. }
-        | Response::Settled { .. }
-        | Response::Closed { .. } => panic!("{response:?}"),
+        Response::StandDown { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why, for the machine, and the holder that it may ask about.
+fn why(response: Response) -> (StandDownReason, Option<HeldBy>) {
+    match response {
+        Response::StandDown { why, holder, .. } => (why, holder),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -47,7 +51,10 @@ async fn of_two_executions_one_opens_and_the_other_stands_down() {
     assert_ne!(won(&one), won(&two), "{one:?} {two:?}");
     let (winner, loser) = if won(&one) { ("e-1", "e-2") } else { ("e-2", "e-1") };
     let again = handle(open(loser), &world, at(31)).await.unwrap();
-    assert!(reason(again).contains(&format!("execution {winner}")));
+    assert!(reason(again.clone()).contains(&format!("execution {winner}")));
+    let (why, holder) = why(again);
+    assert_eq!(why, StandDownReason::Held);
+    assert_eq!(holder.unwrap().execution, winner);
     assert_eq!(control(&world, WEST).highest_reserved, Epoch(2));
 }
 
@@ -69,8 +76,93 @@ async fn the_active_site_is_not_activated_again() {
     let Request::Open { app, scenario, trigger, .. } = open("e-2") else { unreachable!() };
     let incident = "i-2".parse().unwrap();
     let next = Request::Open { app, incident, execution: "e-2".into(), scenario, trigger };
-    let reason = reason(handle(next, &world, at(60)).await.unwrap());
-    assert!(reason.contains("b is the active site already"), "{reason}");
+    let answer = handle(next, &world, at(60)).await.unwrap();
+    assert_eq!(why(answer.clone()), (StandDownReason::Active, None));
+    assert!(reason(answer).contains("b is the active site already"));
+}
+
+/// A recovery that stands down must not make the claim of the one before it look finished: when the
+/// other region is lost then, nobody would recover, and nobody would hear of it.
+#[tokio::test]
+async fn an_unfinished_claim_stays_so_when_the_next_recovery_stands_down() {
+    for witness_holds_it in [false, true] {
+        let world = after(&[open("e-1"), claim(), close(Ending::Failed)]).await;
+        if !witness_holds_it {
+            // Only its own register holds it: the others were cut off behind the first read.
+            let first = control(&super::world(), EAST);
+            world.store.seed(EAST, &first);
+            world.store.seed(WITNESS, &first);
+        }
+        handle(open("e-2"), &world, at(60)).await.unwrap();
+        let mut down = close(Ending::StoodDown);
+        if let Request::Close { authority, .. } = &mut down {
+            authority.epoch = Epoch(4);
+        }
+        handle(down, &world, at(61)).await.unwrap();
+        let holder = control(&world, WEST).recovery.unwrap();
+        assert_eq!((holder.epoch, holder.state), (Epoch(4), HolderState::Failed));
+        world.store.darken(&"us-east-1".parse().unwrap());
+        let next = handle(open("e-3"), &world, at(70)).await.unwrap();
+        assert!(matches!(next, Response::Opened { epoch: Epoch(6), .. }), "{next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_one_register_alone_calls_active_is_not() {
+    let world = world();
+    let alone = ControlRecord {
+        epoch: Epoch(2),
+        highest_reserved: Epoch(2),
+        active_site: "b".parse().unwrap(),
+        ..control(&world, WEST)
+    };
+    world.store.seed(WEST, &alone);
+    world.store.darken(&"us-east-1".parse().unwrap());
+    let opened = handle(open("e-1"), &world, at(30)).await.unwrap();
+    assert!(
+        matches!(&opened, Response::Opened { epoch: Epoch(4), active_site, .. }
+            if active_site.as_str() == "a"),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_claim_that_would_lose_more_than_was_seen_changes_nothing() {
+    let world = after(&[open("e-1")]).await;
+    // The RPO is 30 s. At second 60 everything since 20 is lost, and 3.5 s until the last permit's end.
+    let since = Some(at(20));
+    let refusal = refused(&world, claim_that_loses(Some(16.5), since, None)).await;
+    assert_eq!(refusal.name, ErrorName::Refused);
+    assert!(refusal.message.contains("43.5 s"), "{refusal}");
+    assert_eq!(refused(&world, claim_that_loses(None, None, None)).await.name, ErrorName::Refused);
+    let given = ApprovalGiven {
+        approver: "ada".into(),
+        approved_at: at(45),
+        shown_loss_seconds: Some(40.0),
+    };
+    let approved = claim_that_loses(Some(16.5), since, Some(given));
+    handle(approved.clone(), &world, at(60)).await.unwrap();
+    // Made again much later it is the same claim, and loses no more.
+    handle(claim_that_loses(Some(16.5), since, None), &world, at(900)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_recovery_whose_execution_has_ended_is_released_once() {
+    let world = after(&[open("e-1"), claim()]).await;
+    let contents = world.store.contents();
+    for other in [release("i-2", 2), release("i-1", 4)] {
+        assert_eq!(handle(other, &world, at(60)).await.unwrap(), Response::Released {});
+        assert_eq!(world.store.contents(), contents, "another recovery's holder stays");
+    }
+    for _ in 0..2 {
+        let released = handle(release("i-1", 2), &world, at(61)).await.unwrap();
+        assert_eq!(released, Response::Released {});
+        assert_eq!(control(&world, WEST).recovery.unwrap().state, HolderState::Failed);
+    }
+    // It acts no more, and the next one goes on.
+    assert_eq!(refused(&world, claim()).await.name, ErrorName::StaleEpoch);
+    let next = handle(open("e-2"), &world, at(62)).await.unwrap();
+    assert!(matches!(next, Response::Opened { epoch: Epoch(4), .. }), "{next:?}");
 }
 
 #[tokio::test]
@@ -104,8 +196,9 @@ async fn an_execution_that_has_ended_does_not_take_the_ledger_again() {
     ] {
         let world = after(&before).await;
         let contents = world.store.contents();
-        let reason = reason(handle(open("e-1"), &world, at(60)).await.unwrap());
-        assert!(reason.contains("start another execution"), "{reason}");
+        let answer = handle(open("e-1"), &world, at(60)).await.unwrap();
+        assert_eq!(why(answer.clone()), (StandDownReason::Ended, None));
+        assert!(reason(answer).contains("start another execution"));
         assert_eq!(world.store.contents(), contents);
         // Another one may go on where it ended.
         let next = handle(open("e-2"), &world, at(61)).await.unwrap();

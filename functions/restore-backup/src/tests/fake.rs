@@ -15,6 +15,7 @@ use lifeboat_core::{
     },
     ledger::ControlRecord,
     plan_file::{self, HostTag},
+    registers::{Answer, Registers},
 };
 use lifeboat_hosts::{Found, HostWork, Order, Progress};
 
@@ -144,9 +145,10 @@ impl Plans for Fake {
 }
 
 impl Ledgers for Fake {
-    async fn record(&self, _: &AppPlan) -> Result<Option<ControlRecord>, Fault> {
+    async fn registers(&self, _: &AppPlan) -> Result<Registers, Fault> {
         self.call()?;
-        Ok(self.record.clone())
+        let here = "us-west-2".parse().unwrap();
+        Ok(Registers::new([(here, self.record.clone().map_or(Answer::Absent, Answer::Holds))]))
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Authority;
 use crate::{
+    guard::ApprovalGiven,
     ids::{AppName, Epoch, IncidentId, Region, SiteName},
     ledger::Ending,
     plan_file::Scenario,
@@ -45,6 +46,25 @@ pub enum Request {
         authority: Authority,
         /// When the votes were taken that the claim rests on.
         observed_at: Timestamp,
+        /// Whose objectives it is held against.
+        scenario: Scenario,
+        /// The plan's loss estimate, in seconds; none when it is unknown.
+        estimated_loss_seconds: Option<f64>,
+        /// From when the loss counts.
+        #[serde(default)]
+        loss_since: Option<Timestamp>,
+        /// Who approved it, if anyone did.
+        #[serde(default)]
+        approval: Option<ApprovalGiven>,
+    },
+    /// Mark the recovery as failed whose execution has ended without doing so itself.
+    Release {
+        /// The app.
+        app: AppName,
+        /// The recovery.
+        incident: IncidentId,
+        /// Its epoch.
+        epoch: Epoch,
     },
     /// Move registers up that lag behind the claim that a majority holds.
     Settle {
@@ -69,6 +89,32 @@ pub enum Request {
         #[serde(default)]
         steps: Vec<StepTaken>,
     },
+}
+
+/// Why a recovery is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandDownReason {
+    /// Another recovery holds a register; it tells people.
+    Held,
+    /// The site is the active one already.
+    Active,
+    /// No register could be read.
+    NothingKnown,
+    /// This execution was closed before: it was redriven, and another one has to be started.
+    Ended,
+}
+
+/// Which recovery holds a register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldBy {
+    /// The recovery's id.
+    pub incident: IncidentId,
+    /// Its execution (an ARN).
+    pub execution: String,
+    /// Its epoch.
+    pub epoch: Epoch,
 }
 
 /// A step as the machine saw it.
@@ -102,9 +148,16 @@ pub enum Response {
     },
     /// Of [`Request::Open`]: not now, and why. Nothing was changed.
     StandDown {
-        /// Why.
+        /// Why, for people.
         reason: String,
+        /// Why, for the machine.
+        why: StandDownReason,
+        /// The recovery of this region that holds the register, which may have died.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<HeldBy>,
     },
+    /// Of [`Request::Release`]: it holds the register no more, if it did.
+    Released {},
     /// Of [`Request::Record`].
     Recorded {
         /// The entry's place in the chain.

@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{ControlRecord, Holder, under_way};
-use crate::ids::{AppName, Epoch, SiteName};
+use super::{Holder, acting, active_already};
+use crate::{
+    ids::{AppName, Epoch, Region, SiteName},
+    registers::Registers,
+};
 
-/// What a request for a recovery finds in the newest known record.
+/// What a request for a recovery finds in the registers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Met<'a> {
     /// Nothing that stands against it.
@@ -14,25 +17,20 @@ pub enum Met<'a> {
     Active(Epoch),
     /// This recovery of the same site holds the ledger; another one would stand down.
     Same(&'a Holder),
-    /// This recovery of another site holds the ledger.
-    Other(&'a Holder),
+    /// This recovery of another site holds the register of this region.
+    Other(&'a Region, &'a Holder),
 }
 
-/// What a request to activate `target` meets. Only a forecast: the machine asks the ledger again when
-/// it opens, and that answer counts.
+/// What a request to activate `target` meets. Only a forecast: the machine asks the registers again
+/// when it opens, and that answer counts.
 #[must_use]
-pub fn met<'a>(record: &'a ControlRecord, target: &SiteName, now: Timestamp) -> Met<'a> {
-    match under_way(record, now) {
-        Some(holder) if holder.target == *target => return Met::Same(holder),
-        Some(holder) => return Met::Other(holder),
+pub fn met<'a>(registers: &'a Registers, target: &SiteName, now: Timestamp) -> Met<'a> {
+    match acting(registers, now) {
+        Some((_, holder)) if holder.target == *target => return Met::Same(holder),
+        Some((region, holder)) => return Met::Other(region, holder),
         None => {}
     }
-    let unfinished = record.recovery.as_ref().is_some_and(|holder| holder.target == *target);
-    if record.active_site == *target && !unfinished {
-        Met::Active(record.epoch)
-    } else {
-        Met::Nothing
-    }
+    active_already(registers, target).map_or(Met::Nothing, |claim| Met::Active(claim.epoch))
 }
 
 /// The name of an operator's attempt, counted from 1, to leave this epoch.
@@ -54,8 +52,8 @@ mod tests {
     use super::*;
     use crate::{
         ids::IncidentId,
-        ledger::{Claimant, EpochClass, HOLD_SECONDS, HolderState, Opening, open},
-        registers::{Answer, Registers},
+        ledger::{Claimant, ControlRecord, EpochClass, HOLD_SECONDS, HolderState, Opening, open},
+        registers::Answer,
     };
 
     fn site(name: &str) -> SiteName {
@@ -74,7 +72,11 @@ mod tests {
             state,
             agreed_at: None,
         });
-        ControlRecord { recovery, ..first }
+        ControlRecord { recovery, highest_reserved: Epoch(2), ..first }
+    }
+
+    fn alone(record: &ControlRecord) -> Registers {
+        Registers::new([("us-west-2".parse().unwrap(), Answer::Holds(record.clone()))])
     }
 
     #[test]
@@ -88,20 +90,19 @@ mod tests {
                 let (record, target) = (record(holder), site(target));
                 let incident = IncidentId::new("other").unwrap();
                 let claimant = Claimant { incident: &incident, execution: "else", target: &target };
-                let own = "us-west-2".parse().unwrap();
-                let registers = Registers::new([(own, Answer::Holds(record.clone()))]);
+                let registers = alone(&record);
                 let class = EpochClass::of(&target, [&site("a"), &site("b")]).unwrap();
                 let own = "us-west-2".parse().unwrap();
                 let opening = open(&own, &registers, &claimant, class, at);
                 let opens = matches!(opening, Opening::Write(_));
-                let met = met(&record, &target, at);
+                let met = met(&registers, &target, at);
                 assert_eq!(met == Met::Nothing, opens, "{holder:?} {target} {at}");
             }
         }
-        let open = record(Some(("b", HolderState::Open)));
+        let open = alone(&record(Some(("b", HolderState::Open))));
         assert!(matches!(met(&open, &site("b"), now), Met::Same(_)));
-        assert!(matches!(met(&open, &site("a"), now), Met::Other(_)));
-        assert_eq!(met(&record(None), &site("a"), now), Met::Active(Epoch(1)));
+        assert!(matches!(met(&open, &site("a"), now), Met::Other(..)));
+        assert_eq!(met(&alone(&record(None)), &site("a"), now), Met::Active(Epoch(1)));
     }
 
     #[test]

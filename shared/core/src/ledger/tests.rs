@@ -184,6 +184,16 @@ fn an_attempt_in_the_wrong_region_blocks_neither_it_nor_the_right_one() {
 }
 
 #[test]
+fn a_holder_whose_epoch_was_overtaken_blocks_nobody() {
+    let Opening::Write(record) = opened(&first(), "one", "b", 1) else { panic!("refused") };
+    let overtaken = ControlRecord { highest_reserved: Epoch(3), ..record };
+    assert_eq!(under_way(&overtaken, at(2)), None);
+    assert!(authorize(&overtaken, &"one".parse().unwrap(), Epoch(2)).is_err(), "it may not act");
+    let Opening::Write(next) = opened(&overtaken, "two", "b", 2) else { panic!("refused") };
+    assert_eq!(next.recovery.unwrap().epoch, Epoch(4));
+}
+
+#[test]
 fn no_two_sites_take_the_same_epochs() {
     let (a, b) = (class("a"), class("b"));
     let taken =

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Backup, Target};
 use crate::{
+    error::Fault,
     ids::{AppName, Region, SiteName},
     ledger::EpochClass,
     round_trip::RoundTrip,
@@ -47,6 +48,20 @@ impl AppPlan {
     #[must_use]
     pub fn site_in(&self, region: &str) -> Option<(&SiteName, &Site)> {
         self.sites.iter().find(|(_, site)| site.region.as_str() == region)
+    }
+
+    /// What the plan asks of a recovery of this scenario.
+    ///
+    /// # Errors
+    /// [`crate::ErrorName::InvalidInput`] when it says nothing of it.
+    pub fn objectives(&self, scenario: Scenario) -> Result<&ScenarioPolicy, Fault> {
+        self.scenarios.get(&scenario).ok_or_else(|| {
+            let (app, scenario) = (&self.app, scenario.as_str());
+            Fault::invalid(format!(
+                "the plan of {app} has no objectives for {scenario}; add [scenarios.{scenario}] and \
+                 apply it"
+            ))
+        })
     }
 
     /// Seconds for which a site must be proven down before anything that cannot be taken back is

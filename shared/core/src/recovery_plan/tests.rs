@@ -22,6 +22,8 @@ fn situation(verdict: SiteVerdict, lag: i64, trigger: Trigger) -> Situation {
         active: "a".parse().unwrap(),
         epoch: Epoch(2),
         continues: false,
+        agreed_at: None,
+        no_majority: None,
         observation: samples::observation(verdict, lag),
         looks: 0,
         approval: None,
