@@ -1,6 +1,7 @@
 //! What can be asked of the command, and the help that teaches it.
 
 mod host;
+mod ledger;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ use lifeboat_core::{
 pub(crate) use self::host::{
     HostArgs, HostBucket, HostCommand, HostPlace, JoinArgs, RegisterArgs, RestoreTarget, WalCommand,
 };
+
+pub(crate) use self::ledger::{ChangeRegisters, LedgerCommand, OfApp};
 
 /// The version, and the commit that it was built from.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LIFEBOAT_COMMIT"), ")");
@@ -86,6 +89,9 @@ pub(crate) enum Command {
     ///
     /// Example: lifeboat recover --app queue --region us-west-2
     Recover(RecoverArgs),
+    /// Show the registers that say who may write, and mend what a recovery left in them.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Take backups now, beside those of the schedule, in the region of the active site.
     ///
     /// It is the same machine that the schedule starts. A region whose site is not active takes

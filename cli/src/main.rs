@@ -15,6 +15,7 @@ mod host;
 mod init;
 mod input;
 mod join;
+mod ledger;
 mod output;
 mod plan;
 #[cfg(test)]
@@ -79,6 +80,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Init { file } => init::run(&file, args.json).await,
         Command::Secret { file, name } => secret::put(&file, &name, args.json).await,
         Command::Recover(request) => recover::run(request, args.json).await,
+        Command::Ledger(command) => ledger::run(command, args.json).await,
         Command::Backup(request) => backup::start(request, args.json).await,
         Command::Restore(request) => restore::run(request, args.json).await,
         Command::Verify(request) => verify::run(request, args.json).await,

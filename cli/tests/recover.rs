@@ -61,7 +61,7 @@ fn it_is_followed_to_its_end_and_the_exit_code_says_which() {
         (ended("stood_down"), 3, "it stood down: site a is up"),
         (ended("declined"), 3, "declined: site a is up"),
         (failed, 1, "the recovery failed: no host"),
-        (stopped, 1, "redrive-execution --region us-west-2 --execution-arn arn:aws:states:"),
+        (stopped, 1, "go on where it ended: lifeboat recover --app queue --region us-west-2"),
     ] {
         let aws = aws(next);
         let (found, out, err) = aws.lifeboat(&RECOVER);

@@ -47,7 +47,7 @@ fn no_two_sites_write_and_no_epoch_is_taken_twice() {
 
 #[test]
 fn a_long_random_walk_finds_nothing_either() {
-    let rules = Rules { fine: true, cuts: 12, ..Rules::REAL };
+    let rules = Rules { fine: true, cuts: 12, recoveries: 4, ..Rules::REAL };
     let begins = World::begins();
     let mut recovered = 0;
     for seed in 0..WALKS {
@@ -59,6 +59,34 @@ fn a_long_random_walk_finds_nothing_either() {
     }
     println!("{recovered} of {WALKS} walks of {STEPS} steps opened a database");
     assert!(recovered * 20 > WALKS, "the walks seldom come as far as a promotion: {recovered}");
+}
+
+fn a_walk_must_find(rules: Rules, what: &str) {
+    let rules = Rules { fine: true, cuts: 12, recoveries: 4, ..rules };
+    let begins = World::begins();
+    let found = (0..WALKS).find_map(|seed| Some((seed, walk(&begins, rules, seed, STEPS).1?)));
+    let (seed, trace) =
+        found.unwrap_or_else(|| panic!("{what}: nothing is found in {WALKS} walks"));
+    println!("{what}, found by walk {seed}:\n  {}", trace.join("\n  "));
+}
+
+/// The newest claim, as far as it is seen, as the one that counts: one that reached its own register alone
+/// makes its site the active one for whoever is left when the other region is lost.
+#[test]
+fn a_site_that_is_active_by_the_newest_claim_is_found() {
+    a_walk_must_find(Rules { active_by_newest: true, ..Rules::REAL }, "active by the newest claim");
+}
+
+/// A recovery that stands down as if nothing had been before it.
+#[test]
+fn a_stand_down_that_forgets_an_unfinished_claim_is_found() {
+    a_walk_must_find(Rules { forgets: true, ..Rules::REAL }, "an unfinished claim is forgotten");
+}
+
+/// A holder that blocks every other recovery until its time is up, though it died.
+#[test]
+fn a_holder_that_died_and_is_never_released_is_found() {
+    a_walk_must_find(Rules { dead_holders_stay: true, ..Rules::REAL }, "a dead holder stays");
 }
 
 /// A site whose recovery opens at once, while a permit of the old one is good for three seconds more.

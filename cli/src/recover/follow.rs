@@ -73,7 +73,7 @@ fn ending(status: Status, told: &Told<'_>) -> Ending {
             return failed("failed", &cause, next);
         }
         Status::Cut(how) => {
-            let next = format!("let it go on: {}", words::redrive(&told.followed.execution));
+            let next = format!("go on where it ended: {}", told.anew);
             return failed("was stopped", &how, next);
         }
         Status::Succeeded(output) => output,

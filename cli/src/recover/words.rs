@@ -22,15 +22,6 @@ pub(super) fn show(app: &AppName, region: &Region) -> String {
     format!("lifeboat plan show --app {app} --region {region}{}", credentials::option())
 }
 
-/// The command that lets an execution go on that was stopped or took too long.
-pub(super) fn redrive(execution: &str) -> String {
-    let region = execution.split(':').nth(3).unwrap_or_default();
-    format!(
-        "aws stepfunctions redrive-execution --region {region} --execution-arn {execution}{}",
-        credentials::option()
-    )
-}
-
 /// The first line.
 pub(super) fn begun(incident: &str, app: &AppName, target: &SiteName, new: bool) -> String {
     if new {

@@ -36,8 +36,10 @@ pub(crate) struct Execution {
 pub(crate) struct World {
     /// The stored plan, as JSON; empty when there is none.
     pub(crate) plan: String,
-    /// The register in each region.
+    /// The register in each region that has none of its own.
     pub(crate) record: Option<Value>,
+    /// Registers of their own, by region; a write makes one.
+    pub(crate) registers: BTreeMap<String, Value>,
     pub(crate) executions: BTreeMap<String, Execution>,
     /// How each execution that starts goes on.
     pub(crate) next: Execution,
@@ -128,7 +130,7 @@ impl Aws {
         }
         if let Some((status, body)) = self.answer(&request) {
             let head = format!(
-                "HTTP/1.1 {status} _\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                "HTTP/1.1 {status} _\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\netag: \"1\"\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
             );
             drop((&*stream).write_all(format!("{head}{body}").as_bytes()));
@@ -221,7 +223,11 @@ impl Aws {
             ("s3", _) if request.method == "GET" && request.path.contains("list-type=2") => {
                 return Some((200, "<ListBucketResult></ListBucketResult>".to_owned()));
             }
-            ("s3", _) => match &world.record {
+            ("s3", _) if request.method == "PUT" => {
+                world.registers.insert(request.region.clone(), asked);
+                json!({})
+            }
+            ("s3", _) => match world.registers.get(&request.region).or(world.record.as_ref()) {
                 Some(record) => record.clone(),
                 None => {
                     let code = world.refusal.unwrap_or("NoSuchKey");

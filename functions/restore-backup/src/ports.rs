@@ -22,10 +22,7 @@ pub trait Plans {
 /// Who knows which site is active, and whether a recovery is open.
 pub trait Ledgers {
     /// What every region's register says.
-    fn registers(
-        &self,
-        plan: &AppPlan,
-    ) -> impl Future<Output = Result<Registers, Fault>> + Send;
+    fn registers(&self, plan: &AppPlan) -> impl Future<Output = Result<Registers, Fault>> + Send;
 }
 
 /// This region's backups.

@@ -445,8 +445,7 @@ pub fn close(
         Ending::StoodDown => record.active_site != holder.target,
         Ending::Failed => false,
     };
-    let recovery =
-        (!is_finished).then(|| Holder { state: HolderState::Failed, ..holder.clone() });
+    let recovery = (!is_finished).then(|| Holder { state: HolderState::Failed, ..holder.clone() });
     Ok(ControlRecord { recovery, updated_at: now, ..record.clone() })
 }
 

@@ -9,6 +9,8 @@
 //! reads A and W now finds one register each for (a, 1) and (b, 2): no majority, so a writes no
 //! more; a site that reads B and W finds two for (b, 2).
 
+mod notice;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -16,8 +18,10 @@ use jiff::Timestamp;
 use crate::{
     error::Fault,
     ids::{AppName, Epoch, IncidentId, Region, SiteName},
-    ledger::{ControlRecord, Holder, HolderState, under_way},
+    ledger::{ControlRecord, Holder, HolderState, acting, under_way},
 };
+
+pub use notice::{Notice, notices};
 
 /// A site under an epoch: who may write.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -227,6 +231,78 @@ pub fn raise(record: &ControlRecord, claim: &Claim, now: Timestamp) -> Raise {
         updated_at: now,
         ..record.clone()
     })
+}
+
+/// For how long a write that was sent may still arrive, in seconds: the longest call of the function that
+/// claims (20 s, the task's limit), its retries, and as much again for what lies in between.
+pub const ON_ITS_WAY_SECONDS: i64 = 120;
+
+/// The registers that hold a newer claim than the one that counts, each put back to that one: what is left
+/// of a claim that never came about, and costs the serving site the vote of a register. The only change
+/// that moves a register down, and a person's.
+///
+/// Why no permit can come of it: the claim that is given up has no majority, and whoever might still
+/// complete it holds its own region's register as a recovery that may act, which is looked at first. What
+/// a recovery has sent before it ended may still arrive, so a register that was written within
+/// [`ON_ITS_WAY_SECONDS`] is not put back: else two such writes could complete a claim that nobody owns any
+/// more. The number stays used.
+///
+/// # Errors
+/// [`crate::ErrorName::Refused`] when a recovery may be acting, or when nothing has to be put back;
+/// [`crate::ErrorName::NotReady`] when the claim is too young to be given up;
+/// [`crate::ErrorName::Transient`] when no claim has a majority: then a recovery goes on from here.
+pub fn abandon(
+    registers: &Registers,
+    now: Timestamp,
+) -> Result<Vec<(Region, ControlRecord)>, Fault> {
+    if let Some((region, holder)) = acting(registers, now) {
+        return Err(Fault::refused(format!(
+            "recovery {} holds the register in {region} since {} and may complete its claim: let it end, \
+             or release it when its execution has ended",
+            holder.incident, holder.opened_at
+        )));
+    }
+    let Some(agreed) = registers.agreed() else {
+        return Err(Fault::transient(format!(
+            "no majority of the registers holds one claim ({}): nothing shows which one is to be given \
+             up; a recovery of the site that is to serve goes on from here",
+            registers.words()
+        )));
+    };
+    let newer = registers.held().filter(|(_, record)| record.epoch > agreed.epoch);
+    let put_back: Vec<(Region, ControlRecord)> = newer
+        .map(|(region, record)| {
+            let back = ControlRecord {
+                epoch: agreed.epoch,
+                active_site: agreed.site.clone(),
+                highest_reserved: record.highest_reserved.max(record.epoch),
+                // A recovery of the site that is named now may have been left unfinished before.
+                recovery: record.recovery.clone().filter(|holder| holder.target == agreed.site),
+                updated_at: now,
+                ..record.clone()
+            };
+            (region.clone(), back)
+        })
+        .collect();
+    let youngest = registers.held().filter(|(_, record)| record.epoch > agreed.epoch);
+    if let Some(written) = youngest.map(|(_, record)| record.updated_at).max() {
+        let age = now.duration_since(written).as_secs();
+        if age < ON_ITS_WAY_SECONDS {
+            return Err(Fault::not_ready(format!(
+                "a register was written {age} s ago, and what was sent with it may still arrive: ask again \
+                 in {} s",
+                ON_ITS_WAY_SECONDS - age
+            )));
+        }
+    }
+    if put_back.is_empty() {
+        return Err(Fault::refused(format!(
+            "no register holds a newer claim than site {} under epoch {}, which a majority holds: there is \
+             nothing to give up",
+            agreed.site, agreed.epoch
+        )));
+    }
+    Ok(put_back)
 }
 
 /// The register of a region that has none, under a claim.

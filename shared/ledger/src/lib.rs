@@ -323,6 +323,32 @@ impl<S: Store> Ledger<S> {
         })
     }
 
+    /// Writes the register of any region in place of the one that was seen there: a person's change.
+    ///
+    /// # Errors
+    /// `Transient` when it is not there as it was seen, or was not reached.
+    pub async fn replace(
+        &self,
+        region: &Region,
+        seen: &ControlRecord,
+        record: &ControlRecord,
+    ) -> Result<(), Fault> {
+        let (store, bucket) = (self.store.as_ref(), self.bucket(region));
+        let write = async {
+            match read_record(store, &bucket, &control_key(&seen.app)).await? {
+                Some((found, etag)) if found == *seen => {
+                    write_record(store, &bucket, record, Some(&etag)).await.map(|_| ())
+                }
+                // What was lost is the answer.
+                Some((found, _)) if found == *record => Ok(()),
+                Some(_) | None => Err(Fault::transient(format!(
+                    "the register in {region} has changed meanwhile; look again"
+                ))),
+            }
+        };
+        within(self.move_deadline(), Box::pin(write)).await
+    }
+
     /// Moves registers that lag behind the claim that a majority holds. What failed, and why; the next
     /// call tries it again.
     pub async fn settle(

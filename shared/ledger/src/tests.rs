@@ -363,3 +363,19 @@ async fn an_append_that_goes_wrong_anywhere_can_be_made_again() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_register_is_replaced_only_as_it_was_seen() {
+    let store = store();
+    let ledger = west(&store);
+    let east = region("us-east-1");
+    store.seed(EAST, &newer());
+    ledger.replace(&east, &newer(), &first()).await.unwrap();
+    assert_eq!(store.record(EAST, "queue"), Some(first()));
+    ledger.replace(&east, &newer(), &first()).await.unwrap();
+    let other = ControlRecord { updated_at: at(9), ..newer() };
+    store.seed(EAST, &other);
+    let fault = ledger.replace(&east, &newer(), &first()).await.unwrap_err();
+    assert_eq!(fault.name, ErrorName::Transient);
+    assert_eq!(store.record(EAST, "queue"), Some(other));
+}

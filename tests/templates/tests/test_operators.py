@@ -44,7 +44,7 @@ TYPED = {
     "ssm send-command": "ssm:SendCommand",
     "stepfunctions describe-execution": "states:DescribeExecution",
     "stepfunctions list-executions": "states:ListExecutions",
-    "stepfunctions redrive-execution": "states:RedriveExecution",
+    "stepfunctions stop-execution": "states:StopExecution",
 }
 # Not an operator's: it makes or joins what a template has, or is about the caller's own login.
 NOT_OF_OPERATORS = re.compile(

@@ -64,6 +64,9 @@ fn trace(
 /// How many more times a usual step is taken than a rare one.
 const USUAL: usize = 12;
 
+/// After how many steps of a walk it is looked at whether somebody can be served from there.
+const STUCK_EACH: usize = 10;
+
 /// One walk at random: where it ends, and how it breaks, if it does.
 pub(crate) fn walk(
     begins: &[World],
@@ -74,7 +77,7 @@ pub(crate) fn walk(
     let mut random = Random(seed.wrapping_mul(2).wrapping_add(1));
     let mut state = begins[random.below(begins.len())].clone();
     let mut lines = Vec::new();
-    for _ in 0..length {
+    for taken in 0..length {
         let mut steps = state.steps(rules);
         // Most walks would only wait, or give up, and never come as far as a promotion.
         let usual: Vec<Step> = steps.iter().copied().filter(|step| !step.is_rare()).collect();
@@ -91,7 +94,9 @@ pub(crate) fn walk(
                 break next;
             }
         };
-        if let Some(what) = next.broken() {
+        let ends = taken + 1 == length;
+        let stuck = (ends || taken % STUCK_EACH == 0).then(|| next.stuck(rules)).flatten();
+        if let Some(what) = next.broken().or(stuck) {
             lines.push(what);
             return (next, Some(lines));
         }

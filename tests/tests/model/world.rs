@@ -21,8 +21,6 @@ const SITES: [&str; 2] = ["a", "b"];
 const END: u8 = 24;
 /// Half seconds that pass at once: one, a permit's length, and that of the wait.
 const WAITS: [u8; 3] = [1, 6, 7];
-/// Recoveries that each region opens in one run.
-const RECOVERIES: u8 = 2;
 
 /// The rules; those that are not the real ones are wrong on purpose.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +31,8 @@ pub(crate) struct Rules {
     pub(crate) fine: bool,
     /// Changes of links in one run.
     pub(crate) cuts: u8,
+    /// Recoveries that each region opens in one run.
+    pub(crate) recoveries: u8,
     /// Nothing is opened before the last permit has ended.
     pub(crate) waits: bool,
     /// A permit rests on the own region's register alone.
@@ -43,17 +43,27 @@ pub(crate) struct Rules {
     pub(crate) permits_from_answer: bool,
     /// Every site takes the next epoch.
     pub(crate) one_class: bool,
+    /// The newest claim that is seen makes a site the active one, and a recovery of it has nothing to do.
+    pub(crate) active_by_newest: bool,
+    /// A recovery that stands down leaves no holder, whatever the one before it left unfinished.
+    pub(crate) forgets: bool,
+    /// Nobody sees that a holder's execution has ended.
+    pub(crate) dead_holders_stay: bool,
 }
 
 impl Rules {
     pub(crate) const REAL: Self = Self {
         fine: false,
         cuts: 1,
+        recoveries: 2,
         waits: true,
         permits_by_own: false,
         claims_alone: false,
         permits_from_answer: false,
         one_class: false,
+        active_by_newest: false,
+        forgets: false,
+        dead_holders_stay: false,
     };
 }
 
@@ -106,6 +116,8 @@ struct Recovery {
     reached: [bool; 3],
     /// Whether the database of its site was opened by it.
     promoted: bool,
+    /// The epoch of a claim on its way to each register, whose sender has ended; 0 when none is.
+    late: [u8; 3],
 }
 
 /// Everything.
@@ -153,6 +165,16 @@ pub(crate) enum Step {
     Activate(u8),
     /// It gives up.
     Fail(u8),
+    /// It ends without a word: stopped by a person, or its last call was lost.
+    Die(u8),
+    /// It finds that nothing has to be done, or a person declines.
+    StandDown(u8),
+    /// What it sent before it ended arrives.
+    Late(u8, u8),
+    /// Somebody sees that the holder's execution has ended.
+    Release(u8),
+    /// A person gives up a claim that never had a majority, seen from a site's region.
+    Abandon(u8),
     /// A register that lags is settled, seen from a site's region.
     Settle(u8, u8),
 }
@@ -160,7 +182,10 @@ pub(crate) enum Step {
 impl Step {
     /// Whether it ends what is under way, or uses up what there is little of.
     pub(crate) const fn is_rare(self) -> bool {
-        matches!(self, Self::Wait(_) | Self::Link(..) | Self::Fail(_))
+        matches!(
+            self,
+            Self::Wait(_) | Self::Link(..) | Self::Fail(_) | Self::Die(_) | Self::StandDown(_)
+        )
     }
 }
 
@@ -218,11 +243,21 @@ impl World {
                 steps.push(Step::Settle(site, register));
             }
             let recovery = self.recoveries[usize::from(site)];
+            if rules.fine {
+                steps.extend((0..3).map(|register| Step::Late(site, register)));
+            }
             if recovery.epoch == 0 {
-                if recovery.opened < RECOVERIES {
+                if recovery.opened < rules.recoveries {
                     steps.push(Step::Open(site));
                 }
+                if rules.fine {
+                    steps.extend([Step::Release(site), Step::Abandon(site)]);
+                }
                 continue;
+            }
+            steps.push(Step::StandDown(site));
+            if rules.fine {
+                steps.push(Step::Die(site));
             }
             steps.extend([Step::ClaimOwn(site), Step::Agree(site), Step::Promote(site)]);
             steps.extend([Step::Activate(site), Step::Fail(site)]);
@@ -267,6 +302,11 @@ impl World {
             Step::Promote(site) => next.promote(site, rules)?,
             Step::Activate(site) => next.activate(site, rules)?,
             Step::Fail(site) => next.fail(site)?,
+            Step::Die(site) => next.end(site),
+            Step::StandDown(site) => next.stand_down(site, rules)?,
+            Step::Late(site, register) => next.arrive(site, register)?,
+            Step::Release(site) => next.release(site, rules)?,
+            Step::Abandon(site) => next.abandon(site)?,
             Step::Settle(site, register) => next.settle(site, register)?,
         }
         (next != *self).then_some(next)
@@ -346,6 +386,12 @@ impl World {
             EpochClass::of(&target, NAMES.iter())
         };
         let class = class.unwrap();
+        if rules.active_by_newest
+            && seen.presumed().is_some_and(|claim| claim.site == target)
+            && seen.of(&region(site)).is_some_and(|own| own.recovery.is_none())
+        {
+            return None;
+        }
         let opened = match ledger::open(&region(site), &seen, &claimant, class, at(self.now)) {
             Opening::Write(record) => record,
             Opening::AlreadyOurs(_) | Opening::StandDown(_) => return None,
@@ -354,7 +400,7 @@ impl World {
         let epoch = small(holder.epoch);
         self.registers[usize::from(site)] = Register::of(&opened);
         self.recoveries[usize::from(site)] =
-            Recovery { opened: number, epoch, reached: [false; 3], promoted: false };
+            Recovery { opened: number, epoch, reached: [false; 3], promoted: false, ..recovery };
         Some(())
     }
 
@@ -437,8 +483,144 @@ impl World {
         let (record, incident, _) = self.mine(site);
         let closed = ledger::close(&record, &incident, ledger::Ending::Recovered, at(self.now));
         self.registers[usize::from(site)] = Register::of(&closed.ok()?);
-        self.recoveries[usize::from(site)].epoch = 0;
+        self.end(site);
         Some(())
+    }
+
+    /// The execution ends. What it has sent may arrive later.
+    fn end(&mut self, site: u8) {
+        let recovery = &mut self.recoveries[usize::from(site)];
+        if recovery.reached[usize::from(site)] {
+            for register in (0..3).filter(|register| !recovery.reached[*register]) {
+                recovery.late[register] = recovery.epoch;
+            }
+        }
+        recovery.epoch = 0;
+    }
+
+    fn arrive(&mut self, site: u8, register: u8) -> Option<()> {
+        let late = &mut self.recoveries[usize::from(site)].late[usize::from(register)];
+        let epoch = std::mem::take(late);
+        let theirs = self.registers[usize::from(register)].record(register);
+        let claim = Claim { epoch: Epoch(epoch.into()), site: site_name(site) };
+        if let Raise::Write(raised) = raise(&theirs, &claim, at(self.now)) {
+            self.registers[usize::from(register)] = Register::of(&raised);
+        }
+        (epoch > 0).then_some(())
+    }
+
+    /// What is closed as stood down, the machine closes before its claim alone.
+    fn stand_down(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let (record, incident, epoch) = self.mine(site);
+        let holder = ledger::authorize(&record, &incident, epoch).ok()?;
+        if holder.state == HolderState::Claimed {
+            return None;
+        }
+        let closed = ledger::close(&record, &incident, ledger::Ending::StoodDown, at(self.now));
+        let mut closed = closed.ok()?;
+        if rules.forgets {
+            closed.recovery = None;
+        }
+        self.registers[usize::from(site)] = Register::of(&closed);
+        self.end(site);
+        Some(())
+    }
+
+    /// As the machine of the next recovery does it, and a person for one of another region.
+    fn release(&mut self, site: u8, rules: Rules) -> Option<()> {
+        let record = self.registers[usize::from(site)].record(site);
+        let holder = record.recovery.as_ref()?;
+        if rules.dead_holders_stay || self.recoveries[usize::from(site)].epoch > 0 {
+            return None;
+        }
+        let incident = holder.incident.clone();
+        let closed = ledger::close(&record, &incident, ledger::Ending::Failed, at(self.now));
+        self.registers[usize::from(site)] = Register::of(&closed.ok()?);
+        Some(())
+    }
+
+    /// So late that nothing is on its way any more.
+    fn abandon(&mut self, site: u8) -> Option<()> {
+        if self.recoveries.iter().any(|recovery| recovery.late != [0; 3]) {
+            return None;
+        }
+        let late = at(self.now) + SignedDuration::from_secs(registers::ON_ITS_WAY_SECONDS);
+        for (region, back) in registers::abandon(&self.seen_from(site), late).ok()? {
+            let place = PLACES.iter().position(|other| *other == region)?;
+            self.registers[place] = Register::of(&back);
+        }
+        Some(())
+    }
+
+    /// Why nobody is served although nothing is wrong any more but that one region is lost for good; none
+    /// when a site serves, or the operator's command in a region that is there makes it serve.
+    pub(crate) fn stuck(&self, rules: Rules) -> Option<String> {
+        (0..4).find_map(|lost| {
+            let world = self.at_rest(lost, rules);
+            let is_lost = |site: u8| site == lost;
+            let serves = (0..2).any(|site| !is_lost(site) && world.serves(site, rules));
+            let helps = |site: u8| !is_lost(site) && world.recovered(site, rules).is_some();
+            let is_stuck = !serves && !helps(0) && !helps(1);
+            is_stuck.then(|| match REGIONS.get(usize::from(lost)) {
+                Some(region) => {
+                    format!("with {region} lost nobody is served, and no recovery helps")
+                }
+                None => {
+                    "with every region there nobody is served, and no recovery helps".to_owned()
+                }
+            })
+        })
+    }
+
+    /// Every link is there but those to the lost region, what is on its way has come or never does, and
+    /// every execution has ended.
+    fn at_rest(&self, lost: u8, rules: Rules) -> Self {
+        let mut world = self.clone();
+        world.links = [0, 1].map(|site| [0, 1, 2].map(|to| to != lost && site != lost));
+        for site in 0..2 {
+            if world.recoveries[usize::from(site)].epoch > 0 {
+                world.end(site);
+            }
+            world.recoveries[usize::from(site)].late = [0; 3];
+            world.hosts[usize::from(site)].tick = None;
+            if site != lost {
+                // A holder that was closed is not there, and one that failed is as it was.
+                let _ = world.release(site, rules);
+            }
+        }
+        for site in (0..2).filter(|site| *site != lost) {
+            for register in 0..3 {
+                let _ = world.settle(site, register);
+            }
+        }
+        world
+    }
+
+    fn serves(&self, site: u8, rules: Rules) -> bool {
+        let host = self.hosts[usize::from(site)];
+        let tick = Step::Tick(site);
+        let rules = Rules { fine: false, ..rules };
+        let read = (host.epoch > 0).then(|| self.after(tick, rules)).flatten();
+        let after = read.and_then(|read| read.after(Step::Permit(site), rules));
+        after.is_some_and(|world| {
+            world.writable[usize::from(site)] && world.now < world.hosts[usize::from(site)].permit
+        })
+    }
+
+    /// A recovery that nothing disturbs, to its end.
+    fn recovered(&self, site: u8, rules: Rules) -> Option<Self> {
+        let others = (0..3).filter(|register| *register != site);
+        let claims =
+            others.filter(|register| self.links[usize::from(site)][usize::from(*register)]);
+        let mut steps = vec![Step::Open(site), Step::ClaimOwn(site)];
+        steps.extend(claims.map(|register| Step::ClaimOther(site, register, false)));
+        steps.extend([Step::Agree(site), Step::Wait(WAITS[2])]);
+        steps.extend([Step::Promote(site), Step::Activate(site)]);
+        let mut world = self.clone();
+        for step in steps {
+            world = world.after(step, rules)?;
+        }
+        world.serves(site, rules).then_some(world)
     }
 
     fn fail(&mut self, site: u8) -> Option<()> {
@@ -448,7 +630,7 @@ impl World {
         {
             self.registers[usize::from(site)] = Register::of(&closed);
         }
-        self.recoveries[usize::from(site)].epoch = 0;
+        self.end(site);
         Some(())
     }
 

@@ -3,18 +3,14 @@
 use super::*;
 
 fn reason(response: Response) -> String {
-    match response {
-        Response::StandDown { reason, .. } => reason,
-        other => panic!("{other:?}"),
-    }
+    let Response::StandDown { reason, .. } = response else { panic!("{response:?}") };
+    reason
 }
 
 /// Why, for the machine, and the holder that it may ask about.
 fn why(response: Response) -> (StandDownReason, Option<HeldBy>) {
-    match response {
-        Response::StandDown { why, holder, .. } => (why, holder),
-        other => panic!("{other:?}"),
-    }
+    let Response::StandDown { why, holder, .. } = response else { panic!("{response:?}") };
+    (why, holder)
 }
 
 async fn refused(world: &World, request: Request) -> Fault {

@@ -141,3 +141,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_claim_without_a_majority_can_be_given_up_and_one_with_it_cannot() {
+    let old = Some(record(1, "a"));
+    let failed = |epoch, site| Some(held(record(epoch, site), epoch, HolderState::Failed));
+    let alone = registers([old.clone(), failed(2, "b"), old.clone()]);
+    assert_eq!(abandon(&alone, at(119)).unwrap_err().name, ErrorName::NotReady);
+    let put_back = abandon(&alone, at(120)).unwrap();
+    let [(region, back)] = put_back.as_slice() else { panic!("{put_back:?}") };
+    assert_eq!((region.as_str(), claim_of(back)), ("us-west-2", claim(1, "a")));
+    assert_eq!((back.highest_reserved, &back.recovery), (Epoch(2), &None), "its number stays used");
+
+    let refused = |records| abandon(&registers(records), at(120)).unwrap_err().name;
+    let acts = Some(held(record(2, "b"), 2, HolderState::Claimed));
+    assert_eq!(refused([old.clone(), acts, old.clone()]), ErrorName::Refused);
+    assert_eq!(refused([old.clone(), old.clone(), old.clone()]), ErrorName::Refused);
+    let complete = Some(record(2, "b"));
+    assert_eq!(refused([old.clone(), failed(2, "b"), complete.clone()]), ErrorName::Refused);
+    assert_eq!(refused([old, failed(2, "b"), None]), ErrorName::Transient);
+
+    // The claim before it was complete, and never came as far as serving: that is not forgotten.
+    let again = registers([complete.clone(), failed(4, "b"), complete]);
+    let (_, back) = abandon(&again, at(120)).unwrap().remove(0);
+    assert_eq!(claim_of(&back), claim(2, "b"));
+    assert_eq!(back.recovery.unwrap().state, HolderState::Failed);
+}
