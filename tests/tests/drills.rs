@@ -214,6 +214,18 @@ fn started_twice_it_recovers_once() {
 }
 
 #[test]
+fn a_recovery_that_is_stopped_behind_each_step_goes_on() {
+    let report = drill(&["abort"]);
+    assert!(report["achieved_rto_seconds"].as_f64().unwrap() <= 60.0);
+    assert_eq!(report["stale_writes_accepted"], 0);
+    // The alarm's, which was redriven, and two more.
+    assert_eq!(report["epoch_after"], 6);
+    held(&report, "1-one-writer");
+    held(&report, "3-stopped-it-goes-on");
+    held(&report, "8-an-epoch-for-each-recovery");
+}
+
+#[test]
 fn a_site_that_answers_is_left_only_with_approval_and_is_fenced_first() {
     let report = drill(&["approval"]);
     recovered(&report);

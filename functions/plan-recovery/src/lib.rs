@@ -74,9 +74,9 @@ pub async fn handle<P: Plans, S: Store>(
         active: active_site,
         epoch: authority.epoch,
         // A claim that no majority holds changed nothing, and excuses nothing.
-        continues: holder.agreed_at.is_some()
+        continues: holder.left_at().is_some()
             || registers.agreed().is_some_and(|claim| claim.site == authority.site),
-        agreed_at: holder.agreed_at,
+        left_at: holder.left_at(),
         no_majority: registers.too_few().then(|| registers.words()),
         observation,
         looks,

@@ -214,7 +214,7 @@ fn a_plan_that_breaks_a_rule_is_not_handed_out() {
         active: "a".parse().unwrap(),
         epoch: Epoch(2),
         continues: false,
-        agreed_at: None,
+        left_at: None,
         no_majority: None,
         observation: samples::observation(SiteVerdict::Down, 1),
         looks: 0,

@@ -87,6 +87,7 @@ impl Authorizer for Fake {
                 opened_at: self.agreed_at,
                 state: HolderState::Claimed,
                 agreed_at: Some(self.agreed_at),
+                agreed_before: None,
             };
             lost(answer_is_lost, holder)
         } else {

@@ -18,7 +18,7 @@ use lifeboat_core::{
         recovery_log::{Request, Response},
     },
     guard,
-    ledger::{self, Ending},
+    ledger::{self, Ending, Holder},
     plan_file::AppPlan,
     recovery_log::{Entry, EntryKind, Fact},
     registers::Registers,
@@ -97,10 +97,11 @@ pub async fn handle<P: Plans, S: Store, M: Meter>(
             let rpo_seconds = plan.objectives(scenario)?.rpo_seconds;
             // Before anything is changed: a claim that the promotion would have to refuse stops the old
             // site for nothing.
-            let may = || {
+            let may = |holder: &Holder| {
                 ledger::votes_count(observed_at, now)?;
                 let loss = Loss { seconds: estimated_loss_seconds, since: loss_since };
-                guard::may_promote(loss.claimed_at(now), rpo_seconds, approval.as_ref(), now)
+                let left_at = holder.left_at().unwrap_or(now);
+                guard::may_promote(loss.claimed_at(left_at), rpo_seconds, approval.as_ref(), now)
             };
             claim(authority, may, &ports.ledger(&plan), now).await
         }
@@ -156,7 +157,7 @@ async fn record<S: Store>(
 /// Makes the site the active one, in a majority of the registers, then in the log.
 async fn claim<S: Store>(
     authority: Authority,
-    may: impl Fn() -> Result<(), Fault>,
+    may: impl Fn(&Holder) -> Result<(), Fault>,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {

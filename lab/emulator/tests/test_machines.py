@@ -238,6 +238,39 @@ class Ends(unittest.TestCase):
         self.assertEqual((ended["status"], ended["redriveCount"]), ("SUCCEEDED", 1))
         self.assertEqual(json.loads(ended["output"]), {"kept": 1, "calls": 2})
 
+    def test_what_was_stopped_is_redriven_once_with_its_variables(self):
+        function("slowly", "import time\ndef handle(event): time.sleep(1)")
+        definition = {
+            "QueryLanguage": "JSONata",
+            "StartAt": "Set",
+            "States": {
+                "Set": {"Type": "Pass", "Assign": {"kept": 7}, "Next": "Call"},
+                "Call": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::lambda:invoke",
+                    "Arguments": {"FunctionName": "slowly", "Payload": {}},
+                    "Assign": {"called": "{% $states.context.Execution.RedriveCount %}"},
+                    "Next": "After",
+                },
+                "After": {"Type": "Succeed", "Output": {"kept": "{% $kept %}", "called": "{% $called %}"}},
+            },
+        }
+        states = client("stepfunctions")
+        execution = states.start_execution(stateMachineArn=machine("stopped", definition), input="{}")["executionArn"]
+
+        def entered(name):
+            events = states.get_execution_history(executionArn=execution)["events"]
+            return [event for event in events if event.get("stateEnteredEventDetails", {}).get("name") == name]
+
+        wait_for(lambda: entered("Call"), 5, "the task")
+        states.stop_execution(executionArn=execution)
+        states.redrive_execution(executionArn=execution)
+        ended = finished(execution)
+        # The run that was stopped is in its task still, and must neither end the execution nor go on.
+        self.assertEqual(json.loads(ended["output"]), {"kept": 7, "called": 1})
+        time.sleep(1.5)
+        self.assertEqual(len(entered("After")), 1)
+
     def test_event_invocation_does_not_wait(self):
         function("sleepy", "import time\ndef handle(event): time.sleep(3)")
         definition = {

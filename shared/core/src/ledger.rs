@@ -73,6 +73,19 @@ pub struct Holder {
     /// site run out. None before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreed_at: Option<Timestamp>,
+    /// The same of the unfinished recovery that this one goes on from, if its claim is still the one that
+    /// counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed_before: Option<Timestamp>,
+}
+
+impl Holder {
+    /// From when on the permits of the old site ran out: what it has acknowledged later than that and
+    /// [`crate::permit::PERMITS_END`] is nothing. None while it may serve.
+    #[must_use]
+    pub fn left_at(&self) -> Option<Timestamp> {
+        self.agreed_before.or(self.agreed_at)
+    }
 }
 
 /// How far a holder is.
@@ -275,10 +288,23 @@ pub fn open(
             opened_at: now,
             state: HolderState::Open,
             agreed_at: None,
+            agreed_before: held.and_then(|held| left_before(held, registers, claimant.target)),
         }),
         updated_at: now,
         ..base
     })
+}
+
+/// When the old site was left already, by the claim of an unfinished recovery of the same target that still
+/// counts. Had the old site been claimed again in between, another claim would.
+fn left_before(
+    held: &ControlRecord,
+    registers: &Registers,
+    target: &SiteName,
+) -> Option<Timestamp> {
+    let holder = held.recovery.as_ref().filter(|holder| holder.target == *target)?;
+    let counts = registers.agreed().is_some_and(|claim| claim.site == *target);
+    counts.then(|| holder.left_at()).flatten()
 }
 
 /// The claim by which `target` is the active site and needs no recovery: a majority holds it, and no

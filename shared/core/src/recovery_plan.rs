@@ -149,7 +149,7 @@ pub fn plan(situation: &Situation, app: &AppPlan) -> RecoveryPlan {
     } else {
         estimated_loss(observation, active, app.database.replication)
     };
-    let loss = situation.agreed_at.map_or(loss, |agreed_at| loss.claimed_at(agreed_at));
+    let loss = situation.left_at.map_or(loss, |left_at| loss.claimed_at(left_at));
     let (mut decision, mut reason) = decide(situation, app, loss.seconds);
     let rpo_seconds = policy.map_or(0, |policy| policy.rpo_seconds);
     let mut approved_by = None;

@@ -152,8 +152,8 @@ pub struct Situation {
     /// Whether its target is the active site already, by the claim of a recovery that failed behind it or
     /// by its own: from there on forward only.
     pub continues: bool,
-    /// When a majority was known to hold this recovery's own claim; none before.
-    pub agreed_at: Option<Timestamp>,
+    /// When a majority was known to hold the claim by which the old site was left; none before.
+    pub left_at: Option<Timestamp>,
     /// What the registers answered, where those that answered are no majority: nothing can be claimed.
     pub no_majority: Option<String>,
     /// The votes.

@@ -199,7 +199,7 @@ impl<S: Store> Ledger<S> {
     pub async fn claim(
         &self,
         authority: &Authority,
-        may: impl Fn() -> Result<(), Fault>,
+        may: impl Fn(&Holder) -> Result<(), Fault>,
         now: Timestamp,
     ) -> Result<Claimed, Fault> {
         let began = tokio::time::Instant::now();
@@ -209,8 +209,8 @@ impl<S: Store> Ledger<S> {
             self.registers_until(app, |registers| !registers.too_few())
         );
         let (record, etag) = held?;
-        if record.recovery.as_ref().is_none_or(|holder| holder.agreed_at.is_none()) {
-            may()?;
+        if let Some(holder) = record.recovery.as_ref().filter(|holder| holder.agreed_at.is_none()) {
+            may(holder)?;
             if seen.too_few() {
                 return Err(Fault::transient(format!(
                     "a claim needs a majority of the registers, and too few answer ({}); nothing was \

@@ -674,6 +674,7 @@ impl Register {
                 (false, false) => HolderState::Open,
             },
             agreed_at: held.agreed_at.map(at),
+            agreed_before: None,
         });
         let record = ControlRecord {
             epoch: Epoch(self.epoch.into()),

@@ -106,7 +106,7 @@ async fn the_log_is_lost_and_the_registers_are_changed_all_the_same() {
         let alone = after(&[open("e-1")]).await;
         let before = alone.store.calls();
         let plan = alone.plans.plan(&"queue".parse().unwrap()).await.unwrap();
-        alone.ledger(&plan).claim(&authority(), || Ok(()), at(40)).await.unwrap();
+        alone.ledger(&plan).claim(&authority(), |_| Ok(()), at(40)).await.unwrap();
         alone.store.calls() - before
     };
     let world = after(&[open("e-1")]).await;

@@ -142,6 +142,36 @@ async fn a_claim_that_would_lose_more_than_was_seen_changes_nothing() {
     handle(claim_that_loses(Some(16.5), since, None), &world, at(900)).await.unwrap();
 }
 
+/// The first claim has stopped the old site: what comes later loses nothing more, however late it is.
+#[tokio::test]
+async fn a_recovery_that_goes_on_from_an_unfinished_claim_loses_no_more_than_that() {
+    let world = after(&[open("e-1"), claim(), close(Ending::Failed)]).await;
+    let first = control(&world, WEST).recovery.unwrap().agreed_at;
+    handle(open("e-2"), &world, at(900)).await.unwrap();
+    let holder = control(&world, WEST).recovery.unwrap();
+    assert_eq!((holder.agreed_at, holder.left_at()), (None, first));
+    let mut again = claim_that_loses(Some(16.5), Some(at(20)), None);
+    if let Request::Claim { authority, observed_at, .. } = &mut again {
+        (authority.epoch, *observed_at) = (Epoch(4), at(900));
+    }
+    handle(again, &world, at(901)).await.unwrap();
+    let holder = control(&world, WEST).recovery.unwrap();
+    assert!(holder.agreed_at > holder.left_at() && holder.left_at() == first);
+    // Site a was claimed again in between, and has served: it counts anew.
+    let world = after(&[open("e-1"), claim(), close(Ending::Failed)]).await;
+    for bucket in [EAST, WITNESS] {
+        let back = ControlRecord {
+            epoch: Epoch(3),
+            highest_reserved: Epoch(3),
+            active_site: "a".parse().unwrap(),
+            ..control(&world, bucket)
+        };
+        world.store.seed(bucket, &back);
+    }
+    handle(open("e-2"), &world, at(900)).await.unwrap();
+    assert_eq!(control(&world, WEST).recovery.unwrap().left_at(), None);
+}
+
 #[tokio::test]
 async fn a_recovery_whose_execution_has_ended_is_released_once() {
     let world = after(&[open("e-1"), claim()]).await;

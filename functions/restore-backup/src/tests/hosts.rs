@@ -157,6 +157,7 @@ async fn nothing_goes_into_use_on_a_host_while_a_recovery_is_open() {
         opened_at: now(),
         state: HolderState::Claimed,
         agreed_at: None,
+        agreed_before: None,
     });
     let all = with(open.clone());
     let fault = handle(place(), &all, now()).await.unwrap_err();

@@ -2,7 +2,8 @@
 
 AWS: TimeoutSeconds of the machine ends the execution as TIMED_OUT; a failed
 branch of a Parallel or Map stops its siblings; a stopped execution does nothing
-more; a region that is lost takes its executions along.
+more, and redriven it goes on with the variables that it had; a region that is
+lost takes its executions along.
 ministack: ignores the machine's TimeoutSeconds, lets siblings and stopped
 executions run on, and calls other services inside its one process, so that no
 network fault reaches an execution.
@@ -12,6 +13,7 @@ hangs and ends the thread when the execution is over.
 """
 
 import contextvars
+import copy
 import json
 import threading
 import time
@@ -26,6 +28,10 @@ from ..regions import KILL
 _SLICE_SECONDS = 0.2
 
 _execution: contextvars.ContextVar[dict | None] = contextvars.ContextVar("lab_execution", default=None)
+# How many times the execution had been redriven when this thread began to run it.
+_redrives: contextvars.ContextVar[int] = contextvars.ContextVar("lab_redrives", default=0)
+# The variables that an execution had when it entered its last top-level state, by ARN.
+_variables: dict[str, dict] = {}
 # One event per enclosing Parallel or Map; set once a branch of it has failed.
 _abandoned: contextvars.ContextVar[tuple] = contextvars.ContextVar("lab_abandoned", default=())
 
@@ -97,16 +103,28 @@ def role() -> str:
 
 def _run(execution: dict, state: str | None, text: str) -> None:
     token = _execution.set(execution)
+    redrives = _redrives.set(execution.get("redriveCount", 0))
     try:
         _walk(execution, state, text)
     except Halted:
         pass  # whoever ended the execution has recorded why
     except stepfunctions._ExecutionError as error:
-        stepfunctions._fail_execution(execution, error.error, error.cause)
+        _fail(execution, error.error, error.cause)
     except Exception as error:  # as the service does: an unforeseen failure is the execution's
-        stepfunctions._fail_execution(execution, "States.Runtime", f"{type(error).__name__}: {error}")
+        _fail(execution, "States.Runtime", f"{type(error).__name__}: {error}")
     finally:
+        _redrives.reset(redrives)
         _execution.reset(token)
+
+
+def _fail(execution: dict, error: str, cause: str) -> None:
+    if _is_current(execution):
+        stepfunctions._fail_execution(execution, error, cause)
+
+
+def _is_current(execution: dict) -> bool:
+    """Whether this thread runs the execution, and not one that was stopped before it was redriven."""
+    return execution.get("redriveCount", 0) == _redrives.get()
 
 
 def _walk(execution: dict, state: str | None, text: str) -> None:
@@ -127,12 +145,12 @@ def _walk(execution: dict, state: str | None, text: str) -> None:
             "RedriveCount": execution.get("redriveCount", 0),
         },
         "StateMachine": {"Id": execution["stateMachineArn"], "Name": machine["name"]},
-        "variables": {},
+        "variables": copy.deepcopy(_variables.get(execution["executionArn"], {})) if state else {},
     }
     name = state or definition.get("StartAt")
     while name:
         value, name = _step(execution, definition.get("States", {}), name, value, context)
-    if execution["status"] == "RUNNING":
+    if execution["status"] == "RUNNING" and _is_current(execution):
         output = json.dumps(value)
         execution.update(status="SUCCEEDED", output=output, stopDate=now_iso())
         stepfunctions._add_event(
@@ -148,6 +166,7 @@ def _step(execution: dict, states: dict, name: str, value, context: dict) -> tup
         raise stepfunctions._ExecutionError("States.Runtime", f"state '{name}' is not in the definition")
     kind = state.get("Type")
     context["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
+    _variables[execution["executionArn"]] = copy.deepcopy(context["variables"])
     entered = {"name": name, "input": json.dumps(value)}
     stepfunctions._add_event(execution, f"{kind}StateEntered", {"stateEnteredEventDetails": entered})
     if kind == "Fail":
@@ -232,7 +251,8 @@ def _gate(lab: Lab) -> None:
         return  # StartSyncExecution and TestState run on the caller's behalf
     if not lab.regions.pass_or_wait(_region(execution)):
         _lose(execution)
-    if execution["status"] != "RUNNING" or any(event.is_set() for event in _abandoned.get()):
+    is_over = execution["status"] != "RUNNING" or not _is_current(execution)
+    if is_over or any(event.is_set() for event in _abandoned.get()):
         raise Halted
 
 

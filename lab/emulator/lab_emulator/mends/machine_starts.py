@@ -1,8 +1,8 @@
 """StartExecution is idempotent, and a failed execution can be redriven.
 
 AWS: starting a standard machine again under the same name with the same input,
-while it runs, answers with the running execution; RedriveExecution continues a
-failed one at the state that failed. ministack: the first is refused with
+while it runs, answers with the running execution; RedriveExecution continues one
+that failed or was stopped at the state that it was in. ministack: the first is refused with
 ExecutionAlreadyExists, the second does not exist.
 """
 

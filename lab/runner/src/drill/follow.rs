@@ -222,7 +222,7 @@ impl Lab {
         self.aws.json(site.region, "states", "AWSStepFunctions.DescribeExecution", &body).await
     }
 
-    async fn events(&self, region: &str, arn: &str) -> Result<Vec<Value>, LabError> {
+    pub(super) async fn events(&self, region: &str, arn: &str) -> Result<Vec<Value>, LabError> {
         let mut all = Vec::new();
         let mut token = None;
         loop {
@@ -280,7 +280,7 @@ fn machine_steps(output: &Value) -> Option<Vec<StepResult>> {
 }
 
 /// The task states that have ended, from the history.
-fn steps_of(events: &[Value]) -> Vec<StepResult> {
+pub(super) fn steps_of(events: &[Value]) -> Vec<StepResult> {
     let mut entered: BTreeMap<String, Timestamp> = BTreeMap::new();
     let mut steps = Vec::new();
     // How the last try of the state that runs has failed; a state that catches it is left all the same.

@@ -1,5 +1,6 @@
 //! The drills: a disaster, the recovery by the real machine, and what was achieved.
 
+mod abort;
 mod approval;
 mod backups;
 mod canary;
@@ -50,6 +51,8 @@ pub enum Scenario {
     /// The active region dies, and an operator starts the recovery at the same moment as the alarm,
     /// twice: one recovery, one epoch.
     DoubleStart,
+    /// The active region dies, and a person stops the recovery behind each step: it goes on.
+    Abort,
     /// An operator leaves a site that answers; a person approves, and the old site is fenced.
     Approval,
     /// The link between the regions is cut, and both sites live: never do both write, and one does
@@ -71,6 +74,7 @@ impl Scenario {
             Self::SlowPrimary => "slow-primary",
             Self::MultiAzFailover => "multi-az-failover",
             Self::DoubleStart => "double-start",
+            Self::Abort => "abort",
             Self::Approval => "approval",
             Self::Partition => "partition",
             Self::BackupCycle => "backup-cycle",
@@ -161,7 +165,7 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
     say::line(&format!("drill {}", request.scenario.as_str()));
     let lab = Lab::start(root, request.options).await?;
     let outcome = match request.scenario {
-        Scenario::RegionOutage | Scenario::DoubleStart | Scenario::Approval => {
+        Scenario::RegionOutage | Scenario::DoubleStart | Scenario::Abort | Scenario::Approval => {
             outage::run(&lab, request).await
         }
         Scenario::Partition => partition::run(&lab, request).await,

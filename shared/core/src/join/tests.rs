@@ -29,6 +29,7 @@ fn held(record: ControlRecord, target: &str, state: HolderState) -> ControlRecor
         opened_at: now(),
         state,
         agreed_at: None,
+        agreed_before: None,
     });
     ControlRecord { recovery, ..record }
 }

@@ -71,6 +71,7 @@ mod tests {
             opened_at: now,
             state,
             agreed_at: None,
+            agreed_before: None,
         });
         ControlRecord { recovery, highest_reserved: Epoch(2), ..first }
     }

@@ -97,6 +97,7 @@ fn nothing_is_opened_before_the_last_permit_has_ended() {
         opened_at: at(0),
         state: HolderState::Claimed,
         agreed_at: None,
+        agreed_before: None,
     };
     assert!(ended(&holder, at(1_000)).is_err(), "no majority is known");
     holder.agreed_at = Some(at(10));

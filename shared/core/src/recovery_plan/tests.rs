@@ -22,7 +22,7 @@ fn situation(verdict: SiteVerdict, lag: i64, trigger: Trigger) -> Situation {
         active: "a".parse().unwrap(),
         epoch: Epoch(2),
         continues: false,
-        agreed_at: None,
+        left_at: None,
         no_majority: None,
         observation: samples::observation(verdict, lag),
         looks: 0,

@@ -162,6 +162,7 @@ mod tests {
                 opened_at: at(0),
                 state,
                 agreed_at: None,
+                agreed_before: None,
             })
         };
         let first = || Answer::Holds(record(1, "a"));

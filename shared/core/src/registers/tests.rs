@@ -70,6 +70,7 @@ fn held(record: ControlRecord, epoch: u64, state: HolderState) -> ControlRecord 
         opened_at: at(0),
         state,
         agreed_at: None,
+        agreed_before: None,
     });
     ControlRecord { recovery, highest_reserved: Epoch(epoch), ..record }
 }
