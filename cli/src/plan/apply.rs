@@ -73,6 +73,7 @@ pub(crate) async fn apply(file: &Path, how: How) -> Result<(), Failure> {
     }
     for (_, there) in &there {
         change::keeps_registers(&plan, there.stored.as_deref()).map_err(Failure::refused)?;
+        change::registers_agree(&plan, &there.seen.registers).map_err(Failure::refused)?;
     }
     let begun = has_begun(
         there.iter().filter_map(|(_, there)| there.overview.as_ref()),

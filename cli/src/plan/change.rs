@@ -1,5 +1,7 @@
 //! What `plan apply` changes in a region: judged from what is there, before anything is written.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use lifeboat_core::{
     Region,
@@ -49,25 +51,55 @@ pub(super) fn of_plan(plan: &AppPlan, stored: Option<&str>, region: &Region) -> 
 }
 
 /// That the registers stay where they are. A guard that reads the old ones and a recovery that reads the new
-/// ones need not have one in common, and then both sites might write.
+/// ones need not have one in common, and then both sites might write. So a stored plan of which that cannot
+/// be told is not replaced; one of a version without a witness is.
 pub(super) fn keeps_registers(plan: &AppPlan, stored: Option<&str>) -> Result<(), String> {
-    let Some(before) = stored.and_then(|text| serde_json::from_str::<AppPlan>(text).ok()) else {
-        return Ok(());
+    let Some(stored) = stored else { return Ok(()) };
+    let moves = "they move only while nobody may write (docs/operating.md, \"Moving a register\")";
+    let app = &plan.app;
+    let stored: Value = serde_json::from_str(stored).unwrap_or_default();
+    let Some((sites, witness)) = regions_of(&stored) else {
+        return Err(format!(
+            "the stored plan {} cannot be read, so nothing tells where the registers of {app} are; \
+             {moves}. Put an earlier version of the parameter back first",
+            plan_path(app)
+        ));
     };
-    let of = |plan: &AppPlan| plan.registers().cloned().collect::<std::collections::BTreeSet<_>>();
-    if of(&before) == of(plan) {
+    let new: BTreeSet<&str> = plan.sites.values().map(|site| site.region.as_str()).collect();
+    let stays = witness.is_none_or(|witness| witness == plan.witness.region.as_str());
+    if sites == new && stays {
         return Ok(());
     }
-    let named = |plan: &AppPlan| {
-        let names: Vec<&str> = plan.registers().map(Region::as_str).collect();
-        names.join(", ")
+    let named = |sites: &BTreeSet<&str>, witness: Option<&str>| {
+        sites.iter().copied().chain(witness).collect::<Vec<_>>().join(", ")
     };
     Err(format!(
-        "the registers of {} are in {}, and this plan has them in {}: they move only while nobody may \
-         write (docs/operating.md, \"Moving a register\")",
-        plan.app,
-        named(&before),
-        named(plan)
+        "the registers of {app} are in {}, and this plan has them in {}: {moves}",
+        named(&sites, witness),
+        named(&new, Some(plan.witness.region.as_str()))
+    ))
+}
+
+/// The regions of a stored plan's sites, and of its witness, whatever else is in it.
+fn regions_of(plan: &Value) -> Option<(BTreeSet<&str>, Option<&str>)> {
+    let sites = plan.get("sites")?.as_object()?.values();
+    let sites = sites.map(|site| site.get("region")?.as_str()).collect::<Option<_>>()?;
+    Some((sites, plan.pointer("/witness/region").and_then(Value::as_str)))
+}
+
+/// That nothing is written beside registers that disagree: a new one would decide between them, and complete
+/// a claim that nobody may stand behind any more.
+pub(super) fn registers_agree(plan: &AppPlan, registers: &Registers) -> Result<(), String> {
+    let claims: BTreeSet<Claim> = registers.held().map(|(_, record)| claim_of(record)).collect();
+    if registers.agreed().is_some() || claims.len() < 2 {
+        return Ok(());
+    }
+    let app = &plan.app;
+    let region = registers.held().next().map_or("REGION", |(region, _)| region.as_str());
+    Err(format!(
+        "the registers of {app} disagree ({}), and a plan that is applied now would decide between them; \
+         what to do first: lifeboat ledger show --app {app} --region {region}",
+        registers.words()
     ))
 }
 
@@ -80,7 +112,7 @@ fn differences(before: &Value, after: &Value) -> Vec<String> {
 
 fn compare(path: &mut String, before: &Value, after: &Value, lines: &mut Vec<String>) {
     if let (Value::Object(old), Value::Object(new)) = (before, after) {
-        let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for key in keys {
             let length = path.len();
             if length > 0 {
@@ -310,5 +342,39 @@ mod tests {
         assert!(has_begun([&first].into_iter(), true));
         let moved = ControlRecord { epoch: Epoch(2), ..first };
         assert!(has_begun([&moved].into_iter(), false));
+    }
+
+    #[test]
+    fn registers_stay_where_they_are_whatever_else_the_stored_plan_says() {
+        let kept = |stored: &Value| keeps_registers(&plan(), Some(&stored.to_string()));
+        let mut stored = serde_json::to_value(plan()).unwrap();
+        // Of a later version, say.
+        stored["a key that this version does not know"] = Value::Bool(true);
+        assert_eq!(kept(&stored), Ok(()));
+        let mut moved = stored.clone();
+        moved["witness"]["region"] = "eu-central-1".into();
+        assert!(kept(&moved).unwrap_err().contains("eu-central-1, and this plan has them in"));
+        stored["sites"]["b"]["region"] = "eu-west-1".into();
+        assert!(kept(&stored).is_err());
+        // Before there was a witness there were two.
+        let mut two = serde_json::to_value(plan()).unwrap();
+        two.as_object_mut().unwrap().remove("witness");
+        assert_eq!(kept(&two), Ok(()));
+        assert!(keeps_registers(&plan(), Some("{")).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn nothing_is_written_beside_registers_that_disagree() {
+        let (first, newer) = records();
+        let split = [Answer::Holds(newer.clone()), Answer::Holds(first.clone()), Answer::Absent];
+        let why = registers_agree(&plan(), &seen(split).registers).unwrap_err();
+        assert!(why.contains("lifeboat ledger show --app queue --region us-east-1"), "{why}");
+        for fine in [
+            [Answer::Holds(newer.clone()), Answer::Holds(newer), Answer::Holds(first.clone())],
+            [Answer::Holds(first.clone()), Answer::Holds(first), Answer::Absent],
+            [Answer::Absent, Answer::Absent, Answer::Absent],
+        ] {
+            assert_eq!(registers_agree(&plan(), &seen(fine).registers), Ok(()));
+        }
     }
 }

@@ -33,6 +33,7 @@ pub struct Claim {
 }
 
 /// What a region answered when it was asked for its register.
+#[expect(clippy::large_enum_variant, reason = "there are three of them, and not for long")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// Its register.
