@@ -179,6 +179,35 @@ fn a_partition_in_which_nobody_sees_the_witness_stops_the_site_and_loses_nothing
     assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
 }
 
+/// A register's region is dark, and the guards of the active site are started again meanwhile.
+fn served_on(scenario: &str) {
+    let report = drill(&[scenario]);
+    assert_eq!(report["dual_writer_seconds"], 0.0);
+    assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
+    for invariant in [
+        "1-one-writer",
+        "2-nothing-is-lost",
+        "5-restart-costs-its-own-time",
+        "5-serves-through-the-loss-of-a-register",
+        "7-no-failover-without-proof",
+        "7-the-machine-stands-down",
+        "8-register-counts-again",
+        "8-registers-settle",
+    ] {
+        held(&report, invariant);
+    }
+}
+
+#[test]
+fn the_loss_of_the_witness_stops_nobody_and_guards_start_again_without_it() {
+    served_on("witness-lost");
+}
+
+#[test]
+fn the_loss_of_the_standbys_region_stops_nobody_and_guards_start_again_without_it() {
+    served_on("peer-lost");
+}
+
 #[test]
 fn a_failover_within_the_region_is_waited_out() {
     let report = drill(&["multi-az-failover"]);

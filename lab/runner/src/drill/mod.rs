@@ -6,11 +6,14 @@ mod canary;
 mod evidence;
 mod false_alarm;
 mod follow;
+mod guards;
 mod hosts;
 pub mod models;
 mod outage;
 mod owners;
 mod partition;
+mod register_lost;
+mod registers;
 mod rounds;
 
 use std::{
@@ -23,6 +26,7 @@ use std::{
 use serde::Serialize;
 
 use false_alarm::Trouble;
+use register_lost::Lost;
 
 use crate::{
     client::{Client, ClientConfig, ClientHandle, SUSTAINED, Write},
@@ -55,6 +59,12 @@ pub enum Scenario {
     /// The link between the regions is cut, and both sites live: never do both write, and one does
     /// wherever a majority of the registers can be seen.
     Partition,
+    /// The witness's region is dark, and every guard of the active site is started again: nothing
+    /// comes of it.
+    WitnessLost,
+    /// The standby's region is dark, and every guard of the active site is started again: nothing
+    /// comes of it.
+    PeerLost,
     /// Every kind of backup is taken on its schedule, proven by restoring it, and swept.
     BackupCycle,
     /// A byte is flipped in the newest backup of each kind: it must be found, and not restored.
@@ -73,6 +83,8 @@ impl Scenario {
             Self::DoubleStart => "double-start",
             Self::Approval => "approval",
             Self::Partition => "partition",
+            Self::WitnessLost => "witness-lost",
+            Self::PeerLost => "peer-lost",
             Self::BackupCycle => "backup-cycle",
             Self::CorruptBackup => "corrupt-backup",
         }
@@ -165,6 +177,8 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
             outage::run(&lab, request).await
         }
         Scenario::Partition => partition::run(&lab, request).await,
+        Scenario::WitnessLost => register_lost::run(&lab, request, Lost::Witness).await,
+        Scenario::PeerLost => register_lost::run(&lab, request, Lost::Peer).await,
         Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
         Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
         Scenario::MultiAzFailover => false_alarm::run(&lab, request, Trouble::DatabaseAway).await,
