@@ -120,6 +120,16 @@ impl WitnessSeen {
     }
 }
 
+/// When the link of a partition is back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heals {
+    /// When what came of it has settled.
+    Settled,
+    /// As soon as the recovery has claimed its epoch, while it waits for the old permits to end.
+    Waiting,
+}
+
 /// What to rehearse.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
@@ -133,6 +143,8 @@ pub struct Request {
     pub stall: Duration,
     /// Who sees the witness in a partition.
     pub witness: WitnessSeen,
+    /// When a partition ends.
+    pub heals: Heals,
 }
 
 /// Starts a lab and checks what drills rely on in it.
@@ -170,6 +182,13 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
     // A database that one runs oneself has every kind of backup; only then is the standby
     // synchronous in the lab.
     request.options.synchronous |= request.scenario.is_about_backups();
+    let claims = matches!(request.witness, WitnessSeen::Both | WitnessSeen::Standby);
+    if request.heals == Heals::Waiting && !(request.scenario == Scenario::Partition && claims) {
+        return Err(LabError::new(
+            "HEALS=waiting is for a recovery that claims: SCENARIO=partition with WITNESS=both or \
+             standby",
+        ));
+    }
     say::line(&format!("drill {}", request.scenario.as_str()));
     let lab = Lab::start(root, request.options).await?;
     let outcome = match request.scenario {
@@ -249,6 +268,9 @@ fn command(request: Request) -> String {
     }
     if request.scenario == Scenario::Partition {
         words.push(format!("WITNESS={}", request.witness.as_str()));
+        if request.heals == Heals::Waiting {
+            words.push("HEALS=waiting".to_owned());
+        }
     }
     if !request.stall.is_zero() {
         words.push(format!("STALL={}", request.stall.as_millis()));
