@@ -23,6 +23,7 @@ RECORD ?=
 ALIAS ?=
 STALL ?= 0
 WITNESS ?= both
+HEALS ?= settled
 RUNS ?= 5
 SMOKE ?=
 PARTS ?=
@@ -31,7 +32,7 @@ BENCHED := lifeboat retention-sweep verify-backup lifeboat-core lifeboat-archive
 FUNCTIONS := $(notdir $(wildcard functions/*))
 TEMPLATES := $(wildcard infra/*.yaml)
 
-DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) $(if $(filter-out 0 no,$(ALIAS)),--alias) --stall $(STALL) --witness $(WITNESS)
+DRILL_FLAGS := --mode $(MODE) $(if $(filter-out 0 no,$(SYNC)),--sync) $(if $(filter-out 0 no,$(RECORD)),--switch-by-record) $(if $(filter-out 0 no,$(ALIAS)),--alias) --stall $(STALL) --witness $(WITNESS) --heals $(HEALS)
 
 .PHONY: help
 help: ## Explain the targets (this)
@@ -51,7 +52,7 @@ build: setup ## Build the programs that drills run
 	@cargo build --workspace --bins
 
 .PHONY: drill
-drill: build ## Rehearse a disaster: SCENARIO=region-outage|partition|standby-blind|slow-primary|multi-az-failover|double-start|abort|approval|backup-cycle|corrupt-backup MODE=kill|hang WITNESS=both|active|standby|neither SYNC=1 RECORD=1 ALIAS=1 STALL=ms
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|partition|witness-lost|peer-lost|standby-blind|slow-primary|multi-az-failover|double-start|abort|approval|backup-cycle|corrupt-backup MODE=kill|hang WITNESS=both|active|standby|neither HEALS=settled|waiting SYNC=1 RECORD=1 ALIAS=1 STALL=ms
 	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
 
 .PHONY: lab

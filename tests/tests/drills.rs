@@ -143,8 +143,8 @@ fn region_outage_behind_load_balancers() {
 }
 
 /// The regions are apart and both live, with the witness seen by these.
-fn parted(witness: &str) -> Value {
-    let report = drill(&["partition", "--witness", witness]);
+fn parted(witness: &str, heals: &str) -> Value {
+    let report = drill(&["partition", "--witness", witness, "--heals", heals]);
     assert_eq!(report["dual_writer_seconds"], 0.0);
     assert_eq!(report["stale_writes_accepted"], 0);
     held(&report, "1-one-writer");
@@ -155,28 +155,65 @@ fn parted(witness: &str) -> Value {
 
 #[test]
 fn a_partition_in_which_both_see_the_witness_moves_the_site_and_never_has_two_writers() {
-    let report = parted("both");
+    let report = parted("both", "settled");
     assert_eq!(report["epoch_after"], 2);
     held(&report, "2-estimate-covers-the-loss");
 }
 
 #[test]
 fn a_partition_in_which_only_the_standby_sees_the_witness_moves_the_site() {
-    let report = parted("standby");
+    let report = parted("standby", "settled");
     assert_eq!(report["epoch_after"], 2);
     held(&report, "2-estimate-covers-the-loss");
 }
 
 #[test]
+fn a_partition_that_heals_while_the_recovery_waits_leaves_one_site_and_one_epoch() {
+    let report = parted("both", "waiting");
+    assert_eq!(report["epoch_after"], 2);
+    held(&report, "2-estimate-covers-the-loss");
+    held(&report, "healed-in-the-wait");
+}
+
+#[test]
 fn a_partition_in_which_only_the_active_site_sees_the_witness_disturbs_nobody_and_pages() {
-    let report = parted("active");
+    let report = parted("active", "settled");
     assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
 }
 
 #[test]
 fn a_partition_in_which_nobody_sees_the_witness_stops_the_site_and_loses_nothing() {
-    let report = parted("neither");
+    let report = parted("neither", "settled");
     assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
+}
+
+/// A register's region is dark, and the guards of the active site are started again meanwhile.
+fn served_on(scenario: &str) {
+    let report = drill(&[scenario]);
+    assert_eq!(report["dual_writer_seconds"], 0.0);
+    assert_eq!((&report["epoch_after"], &report["writes_lost"]), (&1.into(), &0.into()));
+    for invariant in [
+        "1-one-writer",
+        "2-nothing-is-lost",
+        "5-restart-costs-its-own-time",
+        "5-serves-through-the-loss-of-a-register",
+        "7-no-failover-without-proof",
+        "7-the-machine-stands-down",
+        "8-register-counts-again",
+        "8-registers-settle",
+    ] {
+        held(&report, invariant);
+    }
+}
+
+#[test]
+fn the_loss_of_the_witness_stops_nobody_and_guards_start_again_without_it() {
+    served_on("witness-lost");
+}
+
+#[test]
+fn the_loss_of_the_standbys_region_stops_nobody_and_guards_start_again_without_it() {
+    served_on("peer-lost");
 }
 
 #[test]

@@ -231,6 +231,14 @@ impl HostsServer {
         self.lab.host(id)?.stop_service(service).await
     }
 
+    /// Kills a service with SIGKILL, as a crash ends it. Nothing starts it again by itself.
+    ///
+    /// # Errors
+    /// As [`HostsServer::stop_service`].
+    pub async fn kill_service(&self, id: &str, service: &str) -> Result<(), HostsError> {
+        self.lab.host(id)?.kill_service(service).await
+    }
+
     /// What a service is doing.
     ///
     /// # Errors

@@ -191,9 +191,24 @@ impl Host {
                 "service ignores SIGTERM, killing it"
             );
         }
+        self.end(service, pid).await;
+        Ok(())
+    }
+
+    /// Kills a service with SIGKILL, as a crash ends it: it puts nothing in order. Returns when nothing of it runs.
+    pub(crate) async fn kill_service(&self, name: &str) -> Result<(), HostsError> {
+        let service = self.service(name)?;
+        let _change = service.change.lock().await;
+        if let ServiceState::Running(pid) = service.state() {
+            self.end(service, pid).await;
+        }
+        Ok(())
+    }
+
+    async fn end(&self, service: &Service, pid: u32) {
+        let mut state = service.state.subscribe();
         self.kill_group(pid).await;
         // The task that waits for the process reports its end; SIGKILL leaves no way round it.
         let _ = tokio::time::timeout(STOP_WITHIN, state.wait_for(|now| *now != Some(pid))).await;
-        Ok(())
     }
 }

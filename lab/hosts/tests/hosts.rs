@@ -449,6 +449,24 @@ async fn services_start_once_and_stop_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_killed_puts_nothing_in_order_and_can_be_started_again() {
+    let (_directory, home) = temporary();
+    let mut server = server().await;
+    let tidy = "trap 'touch in-order; exit' TERM; while :; do sleep 1000 & wait; done";
+    server.add_host(host(&home, vec![service("tidy", tidy)])).expect("the host is added");
+    server.boot_host(HOST).await.expect("the host boots");
+    let first = server.start_service(HOST, "tidy").await.expect("it starts");
+    server.kill_service(HOST, "tidy").await.expect("SIGKILL ends it");
+    server.kill_service(HOST, "tidy").await.expect("twice is once");
+    assert_eq!(server.service_state(HOST, "tidy").expect("it is known"), ServiceState::Stopped);
+    assert_eq!(server.pids(HOST).expect("the host is known"), Vec::<u32>::new());
+    assert!(!home.join("in-order").exists());
+    let second = server.start_service(HOST, "tidy").await.expect("it starts again");
+    assert_ne!(first, second);
+    server.stop().await.expect("everything ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_server_takes_its_services_along() {
     let (_directory, home) = temporary();
     let server = server().await;

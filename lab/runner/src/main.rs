@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use lifeboat_lab::{
-    drill::{self, Scenario, WitnessSeen},
+    drill::{self, Heals, Scenario, WitnessSeen},
     lab::{ACTIVE, Captured, DNS, Lab, LabError, Mode, Options, SITES, STANDBY},
     say,
 };
@@ -58,6 +58,10 @@ enum Command {
         /// Who sees the witness in the partition.
         #[arg(long, value_enum, default_value_t = WitnessSeen::Both)]
         witness: WitnessSeen,
+        /// When the partition ends: after what came of it has settled, or while the recovery waits for
+        /// the old site's permits to end.
+        #[arg(long, value_enum, default_value_t = Heals::Settled)]
+        heals: Heals,
     },
 }
 
@@ -97,10 +101,10 @@ async fn run(args: Args) -> Result<ExitCode, LabError> {
             outcome = drill::check_canary(&root) => outcome,
             () = interrupted => Ok(ExitCode::from(130)),
         },
-        Command::Drill { scenario, mode, sync, switch_by_record, alias, stall, witness } => {
+        Command::Drill { scenario, mode, sync, switch_by_record, alias, stall, witness, heals } => {
             let options = Options { synchronous: sync, switch_by_record, aliased: alias };
             let stall = Duration::from_millis(stall);
-            let request = drill::Request { scenario, mode, options, stall, witness };
+            let request = drill::Request { scenario, mode, options, stall, witness, heals };
             // Dropping the drill ends everything that it started.
             tokio::select! {
                 outcome = drill::run(&root, request) => outcome,

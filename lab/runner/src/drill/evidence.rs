@@ -66,11 +66,9 @@ impl Lab {
         opened_at: Timestamp,
     ) -> Result<Returned, LabError> {
         let (offered, accepted) = offer(site).await;
-        let permit = self.host_home(site).join(APP).join("permit.json");
         let fenced = clock::find(FENCED_WITHIN, || async {
-            let permit: Value = serde_json::from_slice(&std::fs::read(&permit).ok()?).ok()?;
-            let until: Timestamp = permit.get("valid_until")?.as_str()?.parse().ok()?;
-            (until <= clock::now()).then(|| permit.get("reason")?.as_str().map(str::to_owned))?
+            let permit = self.permit(site, site.host)?;
+            (permit.valid_until <= clock::now()).then_some(permit.reason)
         })
         .await;
         let in_database = self.written_since(site, opened_at).await?;
@@ -81,13 +79,9 @@ impl Lab {
     /// its own.
     pub(super) async fn examine_standby(&self, site: &SiteConfig) -> Returned {
         let (offered, stale_writes) = offer(site).await;
-        let permit = std::fs::read(self.host_home(site).join(APP).join("permit.json"));
-        let until = |text: Vec<u8>| -> Option<Timestamp> {
-            let permit: Value = serde_json::from_slice(&text).ok()?;
-            permit.get("valid_until")?.as_str()?.parse().ok()
-        };
-        let ends = permit.ok().and_then(until);
-        let fenced = ends.is_none_or(|end| end <= clock::now()).then(|| "no permit".to_owned());
+        let permit = self.permit(site, site.host);
+        let ended = permit.is_none_or(|permit| permit.valid_until <= clock::now());
+        let fenced = ended.then(|| "no permit".to_owned());
         Returned { stale_writes, fenced, offered }
     }
 
@@ -290,13 +284,11 @@ pub(super) fn estimated_loss(entries: &[Entry]) -> Option<f64> {
 pub(super) fn dual_writer_seconds<'a>(clients: impl IntoIterator<Item = &'a Vec<Write>>) -> f64 {
     let writes: Vec<&Write> = clients.into_iter().flatten().filter(|w| w.acknowledged).collect();
     let at = |site: &SiteConfig| {
-        let address = site.app().ip();
-        writes
-            .iter()
-            .filter(move |write| write.address == Some(address))
-            .map(|write| write.ended_at)
+        let addresses: Vec<_> = site.apps().map(|app| app.ip()).collect();
+        let at_site = |write: &&&Write| write.address.is_some_and(|at| addresses.contains(&at));
+        writes.iter().filter(at_site).map(|write| write.ended_at).collect::<Vec<_>>()
     };
-    match (at(&STANDBY).min(), at(&ACTIVE).max()) {
+    match (at(&STANDBY).into_iter().min(), at(&ACTIVE).into_iter().max()) {
         (Some(first), Some(last)) => seconds_between(first, last).max(0.0),
         (None, _) | (_, None) => 0.0,
     }

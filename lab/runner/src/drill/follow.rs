@@ -217,6 +217,32 @@ impl Lab {
         Ok(ended.await)
     }
 
+    /// Waits until an execution has entered a state.
+    ///
+    /// # Errors
+    /// It did not within [`ENDS_WITHIN`], or it ended without.
+    pub(crate) async fn enters(
+        &self,
+        site: &SiteConfig,
+        arn: &str,
+        state: &str,
+    ) -> Result<(), LabError> {
+        let name =
+            |event: &Value| event.pointer("/stateEnteredEventDetails/name") == Some(&state.into());
+        let entered = clock::find(ENDS_WITHIN, || async {
+            // Asked before the events, so that none is missed of an execution that has ended.
+            let status = self.status(site, arn).await.ok()?;
+            if self.events(site.region, arn).await.ok()?.iter().any(name) {
+                return Some(true);
+            }
+            (status.get("status")? != "RUNNING").then_some(false)
+        });
+        match entered.await {
+            Some(true) => Ok(()),
+            Some(false) | None => Err(LabError::new(format!("{arn} did not come to {state}"))),
+        }
+    }
+
     async fn status(&self, site: &SiteConfig, arn: &str) -> Result<Value, LabError> {
         let body = json!({ "executionArn": arn });
         self.aws.json(site.region, "states", "AWSStepFunctions.DescribeExecution", &body).await

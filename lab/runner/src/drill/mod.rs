@@ -7,11 +7,14 @@ mod canary;
 mod evidence;
 mod false_alarm;
 mod follow;
+mod guards;
 mod hosts;
 pub mod models;
 mod outage;
 mod owners;
 mod partition;
+mod register_lost;
+mod registers;
 mod rounds;
 
 use std::{
@@ -24,6 +27,7 @@ use std::{
 use serde::Serialize;
 
 use false_alarm::Trouble;
+use register_lost::Lost;
 
 use crate::{
     client::{Client, ClientConfig, ClientHandle, SUSTAINED, Write},
@@ -58,6 +62,12 @@ pub enum Scenario {
     /// The link between the regions is cut, and both sites live: never do both write, and one does
     /// wherever a majority of the registers can be seen.
     Partition,
+    /// The witness's region is dark, and every guard of the active site is started again: nothing
+    /// comes of it.
+    WitnessLost,
+    /// The standby's region is dark, and every guard of the active site is started again: nothing
+    /// comes of it.
+    PeerLost,
     /// Every kind of backup is taken on its schedule, proven by restoring it, and swept.
     BackupCycle,
     /// A byte is flipped in the newest backup of each kind: it must be found, and not restored.
@@ -77,6 +87,8 @@ impl Scenario {
             Self::Abort => "abort",
             Self::Approval => "approval",
             Self::Partition => "partition",
+            Self::WitnessLost => "witness-lost",
+            Self::PeerLost => "peer-lost",
             Self::BackupCycle => "backup-cycle",
             Self::CorruptBackup => "corrupt-backup",
         }
@@ -112,6 +124,16 @@ impl WitnessSeen {
     }
 }
 
+/// When the link of a partition is back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Heals {
+    /// When what came of it has settled.
+    Settled,
+    /// As soon as the recovery has claimed its epoch, while it waits for the old permits to end.
+    Waiting,
+}
+
 /// What to rehearse.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
@@ -125,6 +147,8 @@ pub struct Request {
     pub stall: Duration,
     /// Who sees the witness in a partition.
     pub witness: WitnessSeen,
+    /// When a partition ends.
+    pub heals: Heals,
 }
 
 /// Starts a lab and checks what drills rely on in it.
@@ -162,6 +186,13 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
     // A database that one runs oneself has every kind of backup; only then is the standby
     // synchronous in the lab.
     request.options.synchronous |= request.scenario.is_about_backups();
+    let claims = matches!(request.witness, WitnessSeen::Both | WitnessSeen::Standby);
+    if request.heals == Heals::Waiting && !(request.scenario == Scenario::Partition && claims) {
+        return Err(LabError::new(
+            "HEALS=waiting is for a recovery that claims: SCENARIO=partition with WITNESS=both or \
+             standby",
+        ));
+    }
     say::line(&format!("drill {}", request.scenario.as_str()));
     let lab = Lab::start(root, request.options).await?;
     let outcome = match request.scenario {
@@ -169,6 +200,8 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
             outage::run(&lab, request).await
         }
         Scenario::Partition => partition::run(&lab, request).await,
+        Scenario::WitnessLost => register_lost::run(&lab, request, Lost::Witness).await,
+        Scenario::PeerLost => register_lost::run(&lab, request, Lost::Peer).await,
         Scenario::StandbyBlind => false_alarm::run(&lab, request, Trouble::Blind).await,
         Scenario::SlowPrimary => false_alarm::run(&lab, request, Trouble::Slow).await,
         Scenario::MultiAzFailover => false_alarm::run(&lab, request, Trouble::DatabaseAway).await,
@@ -239,6 +272,9 @@ fn command(request: Request) -> String {
     }
     if request.scenario == Scenario::Partition {
         words.push(format!("WITNESS={}", request.witness.as_str()));
+        if request.heals == Heals::Waiting {
+            words.push("HEALS=waiting".to_owned());
+        }
     }
     if !request.stall.is_zero() {
         words.push(format!("STALL={}", request.stall.as_millis()));

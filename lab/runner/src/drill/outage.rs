@@ -70,6 +70,8 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         | Scenario::StandbyBlind
         | Scenario::SlowPrimary
         | Scenario::Partition
+        | Scenario::WitnessLost
+        | Scenario::PeerLost
         | Scenario::MultiAzFailover
         | Scenario::BackupCycle
         | Scenario::CorruptBackup => (lab.next_execution(&STANDBY).await, Vec::new()),

@@ -6,10 +6,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::{
-    Finding, Request, WitnessSeen,
+    Finding, Heals, Request, WitnessSeen,
     evidence::{Returned, chain, dual_writer_seconds, estimated_loss, invariant},
     follow::Recovery,
     outage::{count, dns_answers, followed, tell},
@@ -28,8 +27,9 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 const SETTLES_FOR: Duration = Duration::from_secs(4);
 /// Until users are served again after that.
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
-/// Until registers that lagged are settled: a tick of the observer, and what it takes.
-const SETTLED_WITHIN: Duration = Duration::from_secs(150);
+/// The state in which the recovery lets the permits of the old site run out: it has claimed its epoch,
+/// and could not reach the old site to fence it.
+const WAITS: &str = "WaitForPermits";
 /// Since the disaster; as far as a permit reaches, and half a second for the answer.
 const STOPS_WITHIN_SECONDS: f64 = 3.5;
 
@@ -83,17 +83,34 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         "parted",
         &format!("the regions are apart; the witness is seen by {}", request.witness.as_str()),
     );
-    let recovery = followed(lab, lab.next_execution(&STANDBY).await, struck_at).await?;
     let serves = Serves::with(request.witness);
-    if serves == Serves::Standby {
-        sustained(&by_name, clock::now()).await;
-    }
-    clock::pause(SETTLES_FOR).await;
-    let healed_at = clock::now();
-    lab.reunite(&cuts);
-    tell(struck_at, clock::now(), "healed", "the regions see each other again");
+    let heal = || {
+        let healed_at = clock::now();
+        lab.reunite(&cuts);
+        tell(struck_at, healed_at, "healed", "the regions see each other again");
+        healed_at
+    };
+    let arn = lab.next_execution(&STANDBY).await;
+    let (recovery, healed_at) = match request.heals {
+        Heals::Settled => {
+            let recovery = followed(lab, arn, struck_at).await?;
+            if serves == Serves::Standby {
+                sustained(&by_name, clock::now()).await;
+            }
+            clock::pause(SETTLES_FOR).await;
+            (recovery, heal())
+        }
+        Heals::Waiting => {
+            let waits = async {
+                let Some(arn) = &arn else { return Ok(heal()) };
+                lab.enters(&STANDBY, arn, WAITS).await.map(|()| heal())
+            };
+            let (recovery, healed_at) = tokio::join!(followed(lab, arn.clone(), struck_at), waits);
+            (recovery?, healed_at?)
+        }
+    };
     let opened_at = recovery.last_end("PromoteReplica").unwrap_or(struck_at);
-    let again = sustained(&by_name, healed_at).await;
+    let again = sustained(&by_name, healed_at.max(opened_at)).await;
     // The site that is not to write is offered writes.
     let returned = match serves {
         Serves::Standby => lab.examine_returned(&ACTIVE, opened_at).await?,
@@ -110,6 +127,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
     let times = Times { started_at, struck_at, healed_at };
     let facts =
         Facts { times, serves, epoch_before, recovery, returned, by_name, faithful, missing };
+    let again = again && facts.acknowledged_at(&serving).any(|write| write.sent_at > healed_at);
     measure(lab, request, facts, again, settled).await
 }
 
@@ -141,6 +159,11 @@ struct Facts {
 }
 
 impl Facts {
+    /// When the new site's database took writes; the disaster when it never did.
+    fn opened_at(&self) -> Timestamp {
+        self.recovery.last_end("PromoteReplica").unwrap_or(self.times.struck_at)
+    }
+
     /// Every acknowledged write of a site.
     fn acknowledged_at(&self, site: &SiteConfig) -> impl Iterator<Item = &Write> {
         let address = site.app().ip();
@@ -172,7 +195,7 @@ async fn measure(
                 facts.returned.fenced.as_deref().unwrap_or("permits them"),
             ),
         ),
-        stopped_in_time(&facts),
+        stopped_in_time(&facts, request.heals),
         chain(&entries),
         settled,
         lab.no_secret_shown(&facts.recovery).await,
@@ -206,6 +229,9 @@ async fn measure(
             format!("lost {} acknowledged writes", lost.len()),
         ),
     });
+    if request.heals == Heals::Waiting {
+        invariants.push(healed_in_the_wait(&facts));
+    }
     let expected = if facts.serves == Serves::Standby { "recovered" } else { "FAILED" };
     let outcome = facts.recovery.outcome().to_owned();
     let stages: &[&str] = match facts.serves {
@@ -237,7 +263,9 @@ async fn measure(
             facts.by_name.acknowledged().len() + facts.faithful.acknowledged().len(),
         ),
         writes_lost: count(lost.len()),
-        writes_after_recovery: count(facts.by_name.acknowledged_since(facts.times.healed_at)),
+        writes_after_recovery: count(
+            facts.by_name.acknowledged_since(facts.times.healed_at.max(facts.opened_at())),
+        ),
         stale_writes_accepted: facts.returned.stale_writes,
         dual_writer_seconds: dual,
         loss_shown_seconds: shown,
@@ -249,7 +277,12 @@ async fn measure(
         invariants,
         verdict: Verdict::Fail,
         leftover_resources: 0,
-        mode: format!("witness seen by {}", request.witness.as_str()),
+        mode: match request.heals {
+            Heals::Settled => format!("witness seen by {}", request.witness.as_str()),
+            Heals::Waiting => {
+                format!("witness seen by {}, healed in the wait", request.witness.as_str())
+            }
+        },
         reason: String::new(),
         writes_lost_ids: lost.iter().map(|write| write.id.clone()).collect(),
         backups: Vec::new(),
@@ -262,7 +295,7 @@ async fn measure(
 }
 
 /// The active site wrote on for as long as it saw a majority, and not beyond its permit.
-fn stopped_in_time(facts: &Facts) -> InvariantResult {
+fn stopped_in_time(facts: &Facts, heals: Heals) -> InvariantResult {
     let id = "5-serves-where-a-majority-is-seen";
     let Times { struck_at, healed_at, .. } = facts.times;
     let during = |site: &SiteConfig| {
@@ -271,17 +304,24 @@ fn stopped_in_time(facts: &Facts) -> InvariantResult {
             .filter(|w| w.sent_at > struck_at && w.ended_at < healed_at)
             .count()
     };
-    let last =
-        facts.acknowledged_at(&ACTIVE).map(|w| w.ended_at).filter(|at| *at < healed_at).max();
+    // A site that was left never writes again; one that only stopped does, once it sees a majority.
+    let left = facts.serves == Serves::Standby;
+    let last = facts
+        .acknowledged_at(&ACTIVE)
+        .map(|write| write.ended_at)
+        .filter(|at| left || *at < healed_at)
+        .max();
     let last = last.map_or(0.0, |at| seconds_between(struck_at, at));
     let (a, b) = (during(&ACTIVE), during(&STANDBY));
     match facts.serves {
         Serves::Standby => {
             let claimed = facts.recovery.last_end("ClaimEpoch");
             let after = claimed.map_or(f64::MAX, |at| last - seconds_between(struck_at, at));
+            // Nobody serves while it is waited, and afterwards the regions are no longer apart.
+            let serves = b > 0 || heals == Heals::Waiting;
             invariant(
                 id,
-                b > 0 && after <= STOPS_WITHIN_SECONDS,
+                serves && after <= STOPS_WITHIN_SECONDS,
                 format!(
                     "{b} writes at site b while the regions were apart; the last one at site a {after:.1} s \
                      after the claim"
@@ -306,52 +346,21 @@ fn stopped_in_time(facts: &Facts) -> InvariantResult {
     }
 }
 
-impl Lab {
-    /// Each register's epoch and site.
-    async fn all_registers(&self) -> Result<Vec<(String, u64, String)>, LabError> {
-        let mut all = Vec::new();
-        for region in [ACTIVE.region, STANDBY.region, WITNESS_REGION] {
-            let record = self.register_in(region).await?;
-            let text =
-                |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let epoch = record.get("epoch").and_then(Value::as_u64).unwrap_or(0);
-            all.push((region.to_owned(), epoch, text("active_site")));
-        }
-        Ok(all)
-    }
-
-    /// The epoch that at least two registers hold; 0 when no two agree.
-    async fn agreed_epoch(&self) -> Result<u64, LabError> {
-        let all = self.all_registers().await?;
-        let held = |epoch: u64| all.iter().filter(|(_, other, _)| *other == epoch).count();
-        Ok(all.iter().map(|(_, epoch, _)| *epoch).find(|epoch| held(*epoch) >= 2).unwrap_or(0))
-    }
-
-    /// That the registers hold one claim by themselves. One that failed to get a majority stays above
-    /// it, for epochs only grow, so there two of three is all that can be.
-    async fn registers_settle(&self, all_agree: bool) -> Result<InvariantResult, LabError> {
-        let wanted = if all_agree { 3 } else { 2 };
-        let agree = |all: &[(String, u64, String)]| {
-            all.iter().any(|(_, epoch, site)| {
-                all.iter().filter(|(_, e, s)| e == epoch && s == site).count() >= wanted
-            })
-        };
-        let began = std::time::Instant::now();
-        let settled = clock::find(SETTLED_WITHIN, || async {
-            let all = self.all_registers().await.ok()?;
-            agree(&all).then_some(())
-        })
-        .await;
-        let words: Vec<String> = self
-            .all_registers()
-            .await?
-            .into_iter()
-            .map(|(region, epoch, site)| format!("{region}: site {site} under epoch {epoch}"))
-            .collect();
-        Ok(invariant(
-            "8-registers-settle",
-            settled.is_some(),
-            format!("{} after {:.0} s", words.join("; "), began.elapsed().as_secs_f64()),
-        ))
-    }
+/// What the drill is for: the link was back after the claim and before anything was promoted.
+fn healed_in_the_wait(facts: &Facts) -> InvariantResult {
+    let healed_at = facts.times.healed_at;
+    let promotes_at = facts.recovery.steps.iter().find(|step| step.name == "PromoteReplica");
+    let before = promotes_at.map(|step| seconds_between(healed_at, step.started_at));
+    let fence = facts.recovery.steps.iter().rev().find(|step| step.name == "FencePrimary");
+    let fence = fence.map_or("no fence", |step| step.outcome.as_str());
+    invariant(
+        "healed-in-the-wait",
+        before.is_some_and(|before| before > 0.0),
+        before.map_or_else(
+            || "nothing was promoted".to_owned(),
+            |before| {
+                format!("the link was back {before:.1} s before the promotion; fencing: {fence}")
+            },
+        ),
+    )
 }

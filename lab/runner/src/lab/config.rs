@@ -106,6 +106,12 @@ impl SiteConfig {
         self.at(10, 8080)
     }
 
+    /// The app on every host of the site, the one that clients reach first.
+    pub fn apps(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        let site = *self;
+        [site.app()].into_iter().chain(site.more.iter().map(move |host| site.app_of(host)))
+    }
+
     /// PostgreSQL.
     #[must_use]
     pub const fn postgres(&self) -> SocketAddr {
@@ -183,9 +189,11 @@ pub(crate) fn listeners() -> impl Iterator<Item = (&'static str, SocketAddr)> {
     .into_iter()
     .chain(SITES.iter().map(|site| ("the gateway", site.gateway())))
     .chain(SITES.iter().flat_map(SiteConfig::services))
-    .chain(SITES.iter().flat_map(|site| {
-        site.more.iter().map(|host| ("the app of a further host", site.app_of(host)))
-    }))
+    .chain(
+        SITES
+            .iter()
+            .flat_map(|site| site.apps().skip(1).map(|app| ("the app of a further host", app))),
+    )
 }
 
 /// The addresses of [`listeners`].

@@ -15,6 +15,9 @@ use crate::lab::Lab;
 /// The rule under which Route 53's control plane is dark.
 const ROUTE53_RULE: &str = "route53-control-plane";
 
+/// Where Route 53's control plane is.
+const ROUTE53_REGION: &str = "us-east-1";
+
 /// The rule under which one region's functions do not reach another region's API.
 const CUT_RULE: &str = "cut-off-from-a-region";
 
@@ -50,7 +53,7 @@ impl Lab {
 
     /// Does something to every host of a site that is on when the site is; the first that fails ends
     /// it.
-    async fn each_host<W>(
+    pub(crate) async fn each_host<W>(
         &self,
         site: &SiteConfig,
         work: impl Fn(&'static str) -> W,
@@ -64,8 +67,8 @@ impl Lab {
         Ok(())
     }
 
-    /// A whole region at once: its site, its functions, its AWS API in both directions; and
-    /// Route 53's control plane with it.
+    /// A whole region at once: its site, its functions, its AWS API in both directions; and Route 53's
+    /// control plane, if it is there.
     ///
     /// # Errors
     /// A part of the region survived.
@@ -74,9 +77,9 @@ impl Lab {
             Mode::Kill => DarkMode::Refuse,
             Mode::Hang => DarkMode::Hang,
         };
-        self.gateway.faults().darken(&DarkRegion { region: site.region.to_owned(), mode: dark });
+        self.darken(site.region, dark);
         // Changing records is the one way that needs the control plane; see the plan file.
-        if !self.options.switch_by_record {
+        if site.region == ROUTE53_REGION && !self.options.switch_by_record {
             self.darken_route53(dark)?;
         }
         let fail = |error: &dyn std::error::Error| LabError::from_error("strike the region", error);
@@ -102,6 +105,11 @@ impl Lab {
                 functions
             }
         }
+    }
+
+    /// A region's AWS API reaches nobody and answers nobody; of the witness's region that is all.
+    pub(crate) fn darken(&self, region: &str, mode: DarkMode) {
+        self.gateway.faults().darken(&DarkRegion { region: region.to_owned(), mode });
     }
 
     /// The region comes back as it was: machines boot (or go on), the API answers again.
