@@ -52,7 +52,7 @@ build: setup ## Build the programs that drills run
 	@cargo build --workspace --bins
 
 .PHONY: drill
-drill: build ## Rehearse a disaster: SCENARIO=region-outage|partition|witness-lost|peer-lost|standby-blind|slow-primary|multi-az-failover|double-start|abort|approval|backup-cycle|corrupt-backup MODE=kill|hang WITNESS=both|active|standby|neither HEALS=settled|waiting SYNC=1 RECORD=1 ALIAS=1 STALL=ms
+drill: build ## Rehearse a disaster: SCENARIO=region-outage|partition|witness-lost|peer-lost|standby-blind|slow-primary|multi-az-failover|double-start|abort|promotion-stuck|approval|backup-cycle|corrupt-backup MODE=kill|hang WITNESS=both|active|standby|neither HEALS=settled|waiting SYNC=1 RECORD=1 ALIAS=1 STALL=ms
 	@exec $(LAB) drill $(SCENARIO) $(DRILL_FLAGS)
 
 .PHONY: lab

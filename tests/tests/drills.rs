@@ -263,6 +263,15 @@ fn a_recovery_that_is_stopped_behind_each_step_goes_on() {
 }
 
 #[test]
+fn a_promotion_that_takes_longer_than_the_rto_pages_and_goes_on() {
+    let report = drill(&["promotion-stuck"]);
+    assert!(report["achieved_rto_seconds"].as_f64().unwrap() > 60.0);
+    assert_eq!((&report["stale_writes_accepted"], &report["epoch_after"]), (&0.into(), &2.into()));
+    held(&report, "1-one-writer");
+    held(&report, "10-overdue-is-paged");
+}
+
+#[test]
 fn a_site_that_answers_is_left_only_with_approval_and_is_fenced_first() {
     let report = drill(&["approval"]);
     recovered(&report);

@@ -24,9 +24,9 @@ fn parses<T: DeserializeOwned>(value: serde_json::Value) -> Result<(), String> {
 }
 
 /// The machines, whose events are what they are started with.
-const MACHINES: [&str; 6] = ["backup", "init", "recover", "restore", "sweep", "verify"];
-/// Those that only people start.
-const BY_HAND: [&str; 3] = ["init", "recover", "restore"];
+const MACHINES: [&str; 7] = ["backup", "init", "overdue", "recover", "restore", "sweep", "verify"];
+/// Those that no schedule starts.
+const BY_HAND: [&str; 4] = ["init", "overdue", "recover", "restore"];
 
 /// What `lifeboat backup` starts the machine `lifeboat-backup` with.
 #[derive(serde::Deserialize)]
@@ -166,6 +166,24 @@ fn the_init_machine_reads_what_it_is_started_with_and_begins_with_the_first_epoc
     }
     let verified = &states["VerifySite"]["Arguments"]["Payload"]["epoch"];
     assert_eq!(*verified, lifeboat_core::ledger::FIRST_EPOCH.0);
+}
+
+#[test]
+fn the_overdue_machine_reads_what_a_recovery_starts_it_with() {
+    let machine = json(&root().join("infra/statemachines/overdue.asl.json")).unwrap();
+    let recover = json(&root().join("infra/statemachines/recover.asl.json")).unwrap();
+    let given = recover["States"]["WatchTheClock"]["Arguments"]["Input"].as_object().unwrap();
+    let fields: Vec<&String> = given.keys().collect();
+    for field in &fields {
+        let read = machine["States"]["ReadRequest"]["Assign"][*field].as_str().unwrap_or_default();
+        assert!(read.contains(&format!("$states.input.{field}")), "{field} is not read");
+    }
+    for path in files("events/overdue", ".json").unwrap() {
+        let example = json(&path).unwrap();
+        let mut named: Vec<&String> = example.as_object().unwrap().keys().collect();
+        named.sort_by_key(|name| fields.iter().position(|field| field == name));
+        assert_eq!(named, fields, "{}", path.display());
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(super) fn doing(state: &str) -> Option<&'static str> {
         "ClaimEpoch" => "makes the site the active one; from here there is only forward",
         "FencePrimary" => "stops the old site from writing",
         "WaitForFence" => "waits for the old site's hosts",
+        "WatchTheClock" => "has somebody paged when this takes too long",
         "WaitForPermits" => "waits until the old site's last permit has ended",
         "PromoteReplica" => "promotes the database",
         "ActivateSite" => "starts the app on the site's hosts",

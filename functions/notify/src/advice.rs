@@ -40,6 +40,24 @@ pub(crate) fn advice(request: &Request, region: &Region) -> Vec<Advice> {
                  task token, which the commands need."
             ))],
         },
+        Stage::Overdue => {
+            let recover = format!("lifeboat recover --app {} --region {region}", request.app);
+            let mut all = vec![Advice::run("Follow it, live:", recover)];
+            if let Some(execution) = &request.execution {
+                let stop = format!(
+                    "aws stepfunctions stop-execution --region {region} --execution-arn '{execution}'"
+                );
+                all.extend([
+                    Advice::run("See what its last steps answered:", history(execution, region)),
+                    Advice::run(
+                        "Mend what it waits for, and it goes on by itself. To begin anew, stop it, and give \
+                         the first command again, which goes on from what is true:",
+                        stop,
+                    ),
+                ]);
+            }
+            all
+        }
         Stage::Recovered => vec![Advice::say(
             "Nothing for the users. Rebuild a standby before the next outage; the lost site fences \
              itself when it returns.",

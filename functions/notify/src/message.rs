@@ -69,6 +69,7 @@ pub(crate) const fn headline(stage: Stage) -> &'static str {
     match stage {
         Stage::Started => "recovery started",
         Stage::ApprovalNeeded => "APPROVAL NEEDED",
+        Stage::Overdue => "RECOVERY OVERDUE",
         Stage::Recovered => "recovered",
         Stage::StoodDown => "stood down",
         Stage::Failed => "RECOVERY FAILED",
@@ -127,7 +128,7 @@ fn body(request: &Request, region: &Region, advice: &[Advice]) -> String {
 /// Whether nothing of the plan is still to come, its time least of all.
 pub(crate) const fn has_ended(stage: Stage) -> bool {
     match stage {
-        Stage::Started | Stage::ApprovalNeeded => false,
+        Stage::Started | Stage::ApprovalNeeded | Stage::Overdue => false,
         Stage::Recovered | Stage::StoodDown | Stage::Failed => true,
     }
 }

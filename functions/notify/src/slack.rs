@@ -56,7 +56,7 @@ fn escaped(text: &str) -> String {
 
 const fn sign(stage: Stage) -> &'static str {
     match stage {
-        Stage::Started | Stage::Failed => "🚨",
+        Stage::Started | Stage::Overdue | Stage::Failed => "🚨",
         Stage::ApprovalNeeded => "✋",
         Stage::Recovered => "✅",
         Stage::StoodDown => "ℹ️",
@@ -69,6 +69,6 @@ const fn color(stage: Stage) -> &'static str {
         Stage::Started | Stage::ApprovalNeeded => "warning",
         Stage::Recovered => "good",
         Stage::StoodDown => "#9e9e9e",
-        Stage::Failed => "danger",
+        Stage::Overdue | Stage::Failed => "danger",
     }
 }

@@ -60,12 +60,13 @@ impl Chat for &World {
     }
 }
 
-const EVENTS: [(Stage, &str); 5] = [
+const EVENTS: [(Stage, &str); 6] = [
     (Stage::Started, include_str!("../../../events/notify/started.json")),
     (Stage::ApprovalNeeded, include_str!("../../../events/notify/approval-needed.json")),
     (Stage::Recovered, include_str!("../../../events/notify/recovered.json")),
     (Stage::StoodDown, include_str!("../../../events/notify/stood-down.json")),
     (Stage::Failed, include_str!("../../../events/notify/failed.json")),
+    (Stage::Overdue, include_str!("../../../events/notify/overdue.json")),
 ];
 
 fn request(stage: Stage) -> Request {
@@ -186,6 +187,7 @@ fn the_text_of_each_stage_is_as_agreed() {
         (Stage::Recovered, include_str!("tests/recovered.txt")),
         (Stage::StoodDown, include_str!("tests/stood-down.txt")),
         (Stage::Failed, include_str!("tests/failed.txt")),
+        (Stage::Overdue, include_str!("tests/overdue.txt")),
     ];
     for (stage, expected) in golden {
         let message = Message::of(&request(stage), &region());

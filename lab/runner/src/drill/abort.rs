@@ -60,13 +60,18 @@ pub(super) async fn stop_and_go_on(
 }
 
 impl Lab {
-    /// Stops an execution as soon as it has left a step.
-    async fn stop_behind(&self, arn: &str, step: &str) -> Result<(), LabError> {
+    /// Waits until an execution has left a step.
+    pub(super) async fn left(&self, arn: &str, step: &str) -> Result<(), LabError> {
         let left = clock::find(WITHIN, || async {
             let events = self.events(STANDBY.region, arn).await.ok()?;
             steps_of(&events).iter().any(|ended| ended.name == step).then_some(())
         });
-        left.await.ok_or_else(|| LabError::new(format!("{arn} did not come as far as {step}")))?;
+        left.await.ok_or_else(|| LabError::new(format!("{arn} did not come as far as {step}")))
+    }
+
+    /// Stops an execution as soon as it has left a step.
+    async fn stop_behind(&self, arn: &str, step: &str) -> Result<(), LabError> {
+        self.left(arn, step).await?;
         self.states(arn, "StopExecution").await?;
         let ended = clock::find(WITHIN, || async {
             let described = self.states(arn, "DescribeExecution").await.ok()?;

@@ -16,6 +16,7 @@ mod partition;
 mod register_lost;
 mod registers;
 mod rounds;
+mod stuck;
 
 use std::{
     net::{IpAddr, TcpListener},
@@ -57,6 +58,9 @@ pub enum Scenario {
     DoubleStart,
     /// The active region dies, and a person stops the recovery behind each step: it goes on.
     Abort,
+    /// The active region dies, and the standby's database is away when it is to be promoted, for longer
+    /// than the RTO: somebody is paged, and it goes on when the database is back.
+    PromotionStuck,
     /// An operator leaves a site that answers; a person approves, and the old site is fenced.
     Approval,
     /// The link between the regions is cut, and both sites live: never do both write, and one does
@@ -85,6 +89,7 @@ impl Scenario {
             Self::MultiAzFailover => "multi-az-failover",
             Self::DoubleStart => "double-start",
             Self::Abort => "abort",
+            Self::PromotionStuck => "promotion-stuck",
             Self::Approval => "approval",
             Self::Partition => "partition",
             Self::WitnessLost => "witness-lost",
@@ -196,9 +201,11 @@ pub async fn run(root: &Path, mut request: Request) -> Result<ExitCode, LabError
     say::line(&format!("drill {}", request.scenario.as_str()));
     let lab = Lab::start(root, request.options).await?;
     let outcome = match request.scenario {
-        Scenario::RegionOutage | Scenario::DoubleStart | Scenario::Abort | Scenario::Approval => {
-            outage::run(&lab, request).await
-        }
+        Scenario::RegionOutage
+        | Scenario::DoubleStart
+        | Scenario::Abort
+        | Scenario::PromotionStuck
+        | Scenario::Approval => outage::run(&lab, request).await,
         Scenario::Partition => partition::run(&lab, request).await,
         Scenario::WitnessLost => register_lost::run(&lab, request, Lost::Witness).await,
         Scenario::PeerLost => register_lost::run(&lab, request, Lost::Peer).await,

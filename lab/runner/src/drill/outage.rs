@@ -1,4 +1,4 @@
-//! `region-outage`, `double-start` and `abort`: the active region dies, and users must be served again.
+//! `region-outage`, `double-start`, `abort` and `promotion-stuck`: the active region dies, and users must be served again.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,6 +16,7 @@ use super::{
     follow::Recovery,
     hosts::know_their_site,
     serving_client,
+    stuck::{OVERDUE, hold_until_paged},
 };
 use crate::{
     client::{SUSTAINED, Traffic, missing_at, samples},
@@ -66,6 +67,7 @@ pub(super) async fn run(lab: &Lab, request: Request) -> Result<Finding, LabError
         Scenario::Approval => (start_and_approve(lab).await?, Vec::new()),
         Scenario::DoubleStart => start_twice(lab).await?,
         Scenario::Abort => stop_and_go_on(lab, struck_at).await?,
+        Scenario::PromotionStuck => hold_until_paged(lab, struck_at).await?,
         Scenario::RegionOutage
         | Scenario::StandbyBlind
         | Scenario::SlowPrimary
@@ -196,13 +198,17 @@ async fn measure(
         invariants.insert(2, lab.needed_nothing_lost(struck_at, confirmed));
     }
     invariants.extend_from_slice(starts);
+    let is_stuck = request.scenario == Scenario::PromotionStuck;
+    let stages: &[&str] =
+        if is_stuck { &["started", OVERDUE, "recovered"] } else { &["started", "recovered"] };
     let report = DrillReport {
         scenario: request.scenario.as_str().to_owned(),
         started_at,
         struck_at,
         detected_at,
         served_at,
-        rto_target_seconds: Some(rto_seconds(request)),
+        // What is rehearsed is that it takes longer.
+        rto_target_seconds: (!is_stuck).then(|| rto_seconds(request)),
         achieved_rto_seconds: outage.map(|outage| seconds_between(outage.from, outage.until)),
         rpo_target_seconds: Some(if request.options.synchronous { 0.0 } else { RPO_SECONDS }),
         achieved_rpo_seconds: loss.as_ref().map(window_seconds),
@@ -216,7 +222,7 @@ async fn measure(
         epoch_after,
         parts: parts(&recovery, struck_at, moved_at, outage),
         steps: recovery.steps.clone(),
-        notifications: lab.notifications(&["started", "recovered"]).await,
+        notifications: lab.notifications(stages).await,
         invariants,
         verdict: Verdict::Fail,
         leftover_resources: 0,

@@ -16,6 +16,8 @@ pub enum Stage {
     Started,
     /// A person must approve or decline.
     ApprovalNeeded,
+    /// It runs for longer than the RTO: a person looks what it waits for.
+    Overdue,
     /// Users are served again.
     Recovered,
     /// Nothing had to be done.
@@ -31,6 +33,7 @@ impl Stage {
         match self {
             Self::Started => "started",
             Self::ApprovalNeeded => "approval_needed",
+            Self::Overdue => "overdue",
             Self::Recovered => "recovered",
             Self::StoodDown => "stood_down",
             Self::Failed => "failed",
