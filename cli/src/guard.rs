@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::SignedDuration;
 use lifeboat_core::{
     Epoch,
-    permit::{Memory, Permit, decide},
+    permit::{Memory, Moment, Permit, Uptime, decide},
     registers::Claim,
     round_trip::RoundTrip,
 };
@@ -47,8 +47,9 @@ pub(crate) async fn run(options: GuardArgs) -> Result<(), Failure> {
     let mut said = String::new();
     let mut complained = String::new();
     loop {
-        let began_at = clock::now();
-        let (permit, next) = tick(&options, &ledger, memory, &mut complained).await;
+        let began = moment()?;
+        let began_at = began.at;
+        let (permit, next) = tick(&options, &ledger, memory, &began, &mut complained).await;
         memory = next;
         write(&options.permit_file, &permit)?;
         if permit.reason != said {
@@ -69,6 +70,7 @@ async fn tick(
     options: &GuardArgs,
     ledger: &Ledger,
     memory: Memory,
+    began: &Moment,
     complained: &mut String,
 ) -> (Permit, Memory) {
     let (epoch, reason) = match site_epoch(&options.site_file) {
@@ -81,11 +83,22 @@ async fn tick(
         }
         *complained = reason;
     }
-    let began_at = clock::now();
     let HostPlace { app, site, .. } = &options.registers.host;
     let registers = ledger.majority(app).await;
     let claim = Claim { epoch, site: site.clone() };
-    decide(memory, app, &claim, &registers, began_at)
+    decide(memory, app, &claim, &registers, began)
+}
+
+/// Now, by the host's clock and by its uptime.
+fn moment() -> Result<Moment, Failure> {
+    let read = |file: &str| {
+        std::fs::read_to_string(file).map_err(|error| Failure::work(format!("{file}: {error}")))
+    };
+    let (uptime, boot_id) = (read("/proc/uptime")?, read("/proc/sys/kernel/random/boot_id")?);
+    let uptime = Uptime::of(&uptime, &boot_id).ok_or_else(|| {
+        Failure::work(format!("/proc/uptime says {uptime:?}, which is no uptime of Linux"))
+    })?;
+    Ok(Moment { at: clock::now(), uptime })
 }
 
 /// The epoch that the site is configured with.
@@ -109,8 +122,10 @@ fn site_epoch(file: &Path) -> Result<Epoch, String> {
 
 /// A clean stop leaves no permit behind.
 fn withdraw(file: &Path, permit: Permit) -> Result<(), Failure> {
-    let valid_until = clock::now();
-    write(file, &Permit { valid_until, reason: "the guard was stopped".into(), ..permit })
+    let Moment { at: valid_until, uptime } = moment()?;
+    let reason = "the guard was stopped".into();
+    let valid_until_uptime_ms = uptime.millis;
+    write(file, &Permit { valid_until, valid_until_uptime_ms, reason, ..permit })
 }
 
 /// Replaces the permit at once or not at all.
@@ -135,12 +150,15 @@ mod tests {
             site: "a".parse().unwrap(),
             epoch: Epoch(1),
             valid_until: clock::now() + SignedDuration::from_secs(60),
+            valid_until_uptime_ms: moment().unwrap().uptime.millis + 60_000,
+            boot_id: moment().unwrap().uptime.boot_id,
             reason: "active".into(),
         };
         write(&file, &permit).unwrap();
         withdraw(&file, permit).unwrap();
         let read: Permit = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert!(read.valid_until <= clock::now());
+        assert!(read.valid_until_uptime_ms <= moment().unwrap().uptime.millis);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

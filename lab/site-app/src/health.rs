@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::clock::now;
+use crate::clock::uptime;
 use crate::database::DatabaseError;
 use crate::permit;
 use crate::site::{Role, Site};
@@ -155,12 +155,16 @@ impl Tickets {
         };
         let permit = self.files.permit();
         let end = permit.as_ref().ok().map(|permit| permit.valid_until);
-        match permit::check(site, permit.as_ref().map_err(String::as_str), now()) {
-            Ok(valid_until) => EpochCheck {
+        let now = match uptime() {
+            Ok(now) => now,
+            Err(why) => return refused(why.to_string(), "no_permit", end),
+        };
+        match permit::check(site, permit.as_ref().map_err(String::as_str), &now) {
+            Ok(permit) => EpochCheck {
                 status: Status::Ok,
                 detail: format!("epoch {} may write", site.epoch),
                 reason: None,
-                valid_until: Some(valid_until),
+                valid_until: Some(permit.valid_until),
             },
             Err(refusal) => refused(refusal.to_string(), refusal.reason(), end),
         }

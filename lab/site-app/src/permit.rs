@@ -11,8 +11,9 @@
 //! 3. After the answer of the database the time is looked at again: a commit that is known only after the permit's end is not
 //!    acknowledged.
 //!
-//! The second check uses the database's clock and the others use this host's. Both must be kept by NTP, and the time
-//! between the end of a permit and the opening of another site must be longer than their difference.
+//! The first and the third go by the host's uptime, which nobody can set: a clock that jumps makes a permit neither longer
+//! nor shorter. The second uses the database's clock against the end by the host's clock, and matters for a process that was
+//! frozen in between alone; for it the two must differ by less than what is waited beyond the end of a permit.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,21 @@ pub struct Permit {
     pub site: String,
     /// The epoch it is for.
     pub epoch: i64,
-    /// Writes are accepted before this time, RFC 3339.
+    /// Its end by the host's clock, RFC 3339: what the database compares with its own.
     pub valid_until: Timestamp,
+    /// Its end by the host's uptime: writes are accepted before.
+    pub valid_until_uptime_ms: u64,
+    /// Which start of the host that uptime counts from.
+    pub boot_id: String,
+}
+
+/// For how long this host has been up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uptime {
+    /// Which start of the host it counts from.
+    pub boot_id: String,
+    /// In milliseconds.
+    pub millis: u64,
 }
 
 /// Why a write is refused.
@@ -62,6 +76,9 @@ pub enum Refusal {
         /// The site's epoch.
         site: i64,
     },
+    /// The permit is from before the host was started, and its end says nothing now.
+    #[error("the write permit is from before this host was started")]
+    OtherBoot,
     /// The permit's time is over.
     #[error("the write permit ended at {valid_until}")]
     Expired {
@@ -93,6 +110,7 @@ impl Refusal {
             Self::NoPermit(_) => "no_permit",
             Self::WrongSite { .. } => "wrong_site",
             Self::WrongEpoch { .. } => "wrong_epoch",
+            Self::OtherBoot => "other_boot",
             Self::Expired { .. } => "permit_expired",
             Self::TooLate { .. } => "too_late",
             Self::Unconfirmed { .. } => "unconfirmed",
@@ -100,15 +118,15 @@ impl Refusal {
     }
 }
 
-/// The time until which the site may write, or why it may not.
+/// The permit under which the site may write, or why it may not.
 ///
 /// # Errors
 /// The [`Refusal`], to be handed to the caller as `stale_epoch`.
-pub fn check(
+pub fn check<'a>(
     site: &Site,
-    permit: Result<&Permit, &str>,
-    now: Timestamp,
-) -> Result<Timestamp, Refusal> {
+    permit: Result<&'a Permit, &str>,
+    now: &Uptime,
+) -> Result<&'a Permit, Refusal> {
     if site.role != Role::Active {
         return Err(Refusal::Standby { site: site.site.clone(), epoch: site.epoch });
     }
@@ -119,10 +137,21 @@ pub fn check(
     if permit.epoch != site.epoch {
         return Err(Refusal::WrongEpoch { permit: permit.epoch, site: site.epoch });
     }
-    if now >= permit.valid_until {
+    if permit.boot_id != now.boot_id {
+        return Err(Refusal::OtherBoot);
+    }
+    if permit.has_ended(now) {
         return Err(Refusal::Expired { valid_until: permit.valid_until });
     }
-    Ok(permit.valid_until)
+    Ok(permit)
+}
+
+impl Permit {
+    /// Whether it is over. What was started again since then does not ask: it has lost the request.
+    #[must_use]
+    pub const fn has_ended(&self, now: &Uptime) -> bool {
+        now.millis >= self.valid_until_uptime_ms
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +164,7 @@ mod tests {
     fn decide(
         role: &str,
         permit: Option<(&str, &str, i64)>,
-        now: &str,
+        (boot_id, millis): (&str, u64),
         expected: Result<(), &str>,
     ) {
         let site = format!(r#"{{"app": "queue", "site": "a", "epoch": 4, "role": "{role}"}}"#);
@@ -146,19 +175,23 @@ mod tests {
             site: site.to_owned(),
             epoch,
             valid_until: until,
+            valid_until_uptime_ms: 5_000,
+            boot_id: "this".to_owned(),
         });
-        let now = now.parse().expect("the time is good");
-        let decision = check(&site, permit.as_ref().ok_or("no such file"), now);
-        assert_eq!(decision.as_ref().map_err(Refusal::reason), expected.map(|()| &until));
+        let now = Uptime { boot_id: boot_id.to_owned(), millis };
+        let decision = check(&site, permit.as_ref().ok_or("no such file"), &now);
+        assert_eq!(decision.map(drop).map_err(|refusal| refusal.reason()), expected);
     }
 
     #[test]
     fn a_write_needs_a_valid_permit_of_this_site_and_epoch() {
         let good = Some(("queue", "a", 4));
-        let early = "2026-01-01T00:00:04.999Z";
+        let early = ("this", 4_999);
         decide("active", good, early, Ok(()));
-        decide("active", good, UNTIL, Err("permit_expired"));
-        decide("active", good, "2027-01-01T00:00:00Z", Err("permit_expired"));
+        decide("active", good, ("this", 5_000), Err("permit_expired"));
+        decide("active", good, ("this", 500_000), Err("permit_expired"));
+        // It was started anew, and its uptime begins at 0.
+        decide("active", good, ("another", 10), Err("other_boot"));
         decide("active", None, early, Err("no_permit"));
         decide("standby", good, early, Err("standby"));
         decide("active", Some(("queue", "a", 3)), early, Err("wrong_epoch"));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 
-use crate::clock::now;
+use crate::clock::uptime;
 use crate::database::{Database, DatabaseError, Pool};
 use crate::permit::{self, Refusal};
 use crate::redis::{Redis, RedisError};
@@ -124,15 +124,17 @@ impl Tickets {
     pub(crate) async fn issue(&self, id: &str) -> Result<Ticket, TicketError> {
         let site = self.files.site().map_err(TicketError::NotConfigured)?;
         let permit = self.files.permit();
-        let valid_until = permit::check(&site, permit.as_ref().map_err(String::as_str), now())?;
+        let now = uptime().map_err(|why| Refusal::NoPermit(why.to_string()))?;
+        let permit = permit::check(&site, permit.as_ref().map_err(String::as_str), &now)?;
+        let valid_until = permit.valid_until;
         let pool = self.database.pool(site.database.as_ref())?;
         let written =
             tokio::time::timeout(WRITE_WITHIN, self.write(&pool, &site, id, valid_until)).await;
         let issued = written.unwrap_or(Err(DatabaseError::Timeout(WRITE_WITHIN).into()))?;
-        if now() >= valid_until {
-            return Err(Refusal::Unconfirmed { valid_until }.into());
+        if uptime().is_ok_and(|now| !permit.has_ended(&now)) {
+            return Ok(issued);
         }
-        Ok(issued)
+        Err(Refusal::Unconfirmed { valid_until }.into())
     }
 
     async fn write(

@@ -168,9 +168,17 @@ impl Site {
     #[expect(clippy::disallowed_methods, reason = "a permit is valid in real time")]
     fn permit(&self, epoch: i64, valid: Duration) {
         let until = format!("{:.3}", jiff::Timestamp::now() + valid);
+        let read = |file| std::fs::read_to_string(file).expect("it can be read");
+        let uptime = read("/proc/uptime");
+        let seconds: f64 =
+            uptime.split_whitespace().next().and_then(|s| s.parse().ok()).expect("an uptime");
         self.write(
             "permit.json",
-            &json!({"app": "queue", "site": "a", "epoch": epoch, "valid_until": until}),
+            &json!({
+                "app": "queue", "site": "a", "epoch": epoch, "valid_until": until,
+                "valid_until_uptime_ms": ((seconds + valid.as_secs_f64()) * 1000.0).round(),
+                "boot_id": read("/proc/sys/kernel/random/boot_id").trim(),
+            }),
         );
     }
 

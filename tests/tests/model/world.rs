@@ -10,7 +10,7 @@ use lifeboat_core::{
     ledger::{
         self, Claimant, ControlRecord, EpochClass, FIRST_EPOCH, Holder, HolderState, Opening,
     },
-    permit::{self, Memory},
+    permit::{self, Memory, Moment, Uptime},
     registers::{self, Answer, Claim, Raise, Registers, claim_of, majority, raise},
 };
 
@@ -365,7 +365,7 @@ impl World {
         } else {
             all(answers)
         };
-        let (permit, memory) = permit::decide(host.memory, &app(), &claim, &registers, at(began));
+        let (permit, memory) = permit::decide(host.memory, &app(), &claim, &registers, &moment(began));
         let host = &mut self.hosts[usize::from(site)];
         host.memory = memory;
         host.tick = None;
@@ -723,6 +723,12 @@ fn incident(site: u8, number: u8) -> IncidentId {
 fn at(halves: u8) -> Timestamp {
     Timestamp::from_second(1_767_268_800).unwrap()
         + SignedDuration::from_millis(500 * i64::from(halves))
+}
+
+/// The same by a host's clock and by its uptime, which both run evenly here.
+fn moment(halves: u8) -> Moment {
+    let uptime = Uptime { boot_id: "boot".to_owned(), millis: 500 * u64::from(halves) };
+    Moment { at: at(halves), uptime }
 }
 
 /// Half seconds since the beginning, rounded up.

@@ -17,6 +17,12 @@ fn record(epoch: u64, site: &str) -> ControlRecord {
     fresh(&"queue".parse().unwrap(), &claim(epoch, site), at(0))
 }
 
+/// The host was started 100 s before second 0.
+fn moment(second: i64) -> Moment {
+    let millis = u64::try_from((second + 100) * 1000).unwrap();
+    Moment { at: at(second), uptime: Uptime { boot_id: "this one".into(), millis } }
+}
+
 /// The guard of site a, which is configured with epoch 1.
 #[derive(Default)]
 struct Guard(Memory);
@@ -32,10 +38,12 @@ impl Guard {
         });
         let registers = Registers::new(answers);
         let app = "queue".parse().unwrap();
-        let (permit, memory) = decide(self.0, &app, &claim(1, "a"), &registers, at(second));
+        let (permit, memory) = decide(self.0, &app, &claim(1, "a"), &registers, &moment(second));
         self.0 = memory;
         assert_eq!(permit.epoch, Epoch(1));
-        permit.valid_until > at(second)
+        let granted = permit.valid_until > at(second);
+        assert_eq!(granted, permit.valid_until_uptime_ms > moment(second).uptime.millis);
+        granted
     }
 }
 
@@ -82,9 +90,21 @@ fn a_permit_counts_from_before_the_reads() {
         &"queue".parse().unwrap(),
         &claim(1, "a"),
         &Registers::new(answers),
-        at(10),
+        &moment(10),
     );
     assert_eq!(permit.valid_until, at(10 + PERMIT_SECONDS));
+    assert_eq!(permit.valid_until_uptime_ms, moment(10 + PERMIT_SECONDS).uptime.millis);
+    assert_eq!(permit.boot_id, "this one");
+}
+
+#[test]
+fn the_uptime_is_read_as_linux_writes_it() {
+    let read = Uptime::of("12345.67 23456.78\n", "2f8a\n");
+    assert_eq!(read, Some(Uptime { boot_id: "2f8a".into(), millis: 12_345_670 }));
+    assert_eq!(Uptime::of("7.05 1.00", "2f8a").unwrap().millis, 7_050);
+    for (uptime, boot_id) in [("", "2f8a"), ("12", "2f8a"), ("1.5 2", "2f8a"), ("1.50 2", " \n")] {
+        assert_eq!(Uptime::of(uptime, boot_id), None, "{uptime}");
+    }
 }
 
 #[test]
