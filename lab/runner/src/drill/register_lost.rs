@@ -29,6 +29,8 @@ use crate::{
 
 /// A write may take this long.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// Between two ticks of a guard.
+const GUARD_TICKS: Duration = Duration::from_secs(1);
 /// How long the region is dark: longer than an outage may take to be detected, which is 20 s.
 const DARK_FOR: SignedDuration = SignedDuration::from_secs(22);
 /// Until the hosts of the active site have met the darkness, and the return: their guards read each second.
@@ -76,6 +78,8 @@ pub(super) async fn run(lab: &Lab, request: Request, lost: Lost) -> Result<Findi
     lab.lose(lost).await?;
     lab.hosts_meet(lost.region(), struck_at, false).await?;
     tell(struck_at, clock::now(), "dark", &format!("region {} answers nobody", lost.region()));
+    // What was just seen is a guard's tick, right after which the permits are at their longest.
+    clock::pause(clock::random_moment(GUARD_TICKS)).await;
     let killed = lab.restart_guards(&ACTIVE, Ending::Killed).await?;
     tell(struck_at, killed.permitted_at, "guards", "killed, and started again by their units");
     let stopped = lab.restart_guards(&ACTIVE, Ending::Stopped).await?;
