@@ -48,6 +48,8 @@ pub(crate) enum Watch {
     ReplicationBroken,
     /// A standby is further behind than the RPO: pages a person.
     ReplicaLag,
+    /// A register does not confirm who may write: pages a person, before one more is lost.
+    RegisterLost,
 }
 
 /// One alarm.

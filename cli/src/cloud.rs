@@ -412,7 +412,10 @@ fn alarm_request(
                  lifeboat-backup fail.",
                 alarm.threshold / 60
             )),
-        Watch::SiteDegraded | Watch::ReplicationBroken | Watch::ReplicaLag => {
+        Watch::SiteDegraded
+        | Watch::ReplicationBroken
+        | Watch::ReplicaLag
+        | Watch::RegisterLost => {
             let (metric, statistic, unit) = match alarm.watch {
                 Watch::ReplicaLag => {
                     ("ReplicaBehindSeconds", Statistic::Maximum, StandardUnit::Seconds)
@@ -420,6 +423,9 @@ fn alarm_request(
                 // In each round of the minute: a single one is a lost packet.
                 Watch::ReplicationBroken => {
                     ("ReplicationBroken", Statistic::Minimum, StandardUnit::Count)
+                }
+                Watch::RegisterLost => {
+                    ("RegistersMissing", Statistic::Minimum, StandardUnit::Count)
                 }
                 Watch::SiteDegraded
                 | Watch::SiteDown

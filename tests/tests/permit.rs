@@ -38,10 +38,8 @@ fn answer(command: &mut Command) -> Value {
 }
 
 fn in_python(folder: &Path) -> Value {
-    let code = format!(
-        "{}\nimport sys\nprint(json.dumps(may_write(sys.argv[1])))\n",
-        shown("python")
-    );
+    let code =
+        format!("{}\nimport sys\nprint(json.dumps(may_write(sys.argv[1])))\n", shown("python"));
     let file = folder.join("check.py");
     fs::write(&file, code).unwrap();
     answer(Command::new(root().join("target/tools/venv/bin/python")).arg(file).arg(folder))

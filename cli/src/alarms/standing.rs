@@ -1,5 +1,5 @@
 //! The alarms on what is not an outage and needs a person: a site that is degraded, a replication that is
-//! broken, a replica that lags. Nothing repairs these by itself, so each page ends in a command.
+//! broken, a replica that lags, a register that does not confirm. Nothing repairs these by itself, so each page ends in a command.
 
 use lifeboat_core::{
     SiteName,
@@ -40,6 +40,7 @@ pub(super) fn alarms(plan: &AppPlan, name: &SiteName, site: &Site) -> Vec<Alarm>
             behind,
             lagging(plan, name, site, behind, rpo),
         ),
+        one("lifeboat-register-lost", Watch::RegisterLost, 1, unconfirmed(plan, site)),
     ]
 }
 
@@ -79,6 +80,15 @@ fn lagging(plan: &AppPlan, name: &SiteName, site: &Site, behind: u32, rpo: u32) 
         plan.app,
         site.region,
         look(plan, site)
+    )
+}
+
+fn unconfirmed(plan: &AppPlan, site: &Site) -> String {
+    let (app, region) = (&plan.app, &site.region);
+    format!(
+        "As seen in {region}, not every register of {app} has confirmed for {MINUTES} minutes who may write: a \
+         region does not answer, or its register holds another claim. While that is so, the loss of one \
+         more region ends all writes. Look: lifeboat ledger show --app {app} --region {region}"
     )
 }
 
@@ -123,9 +133,11 @@ mod tests {
                 ("lifeboat-site-degraded-queue--a", "us-east-1", 1),
                 ("lifeboat-replication-broken-queue--a", "us-east-1", 1),
                 ("lifeboat-replica-lag-queue--a", "us-east-1", 30),
+                ("lifeboat-register-lost-queue--a", "us-east-1", 1),
                 ("lifeboat-site-degraded-queue--b", "us-west-2", 1),
                 ("lifeboat-replication-broken-queue--b", "us-west-2", 1),
                 ("lifeboat-replica-lag-queue--b", "us-west-2", 30),
+                ("lifeboat-register-lost-queue--b", "us-west-2", 1),
             ]
         );
         for alarm in &found {
@@ -133,7 +145,7 @@ mod tests {
             // CloudWatch takes 1024 characters (API reference, `PutMetricAlarm`, `AlarmDescription`).
             assert!(page.len() <= 1024, "{}: {}", alarm.name, page.len());
             assert!(page.contains(alarm.region.as_str()), "{page}");
-            assert!(page.contains(": aws "), "{page}");
+            assert!(page.contains(": aws ") || page.contains(": lifeboat "), "{page}");
         }
         plan.database.engine = Engine::Postgres;
         for policy in plan.scenarios.values_mut() {

@@ -247,6 +247,7 @@ async fn set_alarms(
             | Watch::SiteDegraded
             | Watch::ReplicationBroken
             | Watch::ReplicaLag
+            | Watch::RegisterLost
             | Watch::ObserverUnwell
             | Watch::PitrLag => None,
         })

@@ -23,4 +23,11 @@ impl Meter for CloudWatch {
         let dimensions = [("app", app.as_str()), ("site", site.as_str())];
         emf(now, &dimensions, &[Metric::new("AchievedRecoverySeconds", seconds, Unit::Seconds)]);
     }
+
+    fn registers_missing(&self, app: &AppName, site: &SiteName, missing: usize, now: Timestamp) {
+        let dimensions = [("app", app.as_str()), ("site", site.as_str())];
+        // Three at the most.
+        let missing = f64::from(u32::try_from(missing).unwrap_or(u32::MAX));
+        emf(now, &dimensions, &[Metric::new("RegistersMissing", missing, Unit::Count)]);
+    }
 }

@@ -40,6 +40,9 @@ pub trait Plans {
 pub trait Meter {
     /// A recovery of `site` succeeded, `seconds` after the trouble was detected.
     fn recovered(&self, app: &AppName, site: &SiteName, seconds: f64, now: Timestamp);
+
+    /// As seen from the region of `site`, so many registers do not confirm who may write.
+    fn registers_missing(&self, app: &AppName, site: &SiteName, missing: usize, now: Timestamp);
 }
 
 /// What the handler needs of the world.
@@ -113,6 +116,9 @@ pub async fn handle<P: Plans, S: Store, M: Meter>(
             let plan = ports.plans.plan(&app).await?;
             let ledger = ports.ledger(&plan);
             let registers = ledger.registers(&app).await;
+            if let Some((site, _)) = plan.site_in(ports.region.as_str()) {
+                ports.meter.registers_missing(&app, site, registers.missing(), now);
+            }
             let behind = settle(&ledger, &app, &registers, now).await;
             Ok(Response::Settled { behind })
         }

@@ -43,11 +43,16 @@ impl Plans for FakePlans {
 }
 
 #[derive(Default)]
-struct FakeMeter(Mutex<Vec<(String, String, f64)>>);
+struct FakeMeter(Mutex<Vec<(String, String, f64)>>, Mutex<Vec<usize>>);
 
 impl Meter for FakeMeter {
     fn recovered(&self, app: &AppName, site: &SiteName, seconds: f64, _now: Timestamp) {
         self.0.lock().unwrap().push((app.to_string(), site.to_string(), seconds));
+    }
+
+    fn registers_missing(&self, _: &AppName, site: &SiteName, missing: usize, _: Timestamp) {
+        assert_eq!(site.as_str(), "b", "the site of this region");
+        self.1.lock().unwrap().push(missing);
     }
 }
 
@@ -261,10 +266,15 @@ async fn a_claim_that_no_majority_holds_is_none_and_can_be_completed_or_overtake
         matches!(&claimed, Response::Claimed { behind, .. } if behind.len() == 1),
         "{claimed:?}"
     );
-    // What lagged is settled by the next look.
-    world.store.light(&"us-east-1".parse().unwrap());
+    // What lagged is settled by the next look, which tells how many are missing.
     let settle = Request::Settle { app };
-    assert_eq!(handle(settle, &world, at(60)).await.unwrap(), Response::Settled { behind: vec![] });
+    handle(settle.clone(), &world, at(55)).await.unwrap();
+    world.store.light(&"us-east-1".parse().unwrap());
+    for second in [60, 61] {
+        let settled = handle(settle.clone(), &world, at(second)).await.unwrap();
+        assert_eq!(settled, Response::Settled { behind: vec![] });
+    }
+    assert_eq!(*world.meter.1.lock().unwrap(), [1, 1, 0]);
     assert_eq!(control(&world, EAST).epoch, Epoch(2));
     assert_eq!(control(&world, EAST).recovery, None, "another region's holder is not copied");
 

@@ -127,6 +127,13 @@ impl Registers {
         self.held().map(|(_, record)| record.highest_reserved.max(record.epoch)).max()
     }
 
+    /// How many registers do not hold the claim that counts; all of them while none does.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        let held = self.agreed().map_or(0, |claim| self.count(&claim));
+        self.0.len() - held
+    }
+
     /// Whether too few answered for any claim to be confirmed or ruled out.
     #[must_use]
     pub fn too_few(&self) -> bool {

@@ -365,7 +365,8 @@ impl World {
         } else {
             all(answers)
         };
-        let (permit, memory) = permit::decide(host.memory, &app(), &claim, &registers, &moment(began));
+        let (permit, memory) =
+            permit::decide(host.memory, &app(), &claim, &registers, &moment(began));
         let host = &mut self.hosts[usize::from(site)];
         host.memory = memory;
         host.tick = None;

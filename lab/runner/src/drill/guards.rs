@@ -14,7 +14,7 @@ use crate::{
 /// The service, as the hosts have it.
 const GUARD: &str = "guard";
 /// What systemd waits before it starts a guard again that has ended: `RestartSec` of the unit.
-const RESTARTS_AFTER: Duration = Duration::from_secs(1);
+const RESTARTS_AFTER: Duration = Duration::from_millis(100);
 /// Until every host has a new permit; far above what is measured, so that a permit that is late is
 /// measured too.
 const PERMITTED_WITHIN: Duration = Duration::from_secs(20);
@@ -113,6 +113,6 @@ mod tests {
     fn a_guard_is_started_again_as_soon_as_its_unit_says() {
         let unit = include_str!("../../../../packaging/systemd/lifeboat-guard@.service");
         assert!(unit.contains("Restart=always"));
-        assert!(unit.contains(&format!("RestartSec={}\n", RESTARTS_AFTER.as_secs())));
+        assert!(unit.contains(&format!("RestartSec={}ms\n", RESTARTS_AFTER.as_millis())));
     }
 }

@@ -44,6 +44,10 @@ fn two_of_three_confirm_and_a_split_confirms_nobody() {
     let complete = registers([old, new.clone(), new]);
     assert_eq!(complete.agreed(), Some(claim(2, "b")));
     assert!(!complete.too_few());
+    assert_eq!(
+        [all.missing(), one_dark.missing(), split.missing(), complete.missing()],
+        [0, 1, 3, 1]
+    );
     assert!(registers([None, None, Some(record(1, "a"))]).too_few());
 }
 
