@@ -10,6 +10,15 @@ import template
 # What the command links: its own sources, and the crates that speak with AWS for it. What hosts do has the policy of
 # app.yaml.
 SOURCES = ("cli/src", "shared/catalogue/src", "shared/ledger/src", "shared/parameters/src")
+# What looks and changes nothing; beside it `quotas.rs` asks for all plans, of which the call is in a shared crate.
+LOOKING = (
+    "cli/src/doctor",
+    "cli/src/doctor.rs",
+    "cli/src/quotas.rs",
+    "cli/src/backups.rs",
+    "cli/src/plan/look.rs",
+    "cli/src/cloud/watch.rs",
+)
 # The SDKs' names of services, where IAM has others.
 SERVICES = {"sfn": "states"}
 # A call is an action of its own name, but for these (S3 user guide, "Policy actions for Amazon S3").
@@ -52,18 +61,19 @@ NOT_OF_OPERATORS = re.compile(
 )
 
 
-def sources():
-    """Each file of the command's code, without its tests."""
-    for folder in SOURCES:
-        for path in sorted((ROOT / folder).rglob("*.rs")):
+def sources(places=SOURCES):
+    """Each file of code in these folders, or each of these files, without its tests."""
+    for place in places:
+        found = ROOT / place
+        for path in sorted(found.rglob("*.rs")) if found.is_dir() else [found]:
             if "test" not in path.stem and "tests" not in path.parts:
                 yield path, path.read_text().split("#[cfg(test)]")[0]
 
 
-def calls() -> set[str]:
+def calls(places=SOURCES) -> set[str]:
     """`service:Action` of each call in the code."""
     found = set()
-    for path, text in sources():
+    for path, text in sources(places):
         services = {SERVICES.get(sdk, sdk) for sdk in re.findall(r"aws_sdk_(\w+)", text)}
         # A module of `cloud.rs` has its client from there.
         services |= {"states"} if path.match("cloud/*.rs") else set()
@@ -128,6 +138,20 @@ class Operators(unittest.TestCase):
         granted = allowed()
         self.assertEqual(needed - granted, set(), "no policy allows these")
         self.assertEqual(granted - needed, set(), "nothing asks for these")
+
+    def test_whoever_looks_needs_the_auditors_policy_alone(self):
+        found = calls(LOOKING)
+        self.assertGreater(len(found), 10, found)
+        source, _ = template.transformed(str(ROOT / "infra/operators.yaml"))
+        auditor = dict(template.World(source, True).of_type("AWS::IAM::ManagedPolicy"))["AuditorPolicy"]
+        granted = {
+            action
+            for statement in auditor["PolicyDocument"]["Statement"]
+            if statement["Effect"] == "Allow"
+            for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        }
+        needed = {ACTIONS.get(call, call) for call in found - FREE} | {"ssm:GetParametersByPath"}
+        self.assertEqual(needed - granted, set())
 
     def test_what_changes_something_is_not_the_auditors(self):
         source, _ = template.transformed(str(ROOT / "infra/operators.yaml"))
