@@ -16,7 +16,7 @@ use lifeboat_parameters::Parameters;
 use lifeboat_runtime::aws;
 use serde_json::json;
 
-use self::describe::describe;
+use self::describe::{describe, needs};
 pub(crate) use self::{
     apply::{How, apply, watch},
     change::{Register, has_begun},
@@ -78,7 +78,7 @@ pub(crate) fn check(file: &Path, as_json: bool) -> Result<(), Failure> {
     let (plan, notes) = read_noting(file)?;
     note(file, &notes);
     if as_json {
-        say_json(&json!({ "plan": plan, "warnings": notes }));
+        say_json(&json!({ "plan": plan, "warnings": notes, "needs": needs(&plan) }));
     } else {
         describe(&plan);
         say("no mistakes found");

@@ -69,6 +69,7 @@ fn what_a_plan_configures_and_never_takes_is_noted_beside_the_answer() {
     assert_eq!(answer["plan"]["app"], "shop");
     assert_eq!(answer["warnings"][0]["path"], "backup.files.logs");
     assert_eq!(answer["warnings"][0]["line"], line);
+    assert!(answer["needs"][0].as_str().unwrap().contains("S3 Block Public Access"), "{answer}");
     assert_eq!(err.lines().count(), 1, "{err}");
     assert!(err.starts_with("lifeboat: warning: "), "{err}");
     assert!(

@@ -7,6 +7,18 @@ use lifeboat_core::{
 
 use crate::output::say;
 
+/// What a switch by health check needs.
+const PUBLIC_OBJECT: &str =
+    "an object that everyone may read: the account must allow it, see S3 Block Public Access";
+
+/// What the plan needs of the account, in words for machines too.
+pub(super) fn needs(plan: &AppPlan) -> Vec<&'static str> {
+    match plan.dns.switch {
+        Switch::HealthCheck => vec![PUBLIC_OBJECT],
+        Switch::Record => Vec::new(),
+    }
+}
+
 /// Says it.
 pub(super) fn describe(plan: &AppPlan) {
     lines(plan).iter().for_each(|line| say(line));
@@ -29,11 +41,8 @@ fn lines(plan: &AppPlan) -> Vec<String> {
         plan.dns.name,
         plan.dns.ttl_seconds,
         match plan.dns.switch {
-            Switch::HealthCheck => {
-                "health check (an object that everyone may read: the account must allow it, see S3 Block \
-                 Public Access)"
-            }
-            Switch::Record => "record",
+            Switch::HealthCheck => format!("health check ({PUBLIC_OBJECT})"),
+            Switch::Record => "record".to_owned(),
         }
     ));
     for (scenario, policy) in &plan.scenarios {
