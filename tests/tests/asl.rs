@@ -15,7 +15,7 @@ use lifeboat_tests::{files, json as read, root};
 use serde_json::{Map, Value, json};
 
 /// The error names that Step Functions and Lambda define and our machines may match.
-const BUILT_IN: [&str; 12] = [
+const BUILT_IN: [&str; 13] = [
     "States.ALL",
     "States.Timeout",
     "States.TaskFailed",
@@ -28,6 +28,9 @@ const BUILT_IN: [&str; 12] = [
     // A function of a provided runtime that ran out of time, or ended by itself.
     "Sandbox.Timedout",
     "Runtime.ExitError",
+    // The service's name as the SDK has it, and the error's with "Exception" behind it, whatever the API calls
+    // it (developer guide, "AWS SDK service integrations").
+    "Sfn.ExecutionDoesNotExistException",
     // What a person answers with, by `send-task-failure --error Declined`.
     "Declined",
 ];

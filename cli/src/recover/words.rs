@@ -38,6 +38,7 @@ pub(super) fn doing(state: &str) -> Option<&'static str> {
         "OpenAndAssess" => "takes the register, and looks at the sites",
         "DescribeHolder" => "sees whether the recovery that holds the register still runs",
         "ReleaseHolder" => "releases the register from a recovery that has ended",
+        "WaitForOther" => "waits for a recovery of the other region to end",
         "NotifyStarted" => "tells people that it began",
         "PlanRecovery" => "decides what to do",
         "WaitAndLookAgain" => "waits: the votes do not prove the site lost",

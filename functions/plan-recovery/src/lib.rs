@@ -67,6 +67,8 @@ pub async fn handle<P: Plans, S: Store>(
 
     let Request { authority, scenario, trigger, active_site, observation, looks, approval } =
         request;
+    // The newest of a majority: one that no majority holds has moved nobody, and the old site is left by none.
+    let agreed = registers.agreed();
     let situation = Situation {
         scenario,
         trigger,
@@ -74,9 +76,9 @@ pub async fn handle<P: Plans, S: Store>(
         active: active_site,
         epoch: authority.epoch,
         // A claim that no majority holds changed nothing, and excuses nothing.
-        continues: holder.left_at().is_some()
-            || registers.agreed().is_some_and(|claim| claim.site == authority.site),
-        left_at: holder.left_at(),
+        continues: holder.agreed_at.is_some()
+            || agreed.as_ref().is_some_and(|claim| claim.site == authority.site),
+        left_at: holder.left_at(agreed.as_ref()),
         no_majority: registers.too_few().then(|| registers.words()),
         observation,
         looks,

@@ -114,7 +114,7 @@ pub async fn handle(
     permit::ended(&holder, now)?;
     // Measured where it counts: the claim may have taken longer than the plan reckoned with.
     let planned = Loss { seconds: estimated_loss_seconds, since: loss_since };
-    let loss = holder.left_at().map_or(planned, |left_at| planned.claimed_at(left_at));
+    let loss = holder.left_at(None).map_or(planned, |left_at| planned.claimed_at(left_at));
     guard::may_promote(loss, policy.rpo_seconds, approval.as_ref(), now)?;
 
     let database = database(&plan, site, region);

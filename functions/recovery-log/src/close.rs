@@ -7,7 +7,7 @@ use lifeboat_core::{
         Authority,
         recovery_log::{Response, StepTaken},
     },
-    ledger::{self, ControlRecord, Ending, HolderState},
+    ledger::{self, Ending},
     recovery_log::{Entry, EntryKind},
     situation::seconds_between,
 };
@@ -47,7 +47,8 @@ pub(crate) async fn close<S: Store, M: Meter>(
     now: Timestamp,
 ) -> Result<Response, Fault> {
     let (record, etag) = ledger.require(&authority.app).await?;
-    may_close(&record, &authority, ending)?;
+    let held = (authority.epoch, &authority.site);
+    ledger::may_close(&record, &authority.incident, held, ending)?;
     let released = ledger::close(&record, &authority.incident, ending, now)?;
 
     let entries = told(ledger, &authority.app, &authority.incident).await;
@@ -66,44 +67,6 @@ pub(crate) async fn close<S: Store, M: Meter>(
         recovery_seconds,
         log: ledger.log_location(&authority.app, &authority.incident),
     })
-}
-
-/// That this recovery holds the ledger, or has been closed already, and that it can end that way.
-fn may_close(record: &ControlRecord, authority: &Authority, ending: Ending) -> Result<(), Fault> {
-    let Authority { incident, epoch, site, .. } = authority;
-    let Some(holder) = &record.recovery else {
-        return if *epoch <= record.highest_reserved {
-            Ok(())
-        } else {
-            Err(Fault::stale(format!(
-                "recovery {incident} says that it holds epoch {epoch}, but the newest that was \
-                 handed out is {}",
-                record.highest_reserved
-            )))
-        };
-    };
-    if holder.incident != *incident || holder.epoch != *epoch {
-        return Err(Fault::stale(format!(
-            "recovery {incident} cannot close epoch {epoch}: {} holds the register under epoch {}",
-            holder.incident, holder.epoch
-        )));
-    }
-    if holder.target != *site {
-        return Err(Fault::invalid(format!(
-            "recovery {incident} activates site {}, not {site}",
-            holder.target
-        )));
-    }
-    match (ending, holder.state) {
-        (Ending::Recovered, HolderState::Open) => Err(Fault::invalid(format!(
-            "recovery {incident} never claimed its epoch, so it cannot have recovered site {site}"
-        ))),
-        (Ending::StoodDown, HolderState::Claimed) => Err(Fault::invalid(format!(
-            "recovery {incident} has made {site} the active site, so it cannot stand down; close it \
-             as failed and go on with another"
-        ))),
-        (Ending::Recovered | Ending::StoodDown | Ending::Failed, _) => Ok(()),
-    }
 }
 
 /// The seconds from detection until now, told to the log and, for a success, to the metrics.

@@ -18,7 +18,7 @@ use lifeboat_core::{
         recovery_log::{Request, Response},
     },
     guard,
-    ledger::{self, Ending, Holder},
+    ledger::{self, Ending},
     plan_file::AppPlan,
     recovery_log::{Entry, EntryKind, Fact},
     registers::Registers,
@@ -100,17 +100,18 @@ pub async fn handle<P: Plans, S: Store, M: Meter>(
             let rpo_seconds = plan.objectives(scenario)?.rpo_seconds;
             // Before anything is changed: a claim that the promotion would have to refuse stops the old
             // site for nothing.
-            let may = |holder: &Holder| {
+            let may = |left_at: Option<Timestamp>| {
                 ledger::votes_count(observed_at, now)?;
                 let loss = Loss { seconds: estimated_loss_seconds, since: loss_since };
-                let left_at = holder.left_at().unwrap_or(now);
-                guard::may_promote(loss.claimed_at(left_at), rpo_seconds, approval.as_ref(), now)
+                let loss = loss.claimed_at(left_at.unwrap_or(now));
+                guard::may_promote(loss, rpo_seconds, approval.as_ref(), now)
             };
             claim(authority, may, &ports.ledger(&plan), now).await
         }
-        Request::Release { app, incident, epoch } => {
+        Request::Release { app, incident, epoch, has_recovered } => {
             let plan = ports.plans.plan(&app).await?;
-            release(&app, &incident, epoch, &ports.ledger(&plan), now).await
+            let ending = if has_recovered { Ending::Recovered } else { Ending::Failed };
+            release(&app, (&incident, epoch), ending, &ports.ledger(&plan), now).await
         }
         Request::Settle { app } => {
             let plan = ports.plans.plan(&app).await?;
@@ -163,7 +164,7 @@ async fn record<S: Store>(
 /// Makes the site the active one, in a majority of the registers, then in the log.
 async fn claim<S: Store>(
     authority: Authority,
-    may: impl Fn(&Holder) -> Result<(), Fault>,
+    may: impl Fn(Option<Timestamp>) -> Result<(), Fault>,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
@@ -186,22 +187,23 @@ async fn claim<S: Store>(
     })
 }
 
-/// Marks the recovery of an execution that has ended as failed, so that another may go on from there. One
-/// that does not hold the register any more is left as it is.
+/// Ends the recovery of an execution that has ended without doing so: as recovered when its last word was
+/// that, else as failed, so that another may go on from there. One that does not hold the register any
+/// more is left as it is.
 async fn release<S: Store>(
     app: &AppName,
-    incident: &IncidentId,
-    epoch: Epoch,
+    (incident, epoch): (&IncidentId, Epoch),
+    ending: Ending,
     ledger: &Ledger<S>,
     now: Timestamp,
 ) -> Result<Response, Fault> {
     let (record, etag) = ledger.require(app).await?;
-    let is_held = record
-        .recovery
-        .as_ref()
-        .is_some_and(|holder| holder.incident == *incident && holder.epoch == epoch);
-    if is_held {
-        let released = ledger::close(&record, incident, Ending::Failed, now)?;
+    let held = record.recovery.as_ref();
+    let held = held.filter(|holder| holder.incident == *incident && holder.epoch == epoch);
+    if let Some(holder) = held {
+        // Whoever has claimed nothing has recovered nothing.
+        let ending = if holder.agreed_at.is_some() { ending } else { Ending::Failed };
+        let released = ledger::close(&record, incident, ending, now)?;
         if released.recovery != record.recovery {
             ledger.write(&released, Some(&etag)).await?;
         }

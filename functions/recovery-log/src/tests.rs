@@ -133,6 +133,7 @@ fn release(incident: &str, epoch: u64) -> Request {
         app: "queue".parse().unwrap(),
         incident: incident.parse().unwrap(),
         epoch: Epoch(epoch),
+        has_recovered: false,
     }
 }
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{ErrorName, Fault},
     ids::{AppName, Epoch, IncidentId, Region, SiteName},
-    registers::{Claim, Raise, Registers, fresh, overtaken, raise},
+    registers::{Claim, Raise, Registers, claim_of, fresh, overtaken, raise},
 };
 
 pub use request::{Met, attempt_name, met};
@@ -73,18 +73,57 @@ pub struct Holder {
     /// site run out. None before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreed_at: Option<Timestamp>,
-    /// The same of the unfinished recovery that this one goes on from, if its claim is still the one that
-    /// counts.
+    /// The claim of the unfinished recovery that this one goes on from, by which the old site was left
+    /// already. It says so only while it is still the one that counts: see [`Holder::left_at`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agreed_before: Option<Timestamp>,
+    pub agreed_before: Option<AgreedBefore>,
+}
+
+/// A claim of the same target that a majority held before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreedBefore {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// From when on the permits of the old site ran out by it.
+    pub left_at: Timestamp,
 }
 
 impl Holder {
     /// From when on the permits of the old site ran out: what it has acknowledged later than that and
-    /// [`crate::permit::PERMITS_END`] is nothing. None while it may serve.
+    /// [`crate::permit::PERMITS_END`] is nothing. None while it may serve, or may have served since.
+    ///
+    /// `agreed` is the claim that a majority holds. Before the own claim the one that is gone on from
+    /// counts while it is that; the own one is made only behind [`still_before`].
     #[must_use]
-    pub fn left_at(&self) -> Option<Timestamp> {
-        self.agreed_before.or(self.agreed_at)
+    pub fn left_at(&self, agreed: Option<&Claim>) -> Option<Timestamp> {
+        let before = self.agreed_before.as_ref();
+        let counts = |before: &&AgreedBefore| {
+            let is_that = |claim: &Claim| {
+                claim.site == self.target && [before.epoch, self.epoch].contains(&claim.epoch)
+            };
+            self.agreed_at.is_some() || agreed.is_some_and(is_that)
+        };
+        before.filter(counts).map(|before| before.left_at).or(self.agreed_at)
+    }
+}
+
+/// When the old site was left by the claim that a recovery goes on from, if no register that answers holds
+/// a newer one but the recovery's own: else the old site may have served again since then, and what was seen
+/// and approved is of another time. As many must have answered as make a majority.
+///
+/// # Errors
+/// [`crate::ErrorName::Refused`]: look again.
+pub fn still_before(holder: &Holder, registers: &Registers) -> Result<Option<Timestamp>, Fault> {
+    let Some(before) = &holder.agreed_before else { return Ok(None) };
+    let own = Claim { epoch: holder.epoch, site: holder.target.clone() };
+    let mut claims = registers.held().map(|(_, record)| claim_of(record));
+    match claims.find(|claim| claim.epoch > before.epoch && *claim != own) {
+        None => Ok(Some(before.left_at)),
+        Some(newer) => Err(Fault::refused(format!(
+            "site {} was claimed under epoch {} since the recovery that this one goes on from: look again",
+            newer.site, newer.epoch
+        ))),
     }
 }
 
@@ -295,16 +334,64 @@ pub fn open(
     })
 }
 
-/// When the old site was left already, by the claim of an unfinished recovery of the same target that still
-/// counts. Had the old site been claimed again in between, another claim would.
+/// The claim of an unfinished recovery of the same target, if it still counts: had the old site been
+/// claimed again in between, another claim would.
 fn left_before(
     held: &ControlRecord,
     registers: &Registers,
     target: &SiteName,
-) -> Option<Timestamp> {
+) -> Option<AgreedBefore> {
     let holder = held.recovery.as_ref().filter(|holder| holder.target == *target)?;
-    let counts = registers.agreed().is_some_and(|claim| claim.site == *target);
-    counts.then(|| holder.left_at()).flatten()
+    let claim = registers.agreed().filter(|claim| claim.site == *target)?;
+    let left_at = holder.left_at(Some(&claim))?;
+    Some(AgreedBefore { epoch: claim.epoch, left_at })
+}
+
+/// That a recovery may end like this.
+///
+/// # Errors
+/// [`crate::ErrorName::StaleEpoch`] when another one holds the register, or none has held this epoch;
+/// [`crate::ErrorName::InvalidInput`] when the ending is not true.
+pub fn may_close(
+    record: &ControlRecord,
+    incident: &IncidentId,
+    (epoch, site): (Epoch, &SiteName),
+    ending: Ending,
+) -> Result<(), Fault> {
+    let Some(holder) = &record.recovery else {
+        return if epoch <= record.highest_reserved {
+            Ok(())
+        } else {
+            Err(Fault::stale(format!(
+                "recovery {incident} says that it holds epoch {epoch}, but the newest that was \
+                 handed out is {}",
+                record.highest_reserved
+            )))
+        };
+    };
+    if holder.incident != *incident || holder.epoch != epoch {
+        return Err(Fault::stale(format!(
+            "recovery {incident} cannot close epoch {epoch}: {} holds the register under epoch {}",
+            holder.incident, holder.epoch
+        )));
+    }
+    if holder.target != *site {
+        return Err(Fault::invalid(format!(
+            "recovery {incident} activates site {}, not {site}",
+            holder.target
+        )));
+    }
+    match ending {
+        Ending::Recovered if holder.state == HolderState::Open => Err(Fault::invalid(format!(
+            "recovery {incident} never claimed its epoch, so it cannot have recovered site {site}"
+        ))),
+        // A claim that its own register alone holds has moved nobody; what is left of it stays marked.
+        Ending::StoodDown if holder.agreed_at.is_some() => Err(Fault::invalid(format!(
+            "recovery {incident} has made {site} the active site, so it cannot stand down; close it \
+             as failed and go on with another"
+        ))),
+        Ending::Recovered | Ending::StoodDown | Ending::Failed => Ok(()),
+    }
 }
 
 /// The claim by which `target` is the active site and needs no recovery: a majority holds it, and no

@@ -188,7 +188,7 @@ impl<S: Store> Ledger<S> {
 
     /// Makes `authority.site` the active one: in the own register, then in the others at the same time,
     /// until a majority holds it. Each call goes on from what the ones before it reached. `may` is asked
-    /// while no majority is known to hold the claim.
+    /// while no majority is known to hold the claim, and told when the old site was left already.
     ///
     /// Nothing is written while fewer than a majority answer: a claim that its own register alone holds
     /// would confirm nobody, and take a vote from the site that serves.
@@ -199,7 +199,7 @@ impl<S: Store> Ledger<S> {
     pub async fn claim(
         &self,
         authority: &Authority,
-        may: impl Fn(&Holder) -> Result<(), Fault>,
+        may: impl Fn(Option<Timestamp>) -> Result<(), Fault>,
         now: Timestamp,
     ) -> Result<Claimed, Fault> {
         let began = tokio::time::Instant::now();
@@ -210,7 +210,6 @@ impl<S: Store> Ledger<S> {
         );
         let (record, etag) = held?;
         if let Some(holder) = record.recovery.as_ref().filter(|holder| holder.agreed_at.is_none()) {
-            may(holder)?;
             if seen.too_few() {
                 return Err(Fault::transient(format!(
                     "a claim needs a majority of the registers, and too few answer ({}); nothing was \
@@ -218,6 +217,7 @@ impl<S: Store> Ledger<S> {
                     seen.words()
                 )));
             }
+            may(ledger::still_before(holder, &seen)?)?;
         }
         let (incident, epoch) = (&authority.incident, authority.epoch);
         if let Some(newer) = seen.newest().filter(|newest| newest.epoch > epoch) {

@@ -78,7 +78,7 @@ fn fact(step: &str) -> Fact {
 }
 
 /// Nothing stands against a claim.
-fn may(_: &Holder) -> Result<(), Fault> {
+fn may(_: Option<Timestamp>) -> Result<(), Fault> {
     Ok(())
 }
 
@@ -211,7 +211,7 @@ async fn a_claim_asks_whether_it_may_until_a_majority_holds_it() {
     let store = store();
     let ledger = west(&store);
     store.seed(WEST, &opened(&first(), "one", 1));
-    let no = |_: &Holder| Err(Fault::refused("the votes are too old"));
+    let no = |_: Option<Timestamp>| Err(Fault::refused("the votes are too old"));
     let before = store.contents();
     let fault = ledger.claim(&authority("one", 2, "b"), no, at(2)).await.unwrap_err();
     assert_eq!(fault.name, ErrorName::Refused);

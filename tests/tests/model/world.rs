@@ -510,13 +510,12 @@ impl World {
         (epoch > 0).then_some(())
     }
 
-    /// What is closed as stood down, the machine closes before its claim alone.
+    /// What is closed as stood down, the machine closes before a majority holds its claim alone.
     fn stand_down(&mut self, site: u8, rules: Rules) -> Option<()> {
         let (record, incident, epoch) = self.mine(site);
-        let holder = ledger::authorize(&record, &incident, epoch).ok()?;
-        if holder.state == HolderState::Claimed {
-            return None;
-        }
+        ledger::authorize(&record, &incident, epoch).ok()?;
+        let stood_down = ledger::Ending::StoodDown;
+        ledger::may_close(&record, &incident, (epoch, &site_name(site)), stood_down).ok()?;
         let closed = ledger::close(&record, &incident, ledger::Ending::StoodDown, at(self.now));
         let mut closed = closed.ok()?;
         if rules.forgets {

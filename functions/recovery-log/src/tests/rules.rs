@@ -14,8 +14,12 @@ fn why(response: Response) -> (StandDownReason, Option<HeldBy>) {
 }
 
 async fn refused(world: &World, request: Request) -> Fault {
+    refused_at(world, request, 60).await
+}
+
+async fn refused_at(world: &World, request: Request, second: i64) -> Fault {
     let contents = world.store.contents();
-    let fault = handle(request, world, at(60)).await.unwrap_err();
+    let fault = handle(request, world, at(second)).await.unwrap_err();
     assert_eq!(world.store.contents(), contents, "a refusal changes nothing");
     fault
 }
@@ -149,14 +153,15 @@ async fn a_recovery_that_goes_on_from_an_unfinished_claim_loses_no_more_than_tha
     let first = control(&world, WEST).recovery.unwrap().agreed_at;
     handle(open("e-2"), &world, at(900)).await.unwrap();
     let holder = control(&world, WEST).recovery.unwrap();
-    assert_eq!((holder.agreed_at, holder.left_at()), (None, first));
+    let before = holder.agreed_before.clone().unwrap();
+    assert_eq!((holder.agreed_at, before.epoch, Some(before.left_at)), (None, Epoch(2), first));
     let mut again = claim_that_loses(Some(16.5), Some(at(20)), None);
     if let Request::Claim { authority, observed_at, .. } = &mut again {
         (authority.epoch, *observed_at) = (Epoch(4), at(900));
     }
     handle(again, &world, at(901)).await.unwrap();
     let holder = control(&world, WEST).recovery.unwrap();
-    assert!(holder.agreed_at > holder.left_at() && holder.left_at() == first);
+    assert!(holder.agreed_at > first && holder.left_at(None) == first);
     // Site a was claimed again in between, and has served: it counts anew.
     let world = after(&[open("e-1"), claim(), close(Ending::Failed)]).await;
     for bucket in [EAST, WITNESS] {
@@ -169,7 +174,66 @@ async fn a_recovery_that_goes_on_from_an_unfinished_claim_loses_no_more_than_tha
         world.store.seed(bucket, &back);
     }
     handle(open("e-2"), &world, at(900)).await.unwrap();
-    assert_eq!(control(&world, WEST).recovery.unwrap().left_at(), None);
+    assert_eq!(control(&world, WEST).recovery.unwrap().agreed_before, None);
+}
+
+/// A recovery waits for an approval while the other site is claimed again, serves, and writes.
+#[tokio::test]
+async fn a_claim_that_was_gone_on_from_counts_no_more_once_the_other_site_was_claimed() {
+    let world = after(&[open("e-1"), claim(), close(Ending::Failed)]).await;
+    handle(open("e-2"), &world, at(60)).await.unwrap();
+    let back = |bucket| ControlRecord {
+        epoch: Epoch(3),
+        highest_reserved: Epoch(3),
+        active_site: "a".parse().unwrap(),
+        ..control(&world, bucket)
+    };
+    for bucket in [EAST, WITNESS] {
+        world.store.seed(bucket, &back(bucket));
+    }
+    let holder = control(&world, WEST).recovery.unwrap();
+    let (before, since) = (holder.agreed_before.clone().unwrap(), holder.left_at(None));
+    let of = |epoch, site: &str| lifeboat_core::registers::Claim {
+        epoch: Epoch(epoch),
+        site: site.parse().unwrap(),
+    };
+    assert_eq!(holder.left_at(Some(&of(2, "b"))), Some(before.left_at));
+    assert_eq!((since, holder.left_at(Some(&of(3, "a")))), (None, None));
+    let mut late = claim_that_loses(Some(0.0), None, None);
+    if let Request::Claim { authority, observed_at, .. } = &mut late {
+        (authority.epoch, *observed_at) = (Epoch(4), at(900));
+    }
+    let refusal = refused_at(&world, late, 900).await;
+    assert_eq!(refusal.name, ErrorName::Refused);
+    assert!(refusal.message.contains("site a was claimed under epoch 3 since"), "{refusal}");
+}
+
+/// A claim that reached its own register alone has moved nobody: the site that it would have left is up,
+/// and the recovery ends as it should, marked as unfinished.
+#[tokio::test]
+async fn a_claim_without_a_majority_can_stand_down_and_one_with_it_cannot() {
+    let world = after(&[open("e-1")]).await;
+    let alone = ledger::claim(&control(&world, WEST), &authority().incident, Epoch(2), at(40));
+    world.store.seed(WEST, &alone.unwrap());
+    handle(close(Ending::StoodDown), &world, at(50)).await.unwrap();
+    assert_eq!(control(&world, WEST).recovery.unwrap().state, HolderState::Failed);
+}
+
+#[tokio::test]
+async fn who_had_recovered_and_could_not_close_is_closed_by_the_next() {
+    let world = after(&[open("e-1"), claim()]).await;
+    let mut ended = release("i-1", 2);
+    if let Request::Release { has_recovered, .. } = &mut ended {
+        *has_recovered = true;
+    }
+    handle(ended.clone(), &world, at(60)).await.unwrap();
+    assert_eq!(control(&world, WEST).recovery, None);
+    let answer = handle(open("e-2"), &world, at(61)).await.unwrap();
+    assert_eq!(why(answer), (StandDownReason::Active, None), "the serving site is left alone");
+    // Without a claim nothing can have been recovered.
+    let world = after(&[open("e-1")]).await;
+    handle(ended, &world, at(60)).await.unwrap();
+    assert_eq!(control(&world, WEST).recovery.unwrap().state, HolderState::Failed);
 }
 
 #[tokio::test]

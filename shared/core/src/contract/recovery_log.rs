@@ -57,7 +57,7 @@ pub enum Request {
         #[serde(default)]
         approval: Option<ApprovalGiven>,
     },
-    /// Mark the recovery as failed whose execution has ended without doing so itself.
+    /// End the recovery whose execution has ended without doing so itself.
     Release {
         /// The app.
         app: AppName,
@@ -65,6 +65,8 @@ pub enum Request {
         incident: IncidentId,
         /// Its epoch.
         epoch: Epoch,
+        /// Whether its execution succeeded: it had recovered, and could not close.
+        has_recovered: bool,
     },
     /// Move registers up that lag behind the claim that a majority holds.
     Settle {
