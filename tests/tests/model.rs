@@ -20,7 +20,7 @@ mod search;
 mod world;
 
 use search::{explore, walk};
-use world::{Rules, World};
+use world::{Rules, Step, World};
 
 /// States that are looked at, at the most; what a minute of a small machine is good for.
 const STATES: usize = 1_200_000;
@@ -87,6 +87,37 @@ fn a_stand_down_that_forgets_an_unfinished_claim_is_found() {
 #[test]
 fn a_holder_that_died_and_is_never_released_is_found() {
     a_walk_must_find(Rules { dead_holders_stay: true, ..Rules::REAL }, "a dead holder stays");
+}
+
+/// A recovery that goes on from a claim that another one has overtaken meanwhile: what the old site has
+/// acknowledged since then is lost, and nobody has counted it. Too long a way for the walks.
+#[test]
+fn an_old_claim_that_counts_for_ever_loses_what_nobody_counted() {
+    use Step::{
+        Activate, Agree, ClaimOther, ClaimOwn, Fail, Link, Open, Permit, Promote, Read, Tick, Wait,
+    };
+    let before = [
+        // b claims, and its recovery fails; the next one opens, and waits for an approval.
+        &[Open(1), ClaimOwn(1), ClaimOther(1, 2, false), Agree(1), Fail(1), Open(1)][..],
+        // a does not see that, takes the site back, serves, and writes.
+        &[Link(0, 1), Open(0), ClaimOwn(0), ClaimOther(0, 2, false), Agree(0), Wait(7)],
+        &[Promote(0), Activate(0), Tick(0), Read(0, 0), Read(0, 2), Permit(0), Wait(1)],
+    ];
+    // b's recovery goes on.
+    let goes_on = [ClaimOwn(1), ClaimOther(1, 2, false), Agree(1), Wait(7), Promote(1)];
+    let real = Rules { fine: true, ..Rules::REAL };
+    let wrong = Rules { old_claims_count: true, ..real };
+    let mut world = World::begins().remove(0);
+    for step in before.concat() {
+        world = world.after(step, real).unwrap_or_else(|| panic!("{step:?}"));
+        assert_eq!(world.broken(), None, "{step:?}");
+    }
+    assert!(world.after(goes_on[0], real).is_none(), "it has to look again");
+    for step in goes_on {
+        assert_eq!(world.broken(), None, "{step:?}");
+        world = world.after(step, wrong).unwrap_or_else(|| panic!("{step:?}"));
+    }
+    assert!(world.broken().is_some_and(|what| what.contains("beyond the moment")));
 }
 
 /// A site whose recovery opens at once, while a permit of the old one is good for three seconds more.

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use lifeboat_core::{
     AppName, Epoch, Fault, IncidentId, Region, SiteName,
     ledger::{
-        self, Claimant, ControlRecord, EpochClass, FIRST_EPOCH, Holder, HolderState, Opening,
+        self, AgreedBefore, Claimant, ControlRecord, EpochClass, FIRST_EPOCH, Holder, HolderState,
+        Opening,
     },
     permit::{self, Memory, Moment, Uptime},
     registers::{self, Answer, Claim, Raise, Registers, claim_of, majority, raise},
@@ -49,6 +50,8 @@ pub(crate) struct Rules {
     pub(crate) forgets: bool,
     /// Nobody sees that a holder's execution has ended.
     pub(crate) dead_holders_stay: bool,
+    /// A claim that is gone on from counts, whatever was claimed since.
+    pub(crate) old_claims_count: bool,
 }
 
 impl Rules {
@@ -64,6 +67,7 @@ impl Rules {
         active_by_newest: false,
         forgets: false,
         dead_holders_stay: false,
+        old_claims_count: false,
     };
 }
 
@@ -84,6 +88,8 @@ struct Held {
     claimed: bool,
     failed: bool,
     agreed_at: Option<u8>,
+    /// The claim that it goes on from: its epoch, and when the old site was left by it.
+    before: Option<(u8, u8)>,
 }
 
 /// A site's host: its guard, and what its app may do.
@@ -136,6 +142,10 @@ pub(crate) struct World {
     opened: [u8; 2],
     /// The epochs that were claimed, as bits, by site.
     claimed: [u32; 2],
+    /// When a site can have acknowledged a write last; looked at in walks alone, for it makes many states.
+    wrote: [u8; 2],
+    /// Whether a database was opened beside writes that were not counted as lost.
+    uncounted: bool,
 }
 
 /// What may happen.
@@ -217,6 +227,8 @@ impl World {
             writable: [true, false],
             opened: [0, 0],
             claimed: [1 << 1, 0],
+            wrote: [0, 0],
+            uncounted: false,
         }
     }
 
@@ -275,7 +287,12 @@ impl World {
     pub(crate) fn after(&self, step: Step, rules: Rules) -> Option<Self> {
         let mut next = self.clone();
         match step {
-            Step::Wait(halves) => next.now += halves,
+            Step::Wait(halves) => {
+                next.now += halves;
+                for site in (0..2).filter(|site| rules.fine && self.writes(*site)) {
+                    next.wrote[site] = next.now.min(self.hosts[site].permit);
+                }
+            }
             Step::Link(site, register) => {
                 let link = &mut next.links[usize::from(site)][usize::from(register)];
                 *link = !*link;
@@ -296,7 +313,7 @@ impl World {
             }
             Step::Permit(site) => next.permit(site, rules)?,
             Step::Open(site) => next.open(site, rules)?,
-            Step::ClaimOwn(site) => next.claim_own(site)?,
+            Step::ClaimOwn(site) => next.claim_own(site, rules)?,
             Step::ClaimOther(site, register, lost) => next.claim_other(site, register, lost)?,
             Step::Agree(site) => next.agree(site, rules)?,
             Step::Promote(site) => next.promote(site, rules)?,
@@ -319,9 +336,12 @@ impl World {
 
     /// What is wrong here; none when nothing is.
     pub(crate) fn broken(&self) -> Option<String> {
-        let writes = |site: usize| {
-            self.writable[site] && self.hosts[site].epoch > 0 && self.now < self.hosts[site].permit
-        };
+        let writes = |site| self.writes(site);
+        if self.uncounted {
+            return Some(
+                "writes are lost beyond the moment to which the loss was counted".to_owned(),
+            );
+        }
         if writes(0) && writes(1) {
             return Some("both sites may write".to_owned());
         }
@@ -337,6 +357,11 @@ impl World {
             return Some("two sites claimed one epoch".to_owned());
         }
         None
+    }
+
+    /// Whether a site's app may acknowledge a write now.
+    fn writes(&self, site: usize) -> bool {
+        self.writable[site] && self.hosts[site].epoch > 0 && self.now < self.hosts[site].permit
     }
 
     fn read(&self, site: u8, register: u8) -> Option<Register> {
@@ -411,8 +436,18 @@ impl World {
         (record, incident(site, recovery.opened), Epoch(recovery.epoch.into()))
     }
 
-    fn claim_own(&mut self, site: u8) -> Option<()> {
+    fn claim_own(&mut self, site: u8, rules: Rules) -> Option<()> {
         let (record, incident, epoch) = self.mine(site);
+        // As `Ledger::claim` does it: a majority is read first, and asked whether anything newer was claimed.
+        let seen = self.seen_from(site);
+        let holder = record.recovery.as_ref()?;
+        let is_overtaken = seen.newest().is_some_and(|newest| newest.epoch > epoch);
+        if seen.too_few() || is_overtaken {
+            return None;
+        }
+        if !rules.old_claims_count {
+            ledger::still_before(holder, &seen).ok()?;
+        }
         let claimed = ledger::claim(&record, &incident, epoch, at(self.now)).ok()?;
         self.registers[usize::from(site)] = Register::of(&claimed);
         self.recoveries[usize::from(site)].reached[usize::from(site)] = true;
@@ -468,6 +503,12 @@ impl World {
         } else {
             holder.agreed_at?;
         }
+        // Its own database lacks what the other site has acknowledged since it was left.
+        let other = usize::from(1 - site);
+        let counted = holder.left_at(None).map(|left| since_begin(left + permit::PERMITS_END));
+        let is_first = self.opened[usize::from(site)] < self.opened[other]
+            || !self.writable[usize::from(site)];
+        self.uncounted |= is_first && counted.is_some_and(|until| self.wrote[other] > until);
         self.writable[usize::from(site)] = true;
         self.opened[usize::from(site)] = self.recoveries[usize::from(site)].epoch;
         self.recoveries[usize::from(site)].promoted = true;
@@ -655,6 +696,10 @@ impl Register {
                 claimed: holder.state == HolderState::Claimed,
                 failed: holder.state == HolderState::Failed,
                 agreed_at: holder.agreed_at.map(since_begin),
+                before: holder
+                    .agreed_before
+                    .as_ref()
+                    .map(|before| (small(before.epoch), since_begin(before.left_at))),
             }),
         }
     }
@@ -674,7 +719,10 @@ impl Register {
                 (false, false) => HolderState::Open,
             },
             agreed_at: held.agreed_at.map(at),
-            agreed_before: None,
+            agreed_before: held.before.map(|(epoch, left)| AgreedBefore {
+                epoch: Epoch(epoch.into()),
+                left_at: at(left),
+            }),
         });
         let record = ControlRecord {
             epoch: Epoch(self.epoch.into()),
