@@ -476,6 +476,13 @@ pub fn votes_count(observed_at: Timestamp, now: Timestamp) -> Result<(), Fault> 
     )))
 }
 
+/// The own register of a holder that goes on from nothing any more: see [`still_before`].
+#[must_use]
+pub fn without_before(record: &ControlRecord, now: Timestamp) -> ControlRecord {
+    let recovery = record.recovery.clone().map(|holder| Holder { agreed_before: None, ..holder });
+    ControlRecord { recovery, updated_at: now, ..record.clone() }
+}
+
 /// The own register with the holder's target under its epoch: the first of the writes of a claim.
 ///
 /// # Errors

@@ -208,6 +208,7 @@ pub fn claim_of(record: &ControlRecord) -> Claim {
 }
 
 /// What becomes of a register that is to hold a claim.
+#[expect(clippy::large_enum_variant, reason = "it is matched where it is made")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Raise {
     /// Write this, conditionally on what was read.

@@ -217,7 +217,15 @@ impl<S: Store> Ledger<S> {
                     seen.words()
                 )));
             }
-            may(ledger::still_before(holder, &seen)?)?;
+            let left_at = match ledger::still_before(holder, &seen) {
+                Ok(left_at) => left_at,
+                Err(refusal) => {
+                    // Kept, so that the next look is at what is so now.
+                    self.write(&ledger::without_before(&record, now), Some(&etag)).await?;
+                    return Err(refusal);
+                }
+            };
+            may(left_at)?;
         }
         let (incident, epoch) = (&authority.incident, authority.epoch);
         if let Some(newer) = seen.newest().filter(|newest| newest.epoch > epoch) {

@@ -445,8 +445,11 @@ impl World {
         if seen.too_few() || is_overtaken {
             return None;
         }
-        if !rules.old_claims_count {
-            ledger::still_before(holder, &seen).ok()?;
+        let looks = holder.agreed_at.is_none() && !rules.old_claims_count;
+        if looks && ledger::still_before(holder, &seen).is_err() {
+            let forgotten = ledger::without_before(&record, at(self.now));
+            self.registers[usize::from(site)] = Register::of(&forgotten);
+            return Some(());
         }
         let claimed = ledger::claim(&record, &incident, epoch, at(self.now)).ok()?;
         self.registers[usize::from(site)] = Register::of(&claimed);

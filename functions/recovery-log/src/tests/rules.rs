@@ -14,12 +14,8 @@ fn why(response: Response) -> (StandDownReason, Option<HeldBy>) {
 }
 
 async fn refused(world: &World, request: Request) -> Fault {
-    refused_at(world, request, 60).await
-}
-
-async fn refused_at(world: &World, request: Request, second: i64) -> Fault {
     let contents = world.store.contents();
-    let fault = handle(request, world, at(second)).await.unwrap_err();
+    let fault = handle(request, world, at(60)).await.unwrap_err();
     assert_eq!(world.store.contents(), contents, "a refusal changes nothing");
     fault
 }
@@ -203,9 +199,15 @@ async fn a_claim_that_was_gone_on_from_counts_no_more_once_the_other_site_was_cl
     if let Request::Claim { authority, observed_at, .. } = &mut late {
         (authority.epoch, *observed_at) = (Epoch(4), at(900));
     }
-    let refusal = refused_at(&world, late, 900).await;
+    let refusal = handle(late.clone(), &world, at(900)).await.unwrap_err();
     assert_eq!(refusal.name, ErrorName::Refused);
     assert!(refusal.message.contains("site a was claimed under epoch 3 since"), "{refusal}");
+    // It has looked again, and a is lost by now: it goes on, from nothing.
+    let holder = control(&world, WEST).recovery.unwrap();
+    assert_eq!((holder.state, &holder.agreed_before), (HolderState::Open, &None));
+    handle(late, &world, at(901)).await.unwrap();
+    let holder = control(&world, WEST).recovery.unwrap();
+    assert_eq!(holder.left_at(None), holder.agreed_at);
 }
 
 /// A claim that reached its own register alone has moved nobody: the site that it would have left is up,
