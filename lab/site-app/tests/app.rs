@@ -170,13 +170,15 @@ impl Site {
         let until = format!("{:.3}", jiff::Timestamp::now() + valid);
         let read = |file| std::fs::read_to_string(file).expect("it can be read");
         let uptime = read("/proc/uptime");
-        let seconds: f64 =
-            uptime.split_whitespace().next().and_then(|s| s.parse().ok()).expect("an uptime");
+        // Two decimals: hundredths of a second.
+        let hundredths = uptime.split_whitespace().next().expect("an uptime").replace('.', "");
+        let now: u64 = hundredths.parse::<u64>().expect("a number") * 10;
+        let valid = u64::try_from(valid.as_millis()).expect("it is short");
         self.write(
             "permit.json",
             &json!({
                 "app": "queue", "site": "a", "epoch": epoch, "valid_until": until,
-                "valid_until_uptime_ms": ((seconds + valid.as_secs_f64()) * 1000.0).round(),
+                "valid_until_uptime_ms": now + valid,
                 "boot_id": read("/proc/sys/kernel/random/boot_id").trim(),
             }),
         );
